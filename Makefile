@@ -1,0 +1,91 @@
+# vitald: everything is `make`, `make demo`, `make test`, `make bench`, `make install`. See README.md.
+#
+#   SANITIZE=1     builds with ASan and UBSan into a directory of its own
+#   DESTDIR, PREFIX, SYSCONFDIR, UNITDIR   where `make install` puts things
+#   O=dir          another build directory
+
+VERSION := 0.1.0
+CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+O ?= $(if $(SANITIZE),build-sanitize,build)
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+
+LIBS := sqlite3 libcurl libsystemd jansson zlib libcrypto
+PKG = pkg-config
+
+CFLAGS ?= -O2 -g
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+	-Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -Wcast-align -Wno-unused-parameter
+HARDEN := -fstack-protector-strong -fPIE $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) \
+	$(if $(findstring gcc,$(CC)),-fstack-clash-protection)
+SANITIZERS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer)
+comma := ,
+ALL_CPPFLAGS = -D_GNU_SOURCE -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64 -DVITALD_VERSION='"$(VERSION)"' \
+	-DVITALD_SYSCONFDIR='"$(SYSCONFDIR)"' -Idaemon $(PKG_CFLAGS) $(CPPFLAGS)
+ALL_CFLAGS = -std=gnu11 $(WARNINGS) $(HARDEN) $(SANITIZERS) $(CFLAGS)
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,--as-needed $(SANITIZERS) $(LDFLAGS)
+# Asked when first needed, so that `make demo` can install them first.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell $(PKG) --cflags $(LIBS)))$(PKG_CFLAGS)
+PKG_LIBS = $(eval PKG_LIBS := $(shell $(PKG) --libs $(LIBS)))$(PKG_LIBS)
+
+ROOMS := util model source decode store sink upload control
+ROOM_SOURCES := $(sort $(wildcard $(ROOMS:%=daemon/%/*.c)))
+DAEMON_SOURCES := $(sort $(wildcard daemon/*.c))
+CTL_SOURCES := $(sort $(wildcard daemon/ctl/*.c))
+UNIT_SOURCES := $(sort $(wildcard tests/unit/test-*.c))
+FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz-*.c))
+BENCH_SOURCES := $(sort $(wildcard tests/bench/*.c))
+
+objects = $(patsubst %.c,$(O)/%.o,$(1))
+ROOM_OBJECTS := $(call objects,$(ROOM_SOURCES))
+# daemon.c and its neighbours without main(), for tests and benchmarks that join rooms themselves.
+JOIN_OBJECTS := $(call objects,$(filter-out daemon/main.c,$(DAEMON_SOURCES)))
+
+PROGRAMS := $(if $(DAEMON_SOURCES),$(O)/vitald) $(if $(CTL_SOURCES),$(O)/vitalctl)
+UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(O)/tests/%)
+FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(O)/fuzz/%)
+BENCHES := $(BENCH_SOURCES:tests/bench/%.c=$(O)/bench/%)
+
+.PHONY: all clean demo test test-host test-long bench check lint fuzz unit install deps
+all: $(PROGRAMS)
+
+$(O)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/libvitald.a: $(ROOM_OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(O)/vitald: $(call objects,$(DAEMON_SOURCES)) $(O)/libvitald.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+$(O)/vitalctl: $(call objects,$(CTL_SOURCES)) $(O)/libvitald.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+$(UNIT_TESTS): $(O)/tests/%: $(O)/tests/unit/%.o $(JOIN_OBJECTS) $(O)/libvitald.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka -lm
+
+$(BENCHES): $(O)/bench/%: $(O)/tests/bench/%.o $(JOIN_OBJECTS) $(O)/libvitald.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+
+# Fuzzers are built whole by clang: coverage counters are wanted in every room.
+FUZZ_FLAGS := -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -w
+$(FUZZERS): $(O)/fuzz/%: tests/fuzz/%.c $(ROOM_SOURCES) $(wildcard daemon/*/*.h)
+	@mkdir -p $(@D)
+	clang $(ALL_CPPFLAGS) $(FUZZ_FLAGS) -o $@ $< $(ROOM_SOURCES) $(PKG_LIBS)
+
+unit: $(UNIT_TESTS)
+	@scripts/run-unit $(UNIT_TESTS)
+
+clean:
+	rm -rf build build-sanitize
+
+-include $(patsubst %.o,%.d,$(ROOM_OBJECTS) $(call objects,$(DAEMON_SOURCES) $(CTL_SOURCES) \
+	$(UNIT_SOURCES) $(BENCH_SOURCES)))

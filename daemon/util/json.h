@@ -1,0 +1,28 @@
+/*
+ * Writes JSON into a buf. Commas are its business; the caller opens, names and closes. Output is
+ * canonical for what was asked: no white space, keys in the order given. Reading JSON is sink/'s
+ * (jansson): only servers send us any.
+ */
+#pragma once
+
+#include "util/buf.h"
+
+struct json {
+	struct buf *out;
+	bool comma; /* something stands before the next value at this level */
+};
+
+static inline struct json json_make(struct buf *out)
+{
+	return (struct json){.out = out};
+}
+
+void json_open(struct json *j, char bracket);  /* '{' or '[' */
+void json_close(struct json *j, char bracket); /* '}' or ']' */
+void json_key(struct json *j, const char *key);
+void json_string(struct json *j, const char *s); /* escaped; bytes that are not UTF-8 become U+FFFD */
+void json_int(struct json *j, int64_t v);
+void json_uint(struct json *j, uint64_t v);
+void json_double(struct json *j, double v); /* not a number: null */
+void json_bool(struct json *j, bool v);
+void json_null(struct json *j);
