@@ -1,0 +1,94 @@
+/*
+ * What the owner decided: /etc/vitald/vitald.conf and its drop-ins, read and checked. Every default is
+ * written (commented) in config/vitald.conf; a test holds the two together.
+ */
+#pragma once
+
+#include "model/frame.h"
+#include "util/buf.h"
+#include "util/clock.h"
+
+#define CONFIG_DEFAULT_FILE VITALD_SYSCONFDIR "/vitald/vitald.conf"
+
+enum { CONFIG_MAX_RETRIES = 8 };
+
+enum config_source { CONFIG_SOURCE_NONE, CONFIG_SOURCE_SIMULATE };
+
+enum config_from { CONFIG_FROM_OLDEST, CONFIG_FROM_NOW };
+
+/* [sink "name"] */
+struct config_sink {
+	char *name;        /* [a-z0-9_-]{1,32} */
+	char *url;         /* https://..., or http:// to a loopback address only; no trailing slash */
+	char *token_file;  /* or NULL */
+	char *ca_file;     /* or NULL: the system's */
+	char *client_cert; /* or NULL; with client_key */
+	char *client_key;
+	char *proxy;       /* or NULL: none (never from the environment) */
+	char *interface;   /* or NULL */
+	bool required;     /* holds durability and retention; default yes */
+	enum config_from from;
+	size_t max_body;   /* bytes of JSON in one request; default 256 KiB */
+};
+
+/* [device "a0:b1:c2:d3:e4:f5"] */
+struct config_device {
+	char address[DEVICE_ADDRESS_SIZE];
+	char *name;       /* or NULL */
+	char *subject;    /* "" where nobody is named */
+	bool heart_rate;  /* streams = heart_rate ecg; default both */
+	bool ecg;
+};
+
+struct config {
+	/* [daemon] */
+	char *state_dir;   /* /var/lib/vitald */
+	char *runtime_dir; /* /run/vitald; must be a tmpfs */
+	char *gateway;     /* this hub's name at the servers; default: the host name */
+	/* [source] */
+	enum config_source source;
+	char *socket; /* of `vitald simulate`; default runtime_dir/straps */
+	bool auto_enroll; /* take devices that no [device] names; default yes for simulate */
+	/* [sync] */
+	usec_t durability_window;       /* 1s; 0 commits each record */
+	usec_t lazy_commit;             /* 5min */
+	usec_t linger;                  /* 250ms */
+	usec_t immediate_retry_delays[CONFIG_MAX_RETRIES]; /* 0 1 3 (s) */
+	size_t n_immediate_retry_delays;
+	usec_t immediate_timeout;       /* 10s */
+	usec_t background_timeout;      /* 60s */
+	usec_t background_interval;     /* 30min */
+	usec_t backoff_min, backoff_max; /* 2s, 15min */
+	usec_t probe_interval;          /* 15min: a held sink */
+	uint64_t max_batches;           /* 10000 */
+	uint64_t max_size;              /* 2G */
+	usec_t retention;               /* 7d */
+	size_t tail_size;               /* 4M */
+	/* [time] */
+	enum clock_trust trust_clock;   /* auto */
+	usec_t clock_wait;              /* 2min */
+	/* [control] */
+	bool system_bus;                /* bus = system | none */
+	/* [log] */
+	int log_level;                  /* info */
+	bool sync_events;               /* each sync event in the journal as well; default no */
+	usec_t summary_interval;        /* 15min */
+
+	struct config_sink *sinks;
+	size_t n_sinks;
+	struct config_device *devices;
+	size_t n_devices;
+};
+
+enum { CONFIG_E_BAD = 1 };
+
+struct config *config_free(struct config *c);
+DEFINE_CLEANUP(struct config *, config_free)
+/*
+ * Reads `path` and then `path`.d/NAME.conf in the order of their names. CONFIG_E_BAD: there are
+ * mistakes, all of them in `problems`, a line each: "file:line: what is wrong and what to write". A
+ * missing file at the default path is an empty one; a missing file that was asked for is a mistake.
+ */
+int config_load(const char *path, struct buf *problems, struct config **ret);
+/* The [device] section of this address, or NULL. */
+const struct config_device *config_device_find(const struct config *c, const char *address);
