@@ -1,6 +1,6 @@
 /*
- * What the owner decided: /etc/vitald/vitald.conf and its drop-ins, read and checked. Every default is
- * written (commented) in config/vitald.conf; a test holds the two together.
+ * What the owner decided: /etc/vitald/vitald.conf and its drop-ins, read and checked. Every default
+ * is written (commented) in config/vitald.conf; a test holds the two together.
  */
 #pragma once
 
@@ -18,25 +18,25 @@ enum config_from { CONFIG_FROM_OLDEST, CONFIG_FROM_NOW };
 
 /* [sink "name"] */
 struct config_sink {
-	char *name;        /* [a-z0-9_-]{1,32} */
-	char *url;         /* https://..., or http:// to a loopback address only; no trailing slash */
+	char *name; /* [a-z0-9_-]{1,32} */
+	char *url;  /* https://..., or http:// to a loopback address only; no trailing slash */
 	char *token_file;  /* or NULL */
-	char *ca_file;     /* or NULL: the system's */
+	char *ca_file;	   /* or NULL: the system's */
 	char *client_cert; /* or NULL; with client_key */
 	char *client_key;
-	char *proxy;       /* or NULL: none (never from the environment) */
-	char *interface;   /* or NULL */
-	bool required;     /* holds durability and retention; default yes */
+	char *proxy;	 /* or NULL: none (never from the environment) */
+	char *interface; /* or NULL */
+	bool required;	 /* holds durability and retention; default yes */
 	enum config_from from;
-	size_t max_body;   /* bytes of JSON in one request; default 256 KiB */
+	size_t max_body; /* bytes of JSON in one request; default 256 KiB */
 };
 
 /* [device "a0:b1:c2:d3:e4:f5"] */
 struct config_device {
 	char address[DEVICE_ADDRESS_SIZE];
-	char *name;       /* or NULL */
-	char *subject;    /* "" where nobody is named */
-	bool heart_rate;  /* streams = heart_rate ecg; default both */
+	char *name;	 /* or NULL */
+	char *subject;	 /* "" where nobody is named */
+	bool heart_rate; /* streams = heart_rate ecg; default both */
 	bool ecg;
 };
 
@@ -44,35 +44,35 @@ struct config {
 	/* [daemon] */
 	char *state_dir;   /* /var/lib/vitald */
 	char *runtime_dir; /* /run/vitald; must be a tmpfs */
-	char *gateway;     /* this hub's name at the servers; default: the host name */
+	char *gateway;	   /* this hub's name at the servers; default: the host name */
 	/* [source] */
 	enum config_source source;
-	char *socket; /* of `vitald simulate`; default runtime_dir/straps */
+	char *socket;	  /* of `vitald simulate`; default runtime_dir/straps */
 	bool auto_enroll; /* take devices that no [device] names; default yes for simulate */
 	/* [sync] */
-	usec_t durability_window;       /* 1s; 0 commits each record */
-	usec_t lazy_commit;             /* 5min */
-	usec_t linger;                  /* 250ms */
+	usec_t durability_window;			   /* 1s; 0 commits each record */
+	usec_t lazy_commit;				   /* 5min */
+	usec_t linger;					   /* 250ms */
 	usec_t immediate_retry_delays[CONFIG_MAX_RETRIES]; /* 0 1 3 (s) */
 	size_t n_immediate_retry_delays;
-	usec_t immediate_timeout;       /* 10s */
-	usec_t background_timeout;      /* 60s */
-	usec_t background_interval;     /* 30min */
+	usec_t immediate_timeout;	 /* 10s */
+	usec_t background_timeout;	 /* 60s */
+	usec_t background_interval;	 /* 30min */
 	usec_t backoff_min, backoff_max; /* 2s, 15min */
-	usec_t probe_interval;          /* 15min: a held sink */
-	uint64_t max_batches;           /* 10000 */
-	uint64_t max_size;              /* 2G */
-	usec_t retention;               /* 7d */
-	size_t tail_size;               /* 4M */
+	usec_t probe_interval;		 /* 15min: a held sink */
+	uint64_t max_batches;		 /* 10000 */
+	uint64_t max_size;		 /* 2G */
+	usec_t retention;		 /* 7d */
+	size_t tail_size;		 /* 4M */
 	/* [time] */
-	enum clock_trust trust_clock;   /* auto */
-	usec_t clock_wait;              /* 2min */
+	enum clock_trust trust_clock; /* auto */
+	usec_t clock_wait;	      /* 2min */
 	/* [control] */
-	bool system_bus;                /* bus = system | none */
+	bool system_bus; /* bus = system | none */
 	/* [log] */
-	int log_level;                  /* info */
-	bool sync_events;               /* each sync event in the journal as well; default no */
-	usec_t summary_interval;        /* 15min */
+	int log_level;		 /* info */
+	bool sync_events;	 /* each sync event in the journal as well; default no */
+	usec_t summary_interval; /* 15min */
 
 	struct config_sink *sinks;
 	size_t n_sinks;

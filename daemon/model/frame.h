@@ -1,28 +1,28 @@
 /*
- * What a source hands on: the bytes of one notification (or of one value read), as the radio brought
- * them, with where they came from and when. Borrowed for the call.
+ * What a source hands on: the bytes of one notification (or of one value read), as the radio
+ * brought them, with where they came from and when. Borrowed for the call.
  */
 #pragma once
 
 #include "util/macro.h"
 
 #define DEVICE_ADDRESS_SIZE 18 /* "a0:b1:c2:d3:e4:f5" and NUL, lower case */
-#define FRAME_MAX           514 /* MTU 517 less opcode and handle: nothing longer is a notification */
+#define FRAME_MAX	    514 /* MTU 517 less opcode and handle: nothing longer is a notification */
 
 /* The characteristics that this program knows; the number is the index of characteristic_table. */
 enum characteristic {
 	CHARACTERISTIC_UNKNOWN,
 	CHARACTERISTIC_HEART_RATE_MEASUREMENT, /* 2a37 */
 	CHARACTERISTIC_BODY_SENSOR_LOCATION,   /* 2a38 */
-	CHARACTERISTIC_BATTERY_LEVEL,          /* 2a19 */
+	CHARACTERISTIC_BATTERY_LEVEL,	       /* 2a19 */
 	CHARACTERISTIC_MANUFACTURER_NAME,      /* 2a29 */
-	CHARACTERISTIC_MODEL_NUMBER,           /* 2a24 */
-	CHARACTERISTIC_SERIAL_NUMBER,          /* 2a25 */
+	CHARACTERISTIC_MODEL_NUMBER,	       /* 2a24 */
+	CHARACTERISTIC_SERIAL_NUMBER,	       /* 2a25 */
 	CHARACTERISTIC_FIRMWARE_REVISION,      /* 2a26 */
 	CHARACTERISTIC_HARDWARE_REVISION,      /* 2a27 */
 	CHARACTERISTIC_SOFTWARE_REVISION,      /* 2a28 */
 	CHARACTERISTIC_PMD_CONTROL_POINT,      /* fb005c81-02e7-f387-1cad-8acd2d8df0c8 */
-	CHARACTERISTIC_PMD_DATA,               /* fb005c82-02e7-f387-1cad-8acd2d8df0c8 */
+	CHARACTERISTIC_PMD_DATA,	       /* fb005c82-02e7-f387-1cad-8acd2d8df0c8 */
 	CHARACTERISTIC_MAX_,
 };
 
@@ -34,7 +34,8 @@ struct frame {
 	size_t size;
 };
 
-/* Accepts "2a37", "0x2A37" and the 128-bit form, in any case. CHARACTERISTIC_UNKNOWN if none of ours. */
+/* Accepts "2a37", "0x2A37" and the 128-bit form, in any case. CHARACTERISTIC_UNKNOWN if none of
+ * ours. */
 enum characteristic characteristic_parse(const char *uuid);
 /* The short form where the Bluetooth SIG gave one, else the 128-bit form; "?" for UNKNOWN. */
 const char *characteristic_uuid(enum characteristic c);

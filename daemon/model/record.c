@@ -33,8 +33,8 @@ const char *contact_name(unsigned contact)
 const char *gap_reason_name(unsigned reason)
 {
 	static const char *const names[] = {
-		[GAP_LINK_LOSS] = "link_loss",     [GAP_DISCONNECTED] = "disconnected",
-		[GAP_DAEMON_DOWN] = "daemon_down", [GAP_POWER_CUT] = "power_cut",
+		[GAP_LINK_LOSS] = "link_loss",		 [GAP_DISCONNECTED] = "disconnected",
+		[GAP_DAEMON_DOWN] = "daemon_down",	 [GAP_POWER_CUT] = "power_cut",
 		[GAP_MISSING_FRAMES] = "missing_frames", [GAP_CLOCK_RESET] = "clock_reset",
 		[GAP_STORE_FULL] = "store_full"};
 

@@ -1,9 +1,9 @@
 /*
- * A record: one notification, decoded, with its place in a stream and in time; or a gap, which is the
- * record of what was not heard. This is what the tail, the log and every sink speak of.
+ * A record: one notification, decoded, with its place in a stream and in time; or a gap, which is
+ * the record of what was not heard. This is what the tail, the log and every sink speak of.
  *
- * Place: (stream, seq), for as long as the data lives. seq = run << 28 | n, n dense from 1 in each run
- * and stream. Time: boot_us on CLOCK_BOOTTIME of the boot its run belongs to; wall time is
+ * Place: (stream, seq), for as long as the data lives. seq = run << 28 | n, n dense from 1 in each
+ * run and stream. Time: boot_us on CLOCK_BOOTTIME of the boot its run belongs to; wall time is
  * boot_us + offset_us, frozen before the record is first encoded (design: clk).
  */
 #pragma once
@@ -11,7 +11,7 @@
 #include "util/macro.h"
 #include "util/uuid.h"
 
-#define RR_MAX          256  /* (514 - 2) / 2: the most one notification can carry */
+#define RR_MAX		256  /* (514 - 2) / 2: the most one notification can carry */
 #define ECG_SAMPLES_MAX 1024 /* raw frames carry at most 168; what unpacks to more is malformed */
 
 #define SEQ_N_BITS 28
@@ -42,7 +42,8 @@ enum record_type {
 
 /* How far t_us can be believed. PENDING never leaves the hub. On disk and on the wire. */
 enum clk {
-	CLK_PENDING = 0, /* the clock was not synchronised at admission: a clock segment will tell */
+	CLK_PENDING =
+		0, /* the clock was not synchronised at admission: a clock segment will tell */
 	CLK_UTC = 1,
 	CLK_EST = 2, /* sent before the clock was synchronised; a correction may follow */
 };
@@ -55,13 +56,13 @@ enum contact {
 
 /* Why something was not heard. On disk and on the wire: append only. */
 enum gap_reason {
-	GAP_LINK_LOSS = 1,      /* the link broke */
-	GAP_DISCONNECTED = 2,   /* the wearable ended the link */
-	GAP_DAEMON_DOWN = 3,    /* nobody listened: stop, crash or restart of the daemon */
-	GAP_POWER_CUT = 4,      /* the machine lost power; what the tail held is gone */
+	GAP_LINK_LOSS = 1,	/* the link broke */
+	GAP_DISCONNECTED = 2,	/* the wearable ended the link */
+	GAP_DAEMON_DOWN = 3,	/* nobody listened: stop, crash or restart of the daemon */
+	GAP_POWER_CUT = 4,	/* the machine lost power; what the tail held is gone */
 	GAP_MISSING_FRAMES = 5, /* the sensor's timestamps jump */
-	GAP_CLOCK_RESET = 6,    /* the sensor's clock jumped; n is unknown */
-	GAP_STORE_FULL = 7,     /* shed under the size limit or on a full disk */
+	GAP_CLOCK_RESET = 6,	/* the sensor's clock jumped; n is unknown */
+	GAP_STORE_FULL = 7,	/* shed under the size limit or on a full disk */
 };
 #define GAP_REASON_MAX 8
 
@@ -75,22 +76,22 @@ struct heart_rate {
 
 struct ecg {
 	uint64_t sensor_ns; /* the sensor's time of the last sample, ns since 2000-01-01 */
-	uint32_t dt_ns;     /* between samples */
+	uint32_t dt_ns;	    /* between samples */
 	uint32_t n;
 	int32_t uv[ECG_SAMPLES_MAX]; /* microvolts */
 };
 
 struct gap {
-	uint8_t reason;      /* enum gap_reason */
-	uint32_t n;          /* notifications missed; 0: unknown */
+	uint8_t reason;	     /* enum gap_reason */
+	uint32_t n;	     /* notifications missed; 0: unknown */
 	int64_t duration_us; /* the gap is [boot_us, boot_us + duration_us] */
 };
 
 struct record {
 	uint32_t stream; /* number in this store, see store.h */
-	uint8_t type;    /* enum record_type */
-	uint8_t clk;     /* enum clk */
-	uint64_t id;     /* position in this store's log, over all streams */
+	uint8_t type;	 /* enum record_type */
+	uint8_t clk;	 /* enum clk */
+	uint64_t id;	 /* position in this store's log, over all streams */
 	uint64_t seq;
 	int64_t boot_us;   /* of the first sample; < 0 is before this boot */
 	int64_t offset_us; /* wall = boot_us + offset_us; only when clk is not PENDING */
@@ -109,13 +110,20 @@ static inline int64_t record_wall_us(const struct record *r)
 /* What a sink must know of the stream that a record belongs to. Strings are borrowed. */
 struct stream_info {
 	uint32_t number; /* in this store */
-	uint8_t kind;    /* enum kind */
+	uint8_t kind;	 /* enum kind */
 	struct uuid id;
 	const char *device;  /* address */
 	const char *subject; /* whose heart it is; "" where the owner named nobody */
 };
 
-const char *kind_name(unsigned kind);             /* "heart_rate", "ecg" */
-const char *clk_name(unsigned clk);               /* "utc", "est", "pending" */
-const char *contact_name(unsigned contact);       /* "contact", "no contact", "unsupported" */
-const char *gap_reason_name(unsigned reason);     /* "link_loss", ... */
+/* One start of the owner: what gives seq its upper half. */
+struct run_info {
+	uint64_t number;
+	struct uuid nonce;
+	char boot_id[37];
+};
+
+const char *kind_name(unsigned kind);	      /* "heart_rate", "ecg" */
+const char *clk_name(unsigned clk);	      /* "utc", "est", "pending" */
+const char *contact_name(unsigned contact);   /* "contact", "no contact", "unsupported" */
+const char *gap_reason_name(unsigned reason); /* "link_loss", ... */

@@ -9,11 +9,12 @@
 enum verdict_class {
 	VERDICT_RECEIPT,   /* the server holds what the entries below say */
 	VERDICT_TRANSIENT, /* same content again, later */
-	VERDICT_BUSY,      /* 409: same content again after retry_after (or 2 s) */
+	VERDICT_BUSY,	   /* 409: same content again after retry_after (or 2 s) */
 	VERDICT_ACCOUNT,   /* hold the sink, tell the owner, probe */
-	VERDICT_TOKEN,     /* 401: read the credential again, once; then as ACCOUNT */
-	VERDICT_CLOCK,     /* certificate not valid in time: TRANSIENT while our clock is not synchronised */
-	VERDICT_RECORD,    /* 400, 422: something in this batch; split */
+	VERDICT_TOKEN,	   /* 401: read the credential again, once; then as ACCOUNT */
+	VERDICT_CLOCK,	   /* certificate not valid in time: TRANSIENT while our clock is not
+			      synchronised */
+	VERDICT_RECORD,	   /* 400, 422: something in this batch; split */
 	VERDICT_TOO_LARGE, /* 413: halve and remember */
 	VERDICT_ENCODING,  /* 415: once without gzip, then as ACCOUNT */
 };
@@ -23,14 +24,14 @@ const char *verdict_class_name(enum verdict_class c);
 
 struct rejection {
 	uint64_t seq;
-	bool conflict;   /* same (stream, seq), other content: hold the stream, quarantine nothing */
-	char code[40];   /* the server's word; printable ASCII */
+	bool conflict; /* same (stream, seq), other content: hold the stream, quarantine nothing */
+	char code[40]; /* the server's word; printable ASCII */
 	char detail[120];
 };
 
 /* One stream of a receipt. */
 struct receipt_entry {
-	uint32_t stream; /* our number */
+	uint32_t stream;	/* our number */
 	uint64_t acked_through; /* 0: nothing of this stream was taken */
 	uint32_t accepted;
 	uint32_t duplicate;
@@ -42,8 +43,8 @@ struct receipt_entry {
 
 struct verdict {
 	enum verdict_class class;
-	char reason[200];       /* one sentence for the owner; never a secret, never control characters */
-	usec_t retry_after;     /* 0: the server named none; clamped to 1 s .. 1 h */
+	char reason[200]; /* one sentence for the owner; never a secret, never control characters */
+	usec_t retry_after;	       /* 0: the server named none; clamped to 1 s .. 1 h */
 	struct receipt_entry *entries; /* VERDICT_RECEIPT only: each stream of the batch once */
 	size_t n_entries;
 };

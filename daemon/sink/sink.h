@@ -1,8 +1,10 @@
 /*
- * The `http` sink, contract 1: records -> the body of POST /v1/batches, and its answer -> a verdict.
- * Pure: no clock, no socket, no store. The same records in give the same bytes out, gzip included.
+ * The `http` sink, contract 1: records -> the body of POST /v1/batches, and its answer -> a
+ * verdict. Pure: no clock, no socket, no store. The same records in give the same bytes out, gzip
+ * included.
  *
- * A batch holds records of one run only (the body names one boot_id, and an entry never mixes runs).
+ * A batch holds records of one run only (the body names one boot_id, and an entry never mixes
+ * runs).
  */
 #pragma once
 
@@ -17,17 +19,12 @@ struct batch *batch_free(struct batch *b);
 int batch_new(struct batch **ret);
 DEFINE_CLEANUP(struct batch *, batch_free)
 
-/* The run that all records of this batch belong to. Strings and infos are copied. */
-struct batch_run {
-	uint64_t number;
-	struct uuid nonce;
-	char boot_id[37];
-};
-void batch_begin(struct batch *b, const char *gateway, const struct batch_run *run);
+void batch_begin(struct batch *b, const char *gateway, const struct run_info *run);
+/* `run`: that all records of this batch belong to. Strings and infos are copied. */
 /*
  * Adds a record; its clk must not be PENDING. Records of one stream come in seq order; streams may
- * interleave. `after` (the seq before the first one in this store, 0: none) counts when the stream is
- * new to the batch. < 0: no memory.
+ * interleave. `after` (the seq before the first one in this store, 0: none) counts when the stream
+ * is new to the batch. < 0: no memory.
  */
 int batch_add(struct batch *b, const struct stream_info *stream, uint64_t after,
 	      const struct record *r);
@@ -35,9 +32,9 @@ int batch_add(struct batch *b, const struct stream_info *stream, uint64_t after,
 size_t batch_size(const struct batch *b);
 size_t batch_count(const struct batch *b);
 /*
- * Makes the body (gzip, or plain JSON) and the batch id, UUIDv5 over for each stream: id, run nonce,
- * first, last, count and the SHA-256 of its canonical records. Entries stand in the order of their
- * stream ids. Body is borrowed until the next batch_begin().
+ * Makes the body (gzip, or plain JSON) and the batch id, UUIDv5 over for each stream: id, run
+ * nonce, first, last, count and the SHA-256 of its canonical records. Entries stand in the order of
+ * their stream ids. Body is borrowed until the next batch_begin().
  */
 int batch_finish(struct batch *b, bool gzip, struct uuid *ret_id, const uint8_t **ret_body,
 		 size_t *ret_size);
@@ -45,9 +42,9 @@ int batch_finish(struct batch *b, bool gzip, struct uuid *ret_id, const uint8_t 
 /* What came back over HTTP. status 0: no answer at all; then `transport` says why. */
 enum transport_failure {
 	TRANSPORT_OK,
-	TRANSPORT_NETWORK,          /* no route, refused, reset, time-out, half an answer */
-	TRANSPORT_CERTIFICATE,      /* not trusted: account */
-	TRANSPORT_CERTIFICATE_TIME, /* not yet or no longer valid */
+	TRANSPORT_NETWORK,	      /* no route, refused, reset, time-out, half an answer */
+	TRANSPORT_CERTIFICATE,	      /* not trusted: account */
+	TRANSPORT_CERTIFICATE_TIME,   /* not yet or no longer valid */
 	TRANSPORT_CLIENT_CERTIFICATE, /* the server refused ours: account */
 };
 
@@ -61,7 +58,8 @@ struct answer {
 	size_t size;
 };
 
-/* Judges the answer to the batch last finished. `ret` is to be freed with verdict_done(). < 0: no memory. */
+/* Judges the answer to the batch last finished. `ret` is to be freed with verdict_done(). < 0: no
+ * memory. */
 int receipt_judge(const struct batch *b, const struct answer *a, struct verdict *ret);
 
 /* One element of GET /v1/streams. */
@@ -75,9 +73,8 @@ int streams_parse(const struct answer *a, struct stream_position **ret, size_t *
 		  const char **ret_why);
 
 /*
- * Canonical bytes, the base of batch ids and of windows. Little-endian: seq u64, t_us i64, clk u8, then
- *   heart_rate: bpm u16, contact u8, energy_kj i32 or -1, n u16, rr u16...
- *   ecg:        dt_ns u32, n u32, i32...
- *   gap:        reason u8, from_us i64, to_us i64, n u32
+ * Canonical bytes, the base of batch ids and of windows. Little-endian: seq u64, t_us i64, clk u8,
+ * then heart_rate: bpm u16, contact u8, energy_kj i32 or -1, n u16, rr u16... ecg:        dt_ns
+ * u32, n u32, i32... gap:        reason u8, from_us i64, to_us i64, n u32
  */
 void record_canonical(const struct record *r, struct buf *out);

@@ -1,6 +1,6 @@
 /*
- * The growing buffer behind payloads, bodies and pages of text. It doubles, so appending costs O(1),
- * and it remembers that memory ran out instead of asking every caller to check every append.
+ * The growing buffer behind payloads, bodies and pages of text. It doubles, so appending costs
+ * O(1), and it remembers that memory ran out instead of asking every caller to check every append.
  */
 #include "util/buf.h"
 

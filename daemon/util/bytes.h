@@ -1,8 +1,9 @@
 /*
  * Bytes from outside, read with a cursor that cannot leave them.
  *
- * A short read yields 0 and sets `failed`, which stays set: read a whole layout first, then ask once
- * whether it was long enough. `at` is the offset from the start, for errors that name the byte.
+ * A short read yields 0 and sets `failed`, which stays set: read a whole layout first, then ask
+ * once whether it was long enough. `at` is the offset from the start, for errors that name the
+ * byte.
  */
 #pragma once
 

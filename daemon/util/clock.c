@@ -1,7 +1,8 @@
 /*
- * Reads the kernel's clocks. A Raspberry Pi has no battery for its clock: until NTP has answered, its
- * wall time is whatever was saved at the last shutdown, or 1970. adjtimex() tells: STA_UNSYNC is
- * cleared by timesyncd, chrony and ntpd alike, and set again by the kernel when they fall silent.
+ * Reads the kernel's clocks. A Raspberry Pi has no battery for its clock: until NTP has answered,
+ * its wall time is whatever was saved at the last shutdown, or 1970. adjtimex() tells: STA_UNSYNC
+ * is cleared by timesyncd, chrony and ntpd alike, and set again by the kernel when they fall
+ * silent.
  */
 #include "util/clock.h"
 

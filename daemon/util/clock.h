@@ -1,7 +1,7 @@
 /*
- * The clocks. Durations and deadlines are CLOCK_BOOTTIME; wall time is microseconds since 1970 and is
- * only trusted when the kernel says that something disciplines it. Only the owner of an event source
- * (and a main function) calls these; everybody else is told `now`.
+ * The clocks. Durations and deadlines are CLOCK_BOOTTIME; wall time is microseconds since 1970 and
+ * is only trusted when the kernel says that something disciplines it. Only the owner of an event
+ * source (and a main function) calls these; everybody else is told `now`.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
- * CRC-32C by slicing eight bytes at a time through tables made at first use: about a byte a cycle on
- * any processor, without asking which one it is. Its caller checks slots of a hundred bytes.
+ * CRC-32C by slicing eight bytes at a time through tables made at first use: about a byte a cycle
+ * on any processor, without asking which one it is. Its caller checks slots of a hundred bytes.
  */
 #include "util/crc32c.h"
 

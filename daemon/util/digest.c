@@ -53,7 +53,8 @@ int digest_sha1_two(const void *a, size_t n_a, const void *b, size_t n_b,
 {
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	bool ok = context && EVP_DigestInit_ex(context, EVP_sha1(), NULL) == 1 &&
-		  EVP_DigestUpdate(context, a, n_a) == 1 && EVP_DigestUpdate(context, b, n_b) == 1 &&
+		  EVP_DigestUpdate(context, a, n_a) == 1 &&
+		  EVP_DigestUpdate(context, b, n_b) == 1 &&
 		  EVP_DigestFinal_ex(context, ret, NULL) == 1;
 
 	EVP_MD_CTX_free(context);

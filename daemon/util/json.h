@@ -20,7 +20,8 @@ static inline struct json json_make(struct buf *out)
 void json_open(struct json *j, char bracket);  /* '{' or '[' */
 void json_close(struct json *j, char bracket); /* '}' or ']' */
 void json_key(struct json *j, const char *key);
-void json_string(struct json *j, const char *s); /* escaped; bytes that are not UTF-8 become U+FFFD */
+void json_string(struct json *j,
+		 const char *s); /* escaped; bytes that are not UTF-8 become U+FFFD */
 void json_int(struct json *j, int64_t v);
 void json_uint(struct json *j, uint64_t v);
 void json_double(struct json *j, double v); /* not a number: null */

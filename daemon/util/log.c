@@ -30,8 +30,8 @@ static bool stderr_is_journal(void)
 
 void log_init(enum log_target target, int max_level)
 {
-	to_journal = target == LOG_TARGET_JOURNAL ||
-		     (target == LOG_TARGET_AUTO && stderr_is_journal());
+	to_journal =
+		target == LOG_TARGET_JOURNAL || (target == LOG_TARGET_AUTO && stderr_is_journal());
 	max_level_ = max_level;
 }
 
@@ -55,9 +55,10 @@ static void send_journal(int level, const char *message_id, const char *const *f
 	(void)sd_journal_sendv(iov, n); /* nowhere to say that saying failed */
 }
 
-void log_event(int level, const char *message_id, const char *const *fields, const char *format, ...)
+void log_event(int level, const char *message_id, const char *const *fields, const char *format,
+	       ...)
 {
-	static const char *const names[] = {"emerg",   "alert",  "crit", "error",
+	static const char *const names[] = {"emerg",   "alert",	 "crit", "error",
 					    "warning", "notice", "info", "debug"};
 	char line[MAX_LINE];
 	int saved_errno = errno;

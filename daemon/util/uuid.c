@@ -1,7 +1,7 @@
 /*
  * Identities: of the store (random), of streams and of batches (derived, so that the same thing has
- * the same name on every start). sd_id128 derives with HMAC-SHA256, which no other program can repeat
- * from a UUID; version 5 is what receivers know.
+ * the same name on every start). sd_id128 derives with HMAC-SHA256, which no other program can
+ * repeat from a UUID; version 5 is what receivers know.
  */
 #include "util/uuid.h"
 

@@ -1,0 +1,29 @@
+/* A sync event: what became of one piece of syncing. The plan's SyncEvent; ring, D-Bus, journal. */
+#pragma once
+
+#include "model/record.h"
+
+enum sync_event_type {
+	SYNC_IMMEDIATE_SUCCESS = 1,
+	SYNC_IMMEDIATE_FAILED,
+	SYNC_QUEUED, /* became batch rows: layer 2 has it now */
+	SYNC_BACKGROUND_SUCCESS,
+	SYNC_BACKGROUND_FAILED,
+	SYNC_QUARANTINED,
+};
+
+/* Fixed size: lies in the ring as it is, so append only. */
+struct sync_event {
+	int64_t wall_us;
+	uint8_t type; /* enum sync_event_type */
+	uint8_t kind; /* enum kind: the plan's data type */
+	uint8_t success;
+	uint8_t spare;
+	uint32_t count; /* records */
+	uint32_t retries;
+	uint32_t duration_ms; /* from the first attempt to the answer */
+	char sink[33];
+	char reason[87]; /* of a failure, one sentence, cut */
+};
+
+const char *sync_event_type_name(unsigned type); /* "immediate_success", ... */

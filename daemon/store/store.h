@@ -1,0 +1,85 @@
+/*
+ * The wall: what is behind it is kept. Records go in by store_admit(), get their place (id, seq),
+ * and lie in the tail (survives the process) until store_commit() puts them in the log (survives
+ * the power). Knows no event loop and no clock: its owner tells it `now` (CLOCK_BOOTTIME) and asks
+ * when the next commit is due. One owner at a time, held by a lock in the state directory.
+ */
+#pragma once
+
+#include "store/look.h"
+#include "util/clock.h"
+
+struct store_options {
+	const char *state_dir;
+	const char *runtime_dir;
+	const char *role;	  /* "daemon", "drain" */
+	size_t tail_size;	  /* bytes of the ring */
+	usec_t durability_window; /* T */
+	usec_t lazy_commit;	  /* what is confirmed is committed this late at most */
+	uint64_t max_size;	  /* of the store's files; 0: no limit */
+};
+
+/* What was found at the start. */
+enum tail_found {
+	TAIL_NONE,	/* first start, or a clean stop left it empty */
+	TAIL_RECOVERED, /* records of the last run were in it and are committed now */
+	TAIL_LOST,	/* the last owner did not stop cleanly and its tail is gone: a power cut */
+	TAIL_FOREIGN,	/* of another store: set aside */
+};
+struct store_opening {
+	enum tail_found tail;
+	uint64_t n_recovered;
+	uint64_t n_torn; /* slots that were half written */
+	bool clean;
+	bool created;
+};
+
+/*
+ * Becomes the owner, recovers the tail, commits a new run, in that order; when it returns 0 all
+ * that was heard before is in the log. STORE_E_OWNED: somebody else is; ask with
+ * store_want_owner(). Otherwise STORE_E_NEWER, STORE_E_CORRUPT with the store untouched.
+ */
+int store_open(const struct store_options *o, usec_t now, const struct clock_state *clock,
+	       struct store_opening *ret_opening, struct store **ret);
+/* Commits everything and notes that the stop was clean. Then store_close(). */
+int store_finish(struct store *s, usec_t now);
+
+/* Asks the owner to let go (a drain does within a second); and: does somebody ask me? */
+int store_want_owner(const char *runtime_dir);
+bool store_owner_wanted(const struct store *s);
+/* The owner's sign of life, in the tail's header; every few seconds. */
+void store_heartbeat(struct store *s, usec_t now);
+
+/* Finds or makes the stream; a new one is committed at once. Its number stays for ever. */
+int store_stream(struct store *s, const char *device, enum kind kind, const char *subject,
+		 uint32_t *ret);
+/* Finds or makes the sink. `from_now`: a new one starts behind what is there already (exempt). */
+int store_sink(struct store *s, const char *name, bool required, bool from_now, uint32_t *ret);
+/* Sinks that were not asked for with store_sink() since the start are retired: they hold nothing.
+ */
+int store_retire_sinks(struct store *s);
+
+/* What the clock says from now on: how records that are admitted get their wall time. */
+void store_set_clock(struct store *s, const struct clock_state *clock);
+/* Gives all records of this boot that have none yet their wall time, for ever; committed at once.
+ */
+int store_resolve_clock(struct store *s, enum clk clk, usec_t now, int64_t offset_us);
+/* When the oldest record without a wall time was heard; USEC_INFINITY: there is none. */
+usec_t store_clock_pending_since(const struct store *s);
+
+/*
+ * Gives r its id, seq, clk and offset and publishes it in the tail: from here on it survives this
+ * process. r->stream, type, boot_us and content are the caller's. STORE_E_FULL: shed, counted.
+ */
+int store_admit(struct store *s, struct record *r, usec_t now);
+/* Keeps a frame that could not be decoded; written with the next commit. */
+int store_keep_undecoded(struct store *s, const struct undecoded *u);
+
+/* When the next commit is due, by T, by laziness or because something forces one. */
+usec_t store_commit_due(const struct store *s);
+/* One transaction, FULL: the whole tail, cursors, rows, quarantine, counters. */
+int store_commit(struct store *s, usec_t now);
+/* Idle work: PASSIVE checkpoint past a thousand pages, TRUNCATE past the cap. */
+int store_checkpoint(struct store *s);
+/* Deletes up to n_rows of confirmed history that is older than `before_wall_us`. */
+int store_prune(struct store *s, int64_t before_wall_us, size_t n_rows);

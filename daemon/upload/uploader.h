@@ -1,0 +1,63 @@
+/*
+ * The uploader: for each sink, layer 1 (new records, at once, a few quick attempts) and layer 2
+ * (batch rows, backoff, breaker), judged by receipts. It cuts and settles in the store's outbox and
+ * moves nothing the server has not confirmed. The states of a sink are drawn in uploader.c.
+ */
+#pragma once
+
+#include "model/config.h"
+#include "model/event.h"
+#include "store/outbox.h"
+
+#include <systemd/sd-event.h>
+
+struct uploader;
+
+enum uploader_mode {
+	UPLOADER_DAEMON, /* both lanes, for ever */
+	UPLOADER_DRAIN, /* backlog only, background timeouts, until nothing is left or nothing works
+			 */
+};
+
+struct uploader_handler {
+	void *userdata;
+	void (*event)(void *userdata, const struct sync_event *event);
+	/* UPLOADER_DRAIN: done. `problem`: why something is left, or NULL. */
+	void (*drained)(void *userdata, const char *problem);
+};
+
+struct uploader *uploader_free(struct uploader *u);
+DEFINE_CLEANUP(struct uploader *, uploader_free)
+/* Registers the config's sinks with the store, retires the others. Borrows store and config. */
+int uploader_new(sd_event *event, struct store *store, const struct config *config,
+		 enum uploader_mode mode, const struct uploader_handler *handler,
+		 struct uploader **ret);
+
+/* New records were admitted: starts the linger. Cheap; called for every record. */
+void uploader_kick(struct uploader *u, usec_t now);
+/* Network back, clock synchronised, reload, `vitalctl sync`: holds and backoff end at once. */
+void uploader_wake(struct uploader *u, bool critical);
+
+enum sink_state_name {
+	SINK_UP,       /* confirmed last, or not tried yet */
+	SINK_RETRYING, /* layer 1 is between attempts */
+	SINK_DOWN,     /* breaker open: transient failures, next attempt known */
+	SINK_HELD,     /* account failure: needs the owner, probed */
+};
+
+struct sink_state {
+	char name[33];
+	enum sink_state_name state;
+	char reason[200];			      /* why it is not up; "" when it is */
+	usec_t since;				      /* in this state */
+	usec_t next_attempt;			      /* 0: none planned */
+	int64_t last_success_us;		      /* wall; 0: never in this run */
+	uint64_t immediate_success, immediate_failed; /* batches of layer 1 */
+	uint64_t immediate_first_try;		      /*   ... confirmed by the first attempt */
+	uint64_t background_success, background_failed;
+	uint64_t requests, records_confirmed, duplicates, quarantined;
+	uint64_t bytes_sent;
+	uint64_t drain_rate; /* records a second lately, backlog; 0: unknown */
+};
+size_t uploader_sink_count(const struct uploader *u);
+void uploader_sink_state(const struct uploader *u, size_t index, struct sink_state *ret);
