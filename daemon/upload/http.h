@@ -1,14 +1,13 @@
 /*
  * HTTP on the loop: the one door to libcurl (multi interface, socket_action, on sd-event). A client
- * is one server with its connections, TLS session cache and credentials; a request is one exchange.
- * Never follows redirects, never talks plain http but to loopback, always verifies, bounds the
- * answer.
+ * is one server with its connections, TLS sessions and credentials; a call is one exchange. Never
+ * follows redirects, never talks plain http but to loopback, always verifies, bounds the answer,
+ * never blocks.
  */
 #pragma once
 
-#include "util/macro.h"
-
 #include "sink/sink.h"
+#include "util/macro.h"
 
 #include <systemd/sd-event.h>
 
@@ -21,23 +20,30 @@ struct http_options {
 
 struct http *http_free(struct http *h);
 DEFINE_CLEANUP(struct http *, http_free)
+/*
+ * -EINVAL: not https://, nor http:// to a loopback address. Sets SIGPIPE to be ignored, if nobody
+ * has decided on it: OpenSSL writes to sockets without MSG_NOSIGNAL.
+ */
 int http_new(sd_event *event, const struct http_options *o, struct http **ret);
 
 struct http_request {
 	const char *method;	    /* "GET" or "POST" */
 	const char *path;	    /* "/v1/batches" */
-	const char *const *headers; /* "Name: value", NULL at the end; copied */
+	const char *const *headers; /* "Name: value", NULL at the end; copied; or NULL */
 	const char *token;	    /* Bearer, or NULL; copied, never logged */
-	const void *body;	    /* copied */
+	const void *body;	    /* borrowed until it calls back or is cancelled */
 	size_t size;
-	usec_t timeout;
+	usec_t timeout; /* and as long again as a slow line needs for the body */
 };
 
-/* Called once, from the loop, unless cancelled. `answer` is borrowed for the call. */
+/*
+ * Called once, from the loop, unless cancelled, and as the last thing that is done: it may send
+ * again, cancel others, and free the client. `answer` is borrowed for the call.
+ */
 typedef void (*http_done)(void *userdata, const struct answer *answer);
 
 struct http_call; /* a request under way */
 int http_send(struct http *h, const struct http_request *r, http_done done, void *userdata,
 	      struct http_call **ret);
-/* It will not call back. Takes NULL; returns NULL. */
+/* It will not call back. Takes NULL; returns NULL. Not for a call that is calling back. */
 struct http_call *http_cancel(struct http_call *c);
