@@ -37,15 +37,20 @@ struct receipt_entry {
 	uint32_t duplicate;
 	bool missing_after;
 	bool identity_conflict;
-	struct rejection *rejected; /* within the batch, at or below acked_through, by seq */
+	struct rejection
+		*rejected; /* within the batch, by seq; of a receipt: at or below acked_through */
 	size_t n_rejected;
 };
 
 struct verdict {
 	enum verdict_class class;
 	char reason[200]; /* one sentence for the owner; never a secret, never control characters */
-	usec_t retry_after;	       /* 0: the server named none; clamped to 1 s .. 1 h */
-	struct receipt_entry *entries; /* VERDICT_RECEIPT only: each stream of the batch once */
+	usec_t retry_after; /* 0: the server named none; clamped to 1 s .. 1 h */
+	/*
+	 * VERDICT_RECEIPT: each stream of the batch once. VERDICT_RECORD: the same, nothing
+	 * acknowledged, when the server named the records it refuses; else none.
+	 */
+	struct receipt_entry *entries;
 	size_t n_entries;
 };
 

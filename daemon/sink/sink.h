@@ -19,12 +19,12 @@ struct batch *batch_free(struct batch *b);
 int batch_new(struct batch **ret);
 DEFINE_CLEANUP(struct batch *, batch_free)
 
-void batch_begin(struct batch *b, const char *gateway, const struct run_info *run);
 /* `run`: that all records of this batch belong to. Strings and infos are copied. */
+void batch_begin(struct batch *b, const char *gateway, const struct run_info *run);
 /*
  * Adds a record; its clk must not be PENDING. Records of one stream come in seq order; streams may
  * interleave. `after` (the seq before the first one in this store, 0: none) counts when the stream
- * is new to the batch. < 0: no memory.
+ * is new to the batch. < 0: no memory; then the batch is good for nothing but batch_begin().
  */
 int batch_add(struct batch *b, const struct stream_info *stream, uint64_t after,
 	      const struct record *r);
@@ -34,7 +34,8 @@ size_t batch_count(const struct batch *b);
 /*
  * Makes the body (gzip, or plain JSON) and the batch id, UUIDv5 over for each stream: id, run
  * nonce, first, last, count and the SHA-256 of its canonical records. Entries stand in the order of
- * their stream ids. Body is borrowed until the next batch_begin().
+ * their stream ids. Body is borrowed until the next batch_begin() or batch_finish(), which may come
+ * again for the other form of the same batch.
  */
 int batch_finish(struct batch *b, bool gzip, struct uuid *ret_id, const uint8_t **ret_body,
 		 size_t *ret_size);
