@@ -1,0 +1,511 @@
+#!/usr/bin/python3
+"""What the straps sent against what the receiver holds: the balance that nobody can argue with, because
+it shares no code with the daemon. It decodes the bytes of the truth file itself.
+
+Truth (`vitald simulate`), JSON Lines, one object a notification:
+    {"n", "t_wall_us", "device", "char": "2a37" | "fb005c82-..." | "2a19", "hex", "handed": "yes" | ...}
+and later {"unread": n}: lay unread in a socket when the daemon died; {"event": ...} is left alone.
+
+Expected at the receiver is each notification that was handed over, is well-formed, was not left unread
+and does not repeat the sensor's timestamp (ECG; a heart-rate value that repeats is a new sample). In
+each (device, kind) these and the receiver's records are paired by content, the closest in time first
+in order, never crossing within one content. What is left over:
+    here and there, close in time      altered
+    only in the truth                  quarantined, in the hand at a kill, waiting, else lost
+    only at the receiver               duplicated (its twin was paired), kept radio duplicate, invented
+"""
+
+import argparse
+import bisect
+import collections
+import json
+import pathlib
+import re
+import sqlite3
+import struct
+import sys
+from dataclasses import dataclass
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import contract  # noqa: E402
+
+HEART_RATE = "2a37"
+PMD_DATA = "fb005c82-02e7-f387-1cad-8acd2d8df0c8"
+BASE_UUID = re.compile(r"0000([0-9a-f]{4})-0000-1000-8000-00805f9b34fb")
+KIND = {HEART_RATE: "heart_rate", PMD_DATA: "ecg"}
+NEAR_US = 3_000_000  # between arrival and t_us: the mapping of a sensor's clock is loose
+EXACT_MAX = 1_000_000  # cells of the exact alignment; above it the greedy one
+IN_HAND_US = 2_000_000
+
+
+class Malformed(ValueError):
+    pass
+
+
+def decode_heart_rate(data):
+    """Heart Rate Service 1.0, 3.1: -> (bpm, contact, energy_kj, rr...)."""
+    if not data:
+        raise Malformed("empty")
+    flags, at = data[0], 1
+    wide = flags & 1
+    if len(data) < 2 + wide:
+        raise Malformed("no heart rate")
+    bpm = int.from_bytes(data[at : at + 1 + wide], "little")
+    at += 1 + wide
+    contact = 0 if not flags & 4 else 2 if flags & 2 else 1
+    energy = -1
+    if flags & 8:
+        if len(data) < at + 2:
+            raise Malformed("no energy")
+        energy = int.from_bytes(data[at : at + 2], "little")
+        at += 2
+    rr = ()
+    if flags & 16:
+        n = (len(data) - at) // 2
+        rr = struct.unpack_from(f"<{n}H", data, at)
+    return (bpm, contact, energy, *rr)
+
+
+def _unpack_deltas(data):
+    """Delta-compressed ECG, one channel of 24 bits: a reference, then blocks of bits, count, deltas."""
+    if len(data) < 3:
+        raise Malformed("no reference sample")
+    values, at = [int.from_bytes(data[:3], "little", signed=True)], 3
+    while at < len(data):
+        if len(data) < at + 2:
+            raise Malformed("half a block")
+        bits, count = data[at], data[at + 1]
+        size = (bits * count + 7) // 8
+        if bits > 32 or len(data) < at + 2 + size:
+            raise Malformed("a block too short")
+        packed = int.from_bytes(data[at + 2 : at + 2 + size], "little")
+        for i in range(count):
+            delta = packed >> (i * bits) & ((1 << bits) - 1)
+            if bits and delta >> (bits - 1):
+                delta -= 1 << bits
+            values.append(values[-1] + delta)
+        at += 2 + size
+    return values
+
+
+def decode_pmd(data):
+    """Polar Measurement Data: -> (ts_ns, samples) of an ECG frame of type 0, None for other types."""
+    if len(data) < 10:
+        raise Malformed("no header")
+    if data[0] & 0x3F != 0:
+        return None
+    ts_ns = int.from_bytes(data[1:9], "little")
+    frame, rest = data[9], data[10:]
+    if frame == 0x80:
+        return ts_ns, tuple(_unpack_deltas(rest))
+    if frame != 0:
+        return None
+    if not rest or len(rest) % 3:
+        raise Malformed("not a whole number of samples")
+    return ts_ns, tuple(
+        int.from_bytes(rest[i : i + 3], "little", signed=True) for i in range(0, len(rest), 3)
+    )
+
+
+@dataclass(eq=False)
+class Sent:
+    """A notification of the truth."""
+
+    n: int
+    t_us: int
+    device: str
+    kind: str
+    handed: str
+    what: str
+    unread: bool = False
+    content: tuple | None = None  # None: malformed
+    ts_ns: int = 0
+    repeats: bool = False
+    pair: object = None
+
+    @property
+    def heard(self):
+        return self.handed == "yes" and not self.unread
+
+    @property
+    def expected(self):
+        return self.heard and self.content is not None and not self.repeats
+
+
+@dataclass(eq=False)
+class Got:
+    """A record of the receiver."""
+
+    stream: str
+    seq: int
+    t_us: int
+    content: tuple
+    received_us: int
+    answered_us: int
+    pair: object = None
+
+
+def characteristic(uuid):
+    uuid = uuid.lower()
+    short = BASE_UUID.fullmatch(uuid)
+    return short.group(1) if short else uuid
+
+
+def _sent(line):
+    kind = KIND.get(characteristic(line["char"]))
+    if kind is None:
+        return None
+    sent = Sent(line["n"], line["t_wall_us"], line["device"].lower(), kind, line["handed"],
+                line.get("what", "ok"))
+    data = bytes.fromhex(line["hex"])
+    try:
+        if kind == "heart_rate":
+            sent.content = decode_heart_rate(data)
+        else:
+            decoded = decode_pmd(data)
+            if decoded is None:
+                return None
+            sent.ts_ns, sent.content = decoded
+    except Malformed:
+        pass
+    return sent
+
+
+def read_truth(path):
+    """-> [Sent] in the order of n; a last line that is cut (the simulator was killed) is left out."""
+    sent, unread, ignored = [], set(), 0
+    with open(path, encoding="utf-8") as file:
+        for text in file:
+            if not text.endswith("\n"):
+                break
+            line = json.loads(text)
+            if "unread" in line:
+                unread.add(line["unread"])
+            elif "hex" in line:
+                one = _sent(line)
+                if one:
+                    sent.append(one)
+                else:
+                    ignored += 1
+    last = {}
+    for one in sent:
+        one.unread = one.n in unread
+        if one.kind == "ecg" and one.heard and one.content is not None:
+            one.repeats = last.get(one.device) == one.ts_ns
+            last[one.device] = one.ts_ns
+    return sent, ignored
+
+
+def _content(type_, payload):
+    what = contract.unpack(type_, payload)
+    if type_ == "heart_rate":
+        return (what["bpm"], what["contact"], what["energy_kj"], *what["rr_1024"])
+    return tuple(what["uv"])
+
+
+def open_db(path):
+    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
+
+
+def read_receiver(path):
+    """-> {(device, kind): [Got]}, gaps, rejected, the number of conflicts, holes."""
+    got = collections.defaultdict(list)
+    gaps = collections.defaultdict(collections.Counter)
+    rejected = collections.defaultdict(collections.Counter)
+    db = open_db(path)
+    for device, kind, stream, seq, t_us, type_, payload, received, answered in db.execute(
+        "SELECT device, kind, stream, seq, t_us, type, payload, r.received_us, q.answered_us "
+        "FROM records r LEFT JOIN request q ON q.number = r.request "
+        "ORDER BY device, kind, seq, stream"
+    ):
+        if type_ == "gap":
+            gaps[device, kind][contract.unpack("gap", payload)["reason"]] += 1
+        else:
+            got[device, kind].append(
+                Got(stream, seq, t_us, _content(type_, payload), received, answered or received)
+            )
+    for device, kind, type_, payload in db.execute(
+        "SELECT device, kind, type, payload FROM rejected r JOIN stream s ON s.number = r.stream"
+    ):
+        if type_ in ("heart_rate", "ecg"):
+            rejected[device, kind][_content(type_, payload)] += 1
+    conflicts = db.execute("SELECT count(*) FROM conflict").fetchone()[0]
+    (holes,) = db.execute(
+        "WITH held AS (SELECT stream, seq FROM record UNION SELECT stream, seq FROM rejected) "
+        "SELECT coalesce(sum(last - n), 0) FROM (SELECT max(seq & 268435455) AS last, count(*) AS n "
+        "FROM held GROUP BY stream, seq >> 28)"
+    ).fetchone()
+    db.close()
+    return got, gaps, rejected, conflicts, holes
+
+
+def _greedy(sent, got, near_us):
+    i = j = 0
+    while i < len(sent) and j < len(got):
+        apart = got[j].t_us - sent[i].t_us
+        if abs(apart) <= near_us:
+            yield sent[i], got[j]
+            i, j = i + 1, j + 1
+        elif apart < 0:
+            j += 1
+        else:
+            i += 1
+
+
+def _exact(sent, got, near_us):
+    """The most pairs, then the least distance in time, none crossing another."""
+    width = len(got) + 1
+    best = [(0, 0)] * width
+    choice = []
+    for one in sent:
+        row, picks = [(0, 0)], [0]
+        for j in range(1, width):
+            apart = abs(got[j - 1].t_us - one.t_us)
+            options = [best[j], row[j - 1]]
+            if apart <= near_us:
+                pairs, cost = best[j - 1]
+                options.append((pairs - 1, cost + apart))
+            pick = min(range(len(options)), key=options.__getitem__)
+            row.append(options[pick])
+            picks.append(pick)
+        best = row
+        choice.append(picks)
+    i, j = len(sent), len(got)
+    while i and j:
+        pick = choice[i - 1][j]
+        if pick == 2:
+            i, j = i - 1, j - 1
+            yield sent[i], got[j]
+        elif pick == 1:
+            j -= 1
+        else:
+            i -= 1
+
+
+def pair(sent, got, near_us=NEAR_US, content=lambda one: one.content):
+    """Pairs what has the same content, by time; sets .pair on both sides."""
+    groups = collections.defaultdict(lambda: ([], []))
+    for one in sent:
+        groups[content(one)][0].append(one)
+    for one in got:
+        groups[content(one)][1].append(one)
+    for here, there in groups.values():
+        here.sort(key=lambda one: one.t_us)
+        there.sort(key=lambda one: one.t_us)
+        how = _exact if len(here) * len(there) <= EXACT_MAX else _greedy
+        for a, b in how(here, there, near_us):
+            a.pair, b.pair = b, a
+
+
+def _in_hand(sent, kills, count):
+    """Which of the unpaired were in the hand at a kill: one a kill, the last handed over before it."""
+    handed = [one for one in sent if one.heard and one.content is not None]
+    found = []
+    for kill in kills:
+        at = bisect.bisect_right([one.t_us for one in handed], kill) - 1
+        if at >= 0 and handed[at].expected and not handed[at].pair:
+            if kill - handed[at].t_us <= IN_HAND_US and handed[at] not in found:
+                found.append(handed[at])
+    if count:
+        after = {a.n: b for a, b in zip(sent, sent[1:])}
+        for one in sent:
+            followed = after.get(one.n)
+            dark = followed is None or not followed.heard
+            if one.expected and not one.pair and dark and len(found) < count:
+                found.append(one)
+    return found
+
+
+def _balance_one(sent, got, rejected, kills, kill_count):
+    """One (device, kind) -> its line of the table."""
+    expected = [one for one in sent if one.expected]
+    pair(expected, got)
+    left = [one for one in expected if not one.pair]
+    over = [one for one in got if not one.pair]
+
+    refused, rest = [], []
+    rejected = collections.Counter(rejected)
+    for one in left:
+        (refused if rejected[one.content] > 0 else rest).append(one)
+        rejected[one.content] -= 1
+    twins = {}
+    for one in sent:
+        if one.heard and one.content is not None:
+            twins.setdefault(one.content, []).append(one)
+    doubled, kept, strange = [], [], []
+    for one in over:
+        near = [t for t in twins.get(one.content, ()) if abs(t.t_us - one.t_us) <= NEAR_US]
+        if any(t.repeats for t in near):
+            kept.append(one)
+        else:
+            (doubled if near else strange).append(one)
+    # what is left on both sides and close in time is one thing with two contents
+    altered = list(_greedy(rest, sorted(strange, key=lambda one: one.t_us), NEAR_US // 3))
+    changed = {a for a, _ in altered}
+    lost = [one for one in rest if one not in changed]
+    in_hand = set(_in_hand(sent, kills, kill_count)) & set(lost)
+    order = [one.pair.n for one in got if one.pair]
+    return {
+        "emitted": len(sent),
+        "handed": sum(one.handed == "yes" for one in sent),
+        "not_handed": dict(collections.Counter(o.handed for o in sent if o.handed != "yes")),
+        "unread": sum(one.unread for one in sent),
+        "undecodable": sum(one.heard and one.content is None for one in sent),
+        "repeated": sum(one.repeats for one in sent),
+        "expected": len(expected),
+        "received": len(got),
+        "matched": sum(one.pair is not None for one in got),
+        "quarantined": len(refused),
+        "missing": [one.n for one in lost if one not in in_hand],
+        "in_hand": len(in_hand),
+        "altered": len(altered),
+        "altered_n": [a.n for a, _ in altered],
+        "duplicated": len(doubled),
+        "repeats_kept": len(kept),
+        "invented": len(strange) - len(altered),
+        "order_violations": sum(b < a for a, b in zip(order, order[1:])),
+    }
+
+
+def latency(values):
+    """us -> ms: mean and quantiles."""
+    values = sorted(values)
+    if not values:
+        return {"n": 0, "mean": None, "p50": None, "p95": None, "p99": None, "max": None}
+    at = lambda q: values[min(len(values) - 1, int(q * len(values)))] / 1000  # noqa: E731
+    return {"n": len(values), "mean": sum(values) / len(values) / 1000, "p50": at(0.5),
+            "p95": at(0.95), "p99": at(0.99), "max": values[-1] / 1000}
+
+
+def count_of(report, name):
+    """`name` ("waiting", "quarantined") out of a number, or of whatever JSON vitalctl gave: a total if
+    it has one at the top, else the largest sum over one sink (every sink holds the same records)."""
+    if report is None:
+        return 0
+    if isinstance(report, (int, float)):
+        return int(report)
+    if isinstance(report, dict) and isinstance(report.get(name), (int, float)):
+        return int(report[name])
+    if isinstance(report, dict):
+        for key in ("total", "totals", "ledger"):
+            inner = report.get(key)
+            if isinstance(inner, dict) and isinstance(inner.get(name), (int, float)):
+                return int(inner[name])
+    by_sink = collections.Counter()
+
+    def walk(value, sink):
+        if isinstance(value, dict):
+            own = value.get("sink", value.get("name"))
+            sink = own if isinstance(own, str) else sink
+            if isinstance(value.get(name), (int, float)):
+                by_sink[sink] += int(value[name])
+                return
+            for key, inner in value.items():
+                walk(inner, key if sink is None and isinstance(inner, dict) else sink)
+        elif isinstance(value, list):
+            for inner in value:
+                walk(inner, sink)
+
+    walk(report, None)
+    return max(by_sink.values(), default=0)
+
+
+COLUMNS = ("emitted handed unread undecodable repeated expected received matched quarantined in_hand "
+           "altered duplicated repeats_kept invented order_violations").split()
+
+
+def balance(truth_path, db_path, *, waiting=None, quarantined=None, kills=(), kill_count=0, outages=()):
+    """The whole balance as a dict. `waiting`, `quarantined`: numbers or vitalctl's JSON; they are taken
+    off what would be called lost. `kills`: wall times in us of SIGKILLs, or `kill_count` if only their
+    number is known. `outages`: [(from_us, to_us)] when the receiver was away."""
+    sent, ignored = read_truth(truth_path)
+    got, gaps, rejected, conflicts, holes = read_receiver(db_path)
+    by_key = collections.defaultdict(list)
+    for one in sent:
+        by_key[one.device, one.kind].append(one)
+    streams = {}
+    for key in sorted(by_key.keys() | got.keys()):
+        one = _balance_one(by_key[key], got[key], rejected[key], kills, kill_count)
+        streams[" ".join(key)] = one | {"gaps": dict(gaps[key])}
+    total = {name: sum(one[name] for one in streams.values()) for name in COLUMNS}
+    missing = sum(len(one["missing"]) for one in streams.values())
+    total["waiting"] = min(count_of(waiting, "waiting"), missing)
+    missing -= total["waiting"]
+    extra = max(0, count_of(quarantined, "quarantined") - total["quarantined"])
+    total["quarantined"] += min(extra, missing)
+    total["lost"] = missing - min(extra, missing)
+    total["two_contents"] = conflicts
+    total["holes"] = holes
+    total["gaps"] = dict(sum((collections.Counter(c) for c in gaps.values()), collections.Counter()))
+    delays = [(one.t_us, one.pair.answered_us - one.t_us) for one in sent if one.pair]
+    calm = [d for t, d in delays if not any(a <= t <= b for a, b in outages)]
+    return {
+        "ok": not total["lost"] and not total["altered"],
+        "total": total,
+        "streams": streams,
+        "ignored": ignored,
+        "latency": {"all": latency([d for _, d in delays]), "up": latency(calm)},
+        "delays_us": [d for _, d in delays],
+        "delays_up_us": calm,
+    }
+
+
+def table(result):
+    """For people."""
+    total = result["total"]
+    head = "emitted handed expected received waiting quarantined in_hand lost duplicated altered".split()
+    rows = [["", *(name.replace("_", " ") for name in head)]]
+    for name, one in result["streams"].items():
+        one = one | {"lost": len(one["missing"]), "waiting": ""}
+        rows.append([name, *(str(one.get(column, "")) for column in head)])
+    rows.append(["all", *(str(total.get(column, "")) for column in head)])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(w) if i == 0 else cell.rjust(w)
+                       for i, (cell, w) in enumerate(zip(row, widths))) for row in rows]
+    beside = [f"{name.replace('_', ' ')} {total[name]}" for name in
+              "unread undecodable repeated repeats_kept invented order_violations two_contents holes".split()]
+    lines.append("  ".join(beside))
+    if total["gaps"]:
+        lines.append("gap records: " + ", ".join(f"{n} {k}" for k, n in sorted(total["gaps"].items())))
+    for name, words in (("up", "receiver up"), ("all", "all")):
+        one = result["latency"][name]
+        if one["n"]:
+            lines.append(f"latency, {words}: mean {one['mean']:.0f} ms, p50 {one['p50']:.0f}, "
+                         f"p95 {one['p95']:.0f}, p99 {one['p99']:.0f} (n {one['n']})")
+    return "\n".join(lines)
+
+
+def _number_or_json(text):
+    if text is None or text.isdecimal():
+        return text and int(text)
+    with open(text, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="compare a truth file with a receiver's database")
+    parser.add_argument("truth")
+    parser.add_argument("db")
+    parser.add_argument("--waiting", help="a number, or a file with `vitalctl audit --json`")
+    parser.add_argument("--quarantined", help="a number, or a file with `vitalctl audit --json`")
+    parser.add_argument("--kill", type=int, action="append", default=[], help="wall time of a SIGKILL, us")
+    parser.add_argument("--kills", type=int, default=0, help="how many, if the times are not known")
+    parser.add_argument("--outage", action="append", default=[], help="FROM_US:TO_US")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    result = balance(
+        options.truth, options.db, waiting=_number_or_json(options.waiting),
+        quarantined=_number_or_json(options.quarantined), kills=options.kill, kill_count=options.kills,
+        outages=[tuple(map(int, text.split(":"))) for text in options.outage],
+    )
+    if options.json:
+        result.pop("delays_us"), result.pop("delays_up_us")
+        print(json.dumps(result, indent=1))
+    else:
+        print(table(result))
+    return 0 if result["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
