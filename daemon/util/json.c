@@ -1,9 +1,9 @@
 /*
  * JSON, written forwards into a buf. Batches carry hundreds of thousands of integers a second when
- *a backlog drains, so integers are formatted here, two digits at a time, and never by printf.
+ * a backlog drains, so integers are formatted here, two digits at a time, and never by printf.
  *
  * A value asks for a comma when something stands before it at its level; what opens a level and
- *what names a key take the wish away, what closes a level leaves it behind:
+ * what names a key take the wish away, what closes a level leaves it behind:
  *
  *	{ "a" : 1 , "b" : [ 2 , 3 ] }
  *	  ^     ^ ^     ^ ^ ^ ^ ^ ^ ^   comma:  no no yes no no no yes no yes yes
@@ -134,12 +134,12 @@ void json_close(struct json *j, char bracket)
 
 void json_key(struct json *j, const char *key)
 {
-	json_string(j, key);
+	json_text(j, key);
 	buf_u8(j->out, ':');
 	j->comma = false;
 }
 
-void json_string(struct json *j, const char *s)
+void json_text(struct json *j, const char *s)
 {
 	write_word(j, "\"");
 	write_text(j->out, s);
@@ -183,7 +183,7 @@ void json_bool(struct json *j, bool v)
 	write_word(j, v ? "true" : "false");
 }
 
-void json_null(struct json *j)
+void json_none(struct json *j)
 {
 	write_word(j, "null");
 }

@@ -1,7 +1,7 @@
 /*
  * Text that comes from a radio or out of a file is bytes until somebody has looked. Whoever shows
- *it or encodes it walks it a character at a time and decides what stands in for a byte that is
- *none.
+ * it or encodes it walks it a character at a time and decides what stands in for a byte that is
+ * none.
  *
  *	lead      follows          from
  *	0xxxxxxx  -                U+0000

@@ -35,8 +35,8 @@ static void test_levels_and_commas(void **state)
 	json_close(&j, '}');
 	json_bool(&j, true);
 	json_bool(&j, false);
-	json_null(&j);
-	json_string(&j, "x");
+	json_none(&j);
+	json_text(&j, "x");
 	json_close(&j, ']');
 	json_key(&j, "c");
 	json_uint(&j, 2);
@@ -103,7 +103,7 @@ static void test_text_is_escaped(void **state)
 	struct buf b = {0};
 	struct json j = json_make(&b);
 
-	json_string(&j, "\"\\/\b\f\n\r\t\x01\x1f\x7f caf\xc3\xa9 \xf0\x9f\x92\x93");
+	json_text(&j, "\"\\/\b\f\n\r\t\x01\x1f\x7f caf\xc3\xa9 \xf0\x9f\x92\x93");
 	assert_wrote(&b, "\"\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\\u001f\x7f caf\xc3\xa9 "
 			 "\xf0\x9f\x92\x93\"");
 }
@@ -126,7 +126,7 @@ static void test_bad_utf8_is_replaced(void **state)
 		struct buf b = {0};
 		struct json j = json_make(&b);
 
-		json_string(&j, cases[i].in);
+		json_text(&j, cases[i].in);
 		assert_wrote(&b, cases[i].out);
 	}
 }
@@ -138,7 +138,7 @@ static void test_failed_buffer_stays_empty(void **state)
 
 	json_open(&j, '[');
 	json_int(&j, -5);
-	json_string(&j, "x\n");
+	json_text(&j, "x\n");
 	json_double(&j, 1.5);
 	json_close(&j, ']');
 	assert_true(b.failed);
