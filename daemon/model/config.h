@@ -10,7 +10,12 @@
 
 #define CONFIG_DEFAULT_FILE VITALD_SYSCONFDIR "/vitald/vitald.conf"
 
-enum { CONFIG_MAX_RETRIES = 8 };
+enum {
+	CONFIG_MAX_RETRIES = 8,
+	CONFIG_MAX_SINKS = 8,
+	CONFIG_MAX_DEVICES = 64,
+	CONFIG_MAX_DROP_INS = 64,
+};
 
 enum config_source { CONFIG_SOURCE_NONE, CONFIG_SOURCE_SIMULATE };
 
@@ -90,5 +95,8 @@ DEFINE_CLEANUP(struct config *, config_free)
  * missing file at the default path is an empty one; a missing file that was asked for is a mistake.
  */
 int config_load(const char *path, struct buf *problems, struct config **ret);
+/* The same for one text in memory; `name` stands in its mistakes. */
+int config_parse(const char *name, const void *data, size_t size, struct buf *problems,
+		 struct config **ret);
 /* The [device] section of this address, or NULL. */
 const struct config_device *config_device_find(const struct config *c, const char *address);
