@@ -6,8 +6,8 @@
  *	strings      their flash unwritten (0xFF), and what they send ends up in terminals
  *
  * So a string is cleaned here, once: no control characters, no bytes that are not UTF-8, no
- *padding, and an end at a whole character. After that it can be logged, shown and put into JSON as
- *it is.
+ * padding, and an end at a whole character. After that it can be logged, shown and put into JSON as
+ * it is.
  */
 #include "decode/device_info.h"
 

@@ -43,3 +43,5 @@ int pmd_acc_decode(const uint8_t *data, size_t size, double factor, struct pmd_a
 int pmd_answer_decode(const uint8_t *data, size_t size, struct pmd_answer *ret,
 		      struct decode_error *error);
 const char *pmd_error_name(uint8_t error);
+/* "ecg", "acc", ...: also bit `type` of the features that the control point shows when read. */
+const char *pmd_type_name(uint8_t type);

@@ -14,7 +14,7 @@ struct timeline {
 	uint32_t nominal_dt_ns;
 	int64_t offset_us; /* boot time = sensor time + offset: the least delayed arrival so far */
 	int64_t window_offset_us; /* the candidate that the present window is collecting */
-	uint64_t window_start_ns;
+	int64_t window_start_us;  /* ... and when it began, by arrival */
 };
 
 enum timing_kind {
@@ -31,10 +31,10 @@ struct timing {
 	uint32_t dt_ns;	     /* between samples */
 	uint32_t n_missing;  /* TIMING_MISSING: whole frames */
 	int64_t gap_from_us; /* MISSING, RESET: boot time of the last sample before */
-	int64_t gap_to_us;   /*   ... and of the first one after */
+	int64_t gap_to_us;   /*   ... and of the first one after; never less */
 };
 
-/* Nothing is known any more: after a (re)connection. */
+/* Nothing is known any more: after a (re)connection. nominal_dt_ns is not 0. */
 void timeline_reset(struct timeline *t, uint32_t nominal_dt_ns);
 /* A frame of n >= 1 samples whose last was at ts_ns arrived at boot_us. */
 void timeline_step(struct timeline *t, uint64_t ts_ns, uint32_t n, int64_t boot_us,

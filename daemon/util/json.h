@@ -21,10 +21,10 @@ static inline struct json json_make(struct buf *out)
 void json_open(struct json *j, char bracket);  /* '{' or '[' */
 void json_close(struct json *j, char bracket); /* '}' or ']' */
 void json_key(struct json *j, const char *key);
-void json_text(struct json *j,
-		 const char *s); /* escaped; bytes that are not UTF-8 become U+FFFD */
+/* Escaped; bytes that are not UTF-8 become U+FFFD. */
+void json_text(struct json *j, const char *s);
 void json_int(struct json *j, int64_t v);
 void json_uint(struct json *j, uint64_t v);
 void json_double(struct json *j, double v); /* not a number: null */
 void json_bool(struct json *j, bool v);
-void json_none(struct json *j);
+void json_none(struct json *j); /* null */
