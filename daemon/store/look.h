@@ -3,7 +3,8 @@
  * it, vitalctl and `vitald drain` at a store that somebody else owns or nobody does.
  *
  * A store that was opened to look sees the last commit and, beyond it, the slots of the tail: all
- * that a crash would leave. It holds no transaction between calls and writes nothing.
+ * that a crash would leave, as they were when it was opened: it holds one read transaction until it
+ * closes, so close it soon (a checkpoint cannot pass it). It writes nothing.
  */
 #pragma once
 

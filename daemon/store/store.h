@@ -32,6 +32,7 @@ struct store_opening {
 	uint64_t n_torn; /* slots that were half written */
 	bool clean;
 	bool created;
+	char problem[256]; /* when store_open() fails: why, in words */
 };
 
 /*

@@ -1,0 +1,135 @@
+/*
+ * What a store needs while it has time: checkpoints, and the end of old history.
+ *
+ * wal_autocheckpoint is off, because SQLite's own would run inside the commit that happens to cross
+ * the line. Past a thousand pages a PASSIVE one runs when the loop is idle; past the cap a
+ * TRUNCATE, which a reader may refuse: nobody waits for a reader, the next idle moment tries again.
+ */
+#include "store/state.h"
+
+enum { WAL_PAGES_IDLE = 1000, WAL_PAGES_CAP = 4000 };
+
+int store_checkpoint(struct store *s)
+{
+	int mode = s->wal_pages > WAL_PAGES_CAP ? SQLITE_CHECKPOINT_TRUNCATE
+						: SQLITE_CHECKPOINT_PASSIVE;
+	int code;
+
+	if (s->wal_pages <= WAL_PAGES_IDLE)
+		return 0;
+	(void)sqlite3_busy_timeout(s->db, 0); /* only refuses negative ones */
+	code = sqlite3_wal_checkpoint_v2(s->db, "main", mode, NULL, NULL);
+	(void)sqlite3_busy_timeout(s->db, 2000);
+	if (code == SQLITE_OK)
+		s->wal_pages = 0;
+	return code == SQLITE_OK || code == SQLITE_BUSY || code == SQLITE_LOCKED
+		       ? 0
+		       : store_fail_sql(s, "checkpoint");
+}
+
+/* Is this block finished at every sink that counts, and wanted by none? */
+static bool finished(const struct store *s, uint32_t stream, uint64_t first, uint64_t last)
+{
+	for (uint32_t sink = 1; sink <= s->n_sinks; sink++) {
+		const struct sink_entry *k = sink_of(s, sink);
+		const struct cursor_state *c = cursor_of(s, sink, stream);
+
+		/* What is quarantined somewhere is kept: its owner may want it sent again. */
+		if (!k->info.retired && k->info.required &&
+		    (c->seq < last || c->quarantined > 0 || c->held))
+			return false;
+	}
+	for (size_t i = 0; i < s->n_rows; i++) {
+		const struct batch_row *row = &s->rows[i].row;
+
+		if (row->stream == stream && row->first_seq <= last && row->last_seq >= first &&
+		    !sink_of(s, row->sink)->info.retired)
+			return false;
+	}
+	return true;
+}
+
+struct old_block {
+	int64_t id;
+	uint32_t stream;
+	uint64_t n;
+};
+
+/* The oldest blocks, up to the first that has to stay. */
+static int find_old(struct store *s, int64_t before_wall_us, size_t n_rows, struct old_block *ret,
+		    size_t *ret_n)
+{
+	sqlite3_stmt *stmt = s->statements[SQL_OLDEST];
+	int code = SQLITE_DONE;
+	size_t n = 0;
+
+	if (sqlite3_bind_int64(stmt, 1, (int64_t)n_rows) != SQLITE_OK)
+		return store_fail_sql(s, "oldest");
+	while (n < n_rows && (code = sqlite3_step(stmt)) == SQLITE_ROW) {
+		uint32_t stream = (uint32_t)sqlite3_column_int64(stmt, 1);
+		uint64_t seq = (uint64_t)sqlite3_column_int64(stmt, 2);
+		uint64_t count = (uint64_t)sqlite3_column_int64(stmt, 3);
+		int64_t wall_us = sqlite3_column_int64(stmt, 4) + sqlite3_column_int64(stmt, 6);
+
+		if (sqlite3_column_int(stmt, 5) != CLK_UTC || wall_us >= before_wall_us ||
+		    stream < 1 || stream > s->n_streams ||
+		    !finished(s, stream, seq, seq + count - 1))
+			break;
+		ret[n++] = (struct old_block){sqlite3_column_int64(stmt, 0), stream, count};
+	}
+	(void)sqlite3_reset(stmt); /* repeats the error of the step */
+	*ret_n = n;
+	return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : store_fail_sql(s, "oldest");
+}
+
+static int delete_blocks(struct store *s, const struct old_block *blocks, size_t n)
+{
+	/* The ids that are deleted must not come back when the table is empty. */
+	int r = sql_put_meta_int(s, "high_id", (int64_t)s->log_id);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		if (sqlite3_bind_int64(s->statements[SQL_DELETE_RECORD], 1, blocks[i].id) !=
+		    SQLITE_OK)
+			return store_fail_sql(s, "delete");
+		r = sql_step(s, SQL_DELETE_RECORD);
+	}
+	return r == 0 ? log_note_runs(s) : r;
+}
+
+static void count_deleted(struct store *s, const struct old_block *blocks, size_t n, int sign)
+{
+	for (size_t i = 0; i < n; i++) {
+		stream_of(s, blocks[i].stream)->deleted += (uint64_t)sign * blocks[i].n;
+		stream_of(s, blocks[i].stream)->dirty = true;
+	}
+}
+
+int store_prune(struct store *s, int64_t before_wall_us, size_t n_rows)
+{
+	_cleanup_(freep) struct old_block *blocks = calloc(n_rows, sizeof(*blocks));
+	size_t n = 0;
+	int r;
+
+	if (!blocks)
+		return -ENOMEM;
+	r = store_commit(s, s->latest); /* cursors on the disk, before what they allow */
+	if (r == 0)
+		r = find_old(s, before_wall_us, n_rows, blocks, &n);
+	if (r != 0 || n == 0)
+		return r != 0 ? r : STORE_E_NOTHING;
+	r = sql_step(s, SQL_BEGIN);
+	if (r != 0)
+		return r;
+	count_deleted(s, blocks, n, 1);
+	r = delete_blocks(s, blocks, n);
+	if (r == 0)
+		r = streams_write(s);
+	if (r == 0)
+		r = sql_step(s, SQL_COMMIT);
+	if (r == 0)
+		return 0;
+	count_deleted(s, blocks, n, -1);
+	if (!sqlite3_get_autocommit(s->db))
+		(void)sql_step(s, SQL_ROLLBACK); /* the first error counts */
+	return r;
+}

@@ -1,0 +1,255 @@
+/*
+ * Reads the small tables into memory: at the start of an owner, and for everyone who looks. What is
+ * found is checked where a wrong value would lead us astray; a store whose tables contradict each
+ * other is corrupt and refused untouched.
+ */
+#include "store/state.h"
+
+#include <stdio.h>
+
+typedef int (*row_fn)(struct store *s, sqlite3_stmt *stmt);
+
+static int each(struct store *s, const char *sql, row_fn fn)
+{
+	sqlite3_stmt *stmt = NULL;
+	int code, r = 0;
+
+	if (sqlite3_prepare_v2(s->db, sql, -1, &stmt, NULL) != SQLITE_OK)
+		return store_fail_sql(s, sql);
+	while (r == 0 && (code = sqlite3_step(stmt)) == SQLITE_ROW)
+		r = fn(s, stmt);
+	if (r == 0 && code != SQLITE_DONE)
+		r = store_fail_sql(s, sql);
+	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
+	return r;
+}
+
+static const char *text(sqlite3_stmt *stmt, int column)
+{
+	const char *s = (const char *)sqlite3_column_text(stmt, column);
+
+	return s ? s : "";
+}
+
+static bool read_uuid(sqlite3_stmt *stmt, int column, struct uuid *ret)
+{
+	const void *p = sqlite3_column_blob(stmt, column);
+
+	if (sqlite3_column_bytes(stmt, column) != (int)sizeof(ret->bytes))
+		return false;
+	memcpy(ret->bytes, p, sizeof(ret->bytes));
+	return true;
+}
+
+static int bad(struct store *s, const char *table)
+{
+	return store_fail(s, STORE_E_CORRUPT, "table %s makes no sense", table);
+}
+
+static int load_meta(struct store *s, sqlite3_stmt *stmt)
+{
+	const char *key = text(stmt, 0);
+
+	if (streq(key, "incarnation"))
+		return read_uuid(stmt, 1, &s->incarnation) ? 0 : bad(s, "meta");
+	if (streq(key, "high_id"))
+		s->log_id = (uint64_t)sqlite3_column_int64(stmt, 1);
+	else if (streq(key, "clean"))
+		s->clean = sqlite3_column_int(stmt, 1) != 0;
+	else if (streq(key, "undecoded"))
+		s->undecoded = (uint64_t)sqlite3_column_int64(stmt, 1);
+	else if (streq(key, "next_row"))
+		s->next_row = sqlite3_column_int64(stmt, 1);
+	return 0;
+}
+
+static int load_run(struct store *s, sqlite3_stmt *stmt)
+{
+	struct run_entry *runs = reallocarray(s->runs, s->n_runs + 1, sizeof(*runs));
+	struct run_entry *run;
+
+	if (!runs)
+		return -ENOMEM;
+	s->runs = runs;
+	run = &s->runs[s->n_runs];
+	*run = (struct run_entry){.info.number = (uint64_t)sqlite3_column_int64(stmt, 0)};
+	if (!read_uuid(stmt, 1, &run->info.nonce))
+		return bad(s, "run");
+	(void)snprintf(run->info.boot_id, sizeof(run->info.boot_id), "%s", text(stmt, 2));
+	run->offset_us = sqlite3_column_int64(stmt, 3);
+	run->synced = sqlite3_column_int(stmt, 4) != 0;
+	s->n_runs++;
+	s->run = run->info; /* the newest stays */
+	return 0;
+}
+
+static int load_stream(struct store *s, sqlite3_stmt *stmt)
+{
+	struct stream_info info = {
+		.number = (uint32_t)sqlite3_column_int64(stmt, 0),
+		.kind = (uint8_t)sqlite3_column_int(stmt, 3),
+		.device = text(stmt, 2),
+		.subject = text(stmt, 4),
+	};
+	struct stream_state *st;
+	int r;
+
+	if (info.number != s->n_streams + 1 || !read_uuid(stmt, 1, &info.id))
+		return bad(s, "stream");
+	r = stream_add(s, &info);
+	if (r < 0)
+		return r;
+	st = stream_of(s, info.number);
+	st->shed = (uint64_t)sqlite3_column_int64(stmt, 5);
+	st->deleted = (uint64_t)sqlite3_column_int64(stmt, 6);
+	st->salvage_lost = (uint64_t)sqlite3_column_int64(stmt, 7);
+	st->gaps = (uint64_t)sqlite3_column_int64(stmt, 8);
+	st->last_wall_us = sqlite3_column_int64(stmt, 9);
+	return 0;
+}
+
+static int load_reach(struct store *s, sqlite3_stmt *stmt)
+{
+	uint32_t stream = (uint32_t)sqlite3_column_int64(stmt, 0);
+
+	if (stream < 1 || stream > s->n_streams)
+		return bad(s, "stream_run or record");
+	return stream_reach(stream_of(s, stream), (uint64_t)sqlite3_column_int64(stmt, 1),
+			    (uint64_t)sqlite3_column_int64(stmt, 2));
+}
+
+static int load_sink(struct store *s, sqlite3_stmt *stmt)
+{
+	struct sink_info info = {.number = (uint32_t)sqlite3_column_int64(stmt, 0),
+				 .required = sqlite3_column_int(stmt, 2) != 0,
+				 .retired = sqlite3_column_int(stmt, 3) != 0};
+
+	if (info.number != s->n_sinks + 1)
+		return bad(s, "sink");
+	(void)snprintf(info.name, sizeof(info.name), "%s", text(stmt, 1));
+	return sink_add(s, &info);
+}
+
+static bool known(const struct store *s, uint32_t sink, uint32_t stream)
+{
+	return sink >= 1 && sink <= s->n_sinks && stream >= 1 && stream <= s->n_streams;
+}
+
+static int load_cursor(struct store *s, sqlite3_stmt *stmt)
+{
+	uint32_t sink = (uint32_t)sqlite3_column_int64(stmt, 0);
+	uint32_t stream = (uint32_t)sqlite3_column_int64(stmt, 1);
+
+	if (!known(s, sink, stream))
+		return bad(s, "cursor");
+	*cursor_of(s, sink, stream) = (struct cursor_state){
+		.seq = (uint64_t)sqlite3_column_int64(stmt, 2),
+		.id = (uint64_t)sqlite3_column_int64(stmt, 3),
+		.confirmed = (uint64_t)sqlite3_column_int64(stmt, 4),
+		.quarantined = (uint64_t)sqlite3_column_int64(stmt, 5),
+		.moved = (uint64_t)sqlite3_column_int64(stmt, 6),
+		.exempt = (uint64_t)sqlite3_column_int64(stmt, 7),
+		.held = sqlite3_column_int(stmt, 8) != 0,
+	};
+	return 0;
+}
+
+static int load_row(struct store *s, sqlite3_stmt *stmt)
+{
+	struct batch_row row = {
+		.sink = (uint32_t)sqlite3_column_int64(stmt, 1),
+		.stream = (uint32_t)sqlite3_column_int64(stmt, 2),
+		.first_seq = (uint64_t)sqlite3_column_int64(stmt, 3),
+		.last_seq = (uint64_t)sqlite3_column_int64(stmt, 4),
+		.first_id = (uint64_t)sqlite3_column_int64(stmt, 5),
+		.last_id = (uint64_t)sqlite3_column_int64(stmt, 6),
+		.status = (uint8_t)sqlite3_column_int(stmt, 7),
+		.priority = (uint8_t)sqlite3_column_int(stmt, 8),
+		.retry_count = (uint32_t)sqlite3_column_int64(stmt, 9),
+		.created_us = sqlite3_column_int64(stmt, 10),
+		.last_attempt_us = sqlite3_column_int64(stmt, 11),
+		.limit = (uint32_t)sqlite3_column_int64(stmt, 12),
+	};
+	int64_t number = sqlite3_column_int64(stmt, 0);
+	struct row_entry *rows;
+
+	if (!known(s, row.sink, row.stream) || row.first_seq > row.last_seq)
+		return bad(s, "batch");
+	(void)snprintf(row.last_error, sizeof(row.last_error), "%s", text(stmt, 13));
+	row.number = number;
+	row.count = stream_count_between(stream_of(s, row.stream), row.first_seq, row.last_seq);
+	if (s->n_rows == s->rows_capacity) {
+		size_t capacity = s->rows_capacity ? 2 * s->rows_capacity : 16;
+
+		rows = reallocarray(s->rows, capacity, sizeof(*rows));
+		if (!rows)
+			return -ENOMEM;
+		s->rows = rows;
+		s->rows_capacity = capacity;
+	}
+	s->rows[s->n_rows++] = (struct row_entry){.row = row};
+	s->next_row = MAX(s->next_row, number + 1);
+	return 0;
+}
+
+static int load_segment(struct store *s, sqlite3_stmt *stmt)
+{
+	struct segment *segments = reallocarray(s->segments, s->n_segments + 1, sizeof(*segments));
+	struct segment *g;
+
+	if (!segments)
+		return -ENOMEM;
+	s->segments = segments;
+	g = &s->segments[s->n_segments++];
+	*g = (struct segment){
+		.from_us = sqlite3_column_int64(stmt, 1),
+		.to_us = sqlite3_column_int64(stmt, 2),
+		.offset_us = sqlite3_column_int64(stmt, 3),
+		.clk = (uint8_t)sqlite3_column_int(stmt, 4),
+	};
+	(void)snprintf(g->boot_id, sizeof(g->boot_id), "%s", text(stmt, 0));
+	return 0;
+}
+
+int schema_load(struct store *s)
+{
+	static const struct {
+		const char *sql;
+		row_fn fn;
+	} tables[] = {
+		{"SELECT key, value FROM meta", load_meta},
+		{"SELECT number, nonce, boot_id, offset_us, synced FROM run ORDER BY number",
+		 load_run},
+		{"SELECT number, uuid, device, kind, subject, shed, deleted, salvage_lost, gaps,"
+		 " last_wall_us FROM stream ORDER BY number",
+		 load_stream},
+		{"SELECT stream, run, last_n FROM stream_run ORDER BY run", load_reach},
+		/* What came behind the last note of how far each run reaches. */
+		{"SELECT stream, seq >> 28, max((seq & 268435455) + n - 1) FROM record"
+		 " WHERE id > coalesce((SELECT value FROM meta WHERE key = 'noted_id'), 0)"
+		 " GROUP BY 1, 2 ORDER BY 2",
+		 load_reach},
+		{"SELECT number, name, required, retired FROM sink ORDER BY number", load_sink},
+		{"SELECT sink, stream, seq, id, confirmed, quarantined, moved, exempt,"
+		 " held FROM cursor",
+		 load_cursor},
+		{"SELECT number, sink, stream, first_seq, last_seq, first_id, last_id, status,"
+		 " priority, retry_count, created_us, last_attempt_us, size_limit, last_error FROM "
+		 "batch"
+		 " ORDER BY number",
+		 load_row},
+		{"SELECT boot_id, from_us, to_us, offset_us, clk FROM clock ORDER BY number",
+		 load_segment},
+	};
+	uint64_t in_table;
+	int r = 0;
+
+	s->next_row = 1;
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(tables); i++)
+		r = each(s, tables[i].sql, tables[i].fn);
+	if (r != 0)
+		return r;
+	in_table = log_high_id(s, &r);
+	s->log_id = MAX(s->log_id, in_table);
+	return r;
+}

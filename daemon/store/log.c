@@ -1,0 +1,296 @@
+/*
+ * The log: writes the tail into table `record` as blocks, and reads records back out of them.
+ *
+ *      tail   A1 B1 A2 A3 B2 | A4                 ids 1 2 3 4 5 | 6
+ *      log    (id 4: A1 A2 A3) (id 5: B1 B2)      after the commit of 1..5
+ *
+ * A block ends when it is full, when the run or the wall-clock offset changes, or with the commit.
+ * Its id is that of its last record, which is unique and, for the last block of a commit, the
+ * highest of all.
+ */
+#include "store/pack.h"
+#include "store/state.h"
+
+enum {
+	BLOCK_BYTES = 3072, /* three pages: a reader of one record unpacks no more than that */
+	NOTE_EVERY = 4096,  /* blocks; a start reads at most so many to learn how far runs reach */
+};
+
+struct block {
+	uint32_t stream;
+	uint8_t clk;
+	uint32_t n;
+	uint64_t id, first_seq, next_seq;
+	int64_t first_boot_us, last_boot_us, offset_us;
+	struct buf payload;
+};
+
+uint64_t log_high_id(struct store *s, int *ret_r)
+{
+	sqlite3_stmt *stmt = s->statements[SQL_MAX_ID];
+	uint64_t id = 0;
+
+	*ret_r = 0;
+	if (sqlite3_step(stmt) == SQLITE_ROW)
+		id = (uint64_t)sqlite3_column_int64(stmt, 0); /* NULL reads as 0 */
+	else
+		*ret_r = store_fail_sql(s, "max(id)");
+	(void)sqlite3_reset(stmt); /* repeats the error of the step */
+	return id;
+}
+
+static int write_block(struct store *s, struct block *b)
+{
+	sqlite3_stmt *stmt = s->statements[SQL_ADD_RECORD];
+	const int64_t columns[] = {(int64_t)b->id,   b->stream, (int64_t)b->first_seq, b->n,
+				   b->first_boot_us, b->clk,	b->offset_us};
+
+	if (b->n == 0)
+		return 0;
+	if (b->payload.failed)
+		return -ENOMEM;
+	for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
+		if (sqlite3_bind_int64(stmt, (int)i + 1, columns[i]) != SQLITE_OK)
+			return store_fail_sql(s, "record");
+	if (sqlite3_bind_blob(stmt, 8, b->payload.data, (int)b->payload.size, SQLITE_STATIC) !=
+	    SQLITE_OK)
+		return store_fail_sql(s, "record");
+	s->rows_since_note++;
+	b->n = 0;
+	return sql_step(s, SQL_ADD_RECORD);
+}
+
+static bool fits(const struct block *b, const struct slot *slot)
+{
+	return b->n > 0 && slot->seq == b->next_seq && slot->clk == b->clk &&
+	       slot->offset_us == b->offset_us &&
+	       b->payload.size + slot->n_payload + 10 <= BLOCK_BYTES;
+}
+
+static int add_to_block(struct store *s, struct block *b, const struct slot *slot,
+			const uint8_t *payload)
+{
+	int r;
+
+	if (!fits(b, slot)) {
+		r = write_block(s, b);
+		if (r != 0)
+			return r;
+		b->stream = slot->stream;
+		b->clk = slot->clk;
+		b->offset_us = slot->offset_us;
+		b->first_seq = slot->seq;
+		b->first_boot_us = b->last_boot_us = slot->boot_us;
+		buf_reset(&b->payload);
+	}
+	buf_svarint(&b->payload, slot->boot_us - b->last_boot_us);
+	buf_append(&b->payload, payload, slot->n_payload);
+	b->last_boot_us = slot->boot_us;
+	b->next_seq = slot->seq + 1;
+	b->id = slot->id;
+	b->n++;
+	return 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct block *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+/* What is left open at the end goes in by id, so that the table is appended to. */
+static int write_rest(struct store *s, struct block *blocks, size_t n)
+{
+	int r = 0;
+
+	qsort(blocks, n, sizeof(*blocks), by_id);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = write_block(s, &blocks[i]);
+	return r;
+}
+
+static int collect_blocks(struct store *s, struct block *blocks)
+{
+	uint64_t position = s->log_pos, next;
+	const uint8_t *payload;
+	struct slot slot;
+	int r = 0;
+
+	while (r == 0 && (r = tail_read(s->tail, position, &slot, &payload, &next)) == 0) {
+		/* After a COMMIT of unknown outcome some of these may be in the log already. */
+		if (slot.id > s->log_id && slot.stream <= s->n_streams)
+			r = add_to_block(s, &blocks[slot.stream - 1], &slot, payload);
+		position = next;
+	}
+	if (r == TAIL_E_DAMAGED && !s->replaying)
+		return store_fail(s, -EBADMSG, "the tail is damaged at %llu",
+				  (unsigned long long)position);
+	return r > 0 && (r == TAIL_E_END || r == TAIL_E_DAMAGED) ? 0 : r;
+}
+
+/* Within the commit's transaction: all of the tail that is not in the log. */
+int log_write_tail(struct store *s)
+{
+	struct block *blocks;
+	int r;
+
+	if (s->n_streams == 0)
+		return 0;
+	blocks = calloc(s->n_streams, sizeof(*blocks));
+	if (!blocks)
+		return -ENOMEM;
+	r = collect_blocks(s, blocks);
+	if (r == 0)
+		r = write_rest(s, blocks, s->n_streams);
+	for (size_t i = 0; i < s->n_streams; i++)
+		buf_done(&blocks[i].payload);
+	free(blocks);
+	if (r == 0 && s->rows_since_note >= NOTE_EVERY)
+		r = log_note_runs(s);
+	return r;
+}
+
+/* Writes down how far each run reaches, so that the next start need not read the log to know. */
+int log_note_runs(struct store *s)
+{
+	sqlite3_stmt *stmt = s->statements[SQL_PUT_STREAM_RUN];
+	uint64_t noted;
+	int r;
+
+	for (size_t i = 0; i < s->n_streams; i++) {
+		const struct stream_state *st = &s->streams[i];
+		size_t from = st->n_runs > 2 ? st->n_runs - 2 : 0;
+
+		for (size_t k = from; k < st->n_runs; k++) {
+			if (sqlite3_bind_int64(stmt, 1, (int64_t)i + 1) != SQLITE_OK ||
+			    sqlite3_bind_int64(stmt, 2, (int64_t)st->runs[k].run) != SQLITE_OK ||
+			    sqlite3_bind_int64(stmt, 3, (int64_t)st->runs[k].last_n) != SQLITE_OK)
+				return store_fail_sql(s, "stream_run");
+			r = sql_step(s, SQL_PUT_STREAM_RUN);
+			if (r != 0)
+				return r;
+		}
+	}
+	noted = log_high_id(s, &r);
+	s->rows_since_note = 0;
+	return r != 0 ? r : sql_put_meta_int(s, "noted_id", (int64_t)noted);
+}
+
+struct reading {
+	struct store *s;
+	uint32_t stream;
+	uint64_t first_seq, last_seq;
+	store_record_cb cb;
+	void *userdata;
+	bool done;
+};
+
+/* One record that was read, from wherever: > 0 and `done` when the reader has enough. */
+static int give(struct reading *g, struct record *r)
+{
+	int stop;
+
+	if (r->seq < g->first_seq)
+		return 0;
+	if (r->seq > g->last_seq) {
+		g->done = true;
+		return 0;
+	}
+	r->stream = g->stream;
+	if (!wall_resolve(g->s, r))
+		return STORE_E_CLOCK;
+	stop = g->cb(g->userdata, r);
+	g->done |= stop > 0 || r->seq == g->last_seq;
+	return stop < 0 ? stop : 0;
+}
+
+static int give_block(struct reading *g, sqlite3_stmt *stmt)
+{
+	struct record *record = &g->s->scratch_record;
+	uint64_t id = (uint64_t)sqlite3_column_int64(stmt, 0);
+	uint64_t seq = (uint64_t)sqlite3_column_int64(stmt, 1);
+	int64_t n = sqlite3_column_int64(stmt, 2);
+	int64_t boot_us = sqlite3_column_int64(stmt, 3);
+	uint8_t clk = (uint8_t)sqlite3_column_int(stmt, 4);
+	int64_t offset_us = sqlite3_column_int64(stmt, 5);
+	struct bytes in;
+	int r = 0;
+
+	if (seq > g->last_seq) {
+		g->done = true;
+		return 0;
+	}
+	if (seq + (uint64_t)n <= g->first_seq)
+		return 0;
+	in = bytes_make(sqlite3_column_blob(stmt, 6), (size_t)sqlite3_column_bytes(stmt, 6));
+	for (int64_t i = 0; r == 0 && !g->done && i < n; i++) {
+		boot_us += bytes_svarint(&in);
+		if (record_unpack(&in, record) < 0)
+			return store_fail(g->s, STORE_E_CORRUPT, "record %llu cannot be read",
+					  (unsigned long long)id);
+		record->id = id;
+		record->seq = seq + (uint64_t)i;
+		record->boot_us = boot_us;
+		record->clk = clk;
+		record->offset_us = offset_us;
+		r = give(g, record);
+	}
+	return r;
+}
+
+static int read_log(struct reading *g, uint64_t first_id)
+{
+	sqlite3_stmt *stmt = g->s->statements[SQL_READ_STREAM];
+	int code = SQLITE_DONE, r = 0;
+
+	if (sqlite3_bind_int64(stmt, 1, (int64_t)first_id) != SQLITE_OK ||
+	    sqlite3_bind_int64(stmt, 2, g->stream) != SQLITE_OK)
+		return store_fail_sql(g->s, "record");
+	while (r == 0 && !g->done && (code = sqlite3_step(stmt)) == SQLITE_ROW)
+		r = give_block(g, stmt);
+	if (r == 0 && code != SQLITE_ROW && code != SQLITE_DONE)
+		r = store_fail_sql(g->s, "reading records");
+	(void)sqlite3_reset(stmt); /* repeats the error of the step */
+	return r;
+}
+
+static int read_tail(struct reading *g)
+{
+	uint64_t position = MAX(g->s->log_pos, tail_start(g->s->tail)), next;
+	struct record *record = &g->s->scratch_record;
+	const uint8_t *payload;
+	struct slot slot;
+	int r = 0;
+
+	while (r == 0 && !g->done && tail_read(g->s->tail, position, &slot, &payload, &next) == 0) {
+		struct bytes in = bytes_make(payload, slot.n_payload);
+
+		position = next;
+		if (slot.stream != g->stream || slot.id <= g->s->log_id)
+			continue;
+		if (record_unpack(&in, record) < 0)
+			return store_fail(g->s, STORE_E_CORRUPT, "slot %llu cannot be read",
+					  (unsigned long long)slot.id);
+		record->id = slot.id;
+		record->seq = slot.seq;
+		record->boot_us = slot.boot_us;
+		record->clk = slot.clk;
+		record->offset_us = slot.offset_us;
+		r = give(g, record);
+	}
+	return r;
+}
+
+int store_read(struct store *s, uint32_t stream, uint64_t first_seq, uint64_t last_seq,
+	       uint64_t first_id, store_record_cb cb, void *userdata)
+{
+	struct reading g = {s, stream, first_seq, last_seq, cb, userdata, first_seq > last_seq};
+	int r = 0;
+
+	if (!g.done && first_id <= s->log_id)
+		r = read_log(&g, first_id);
+	if (r == 0 && !g.done && s->tail)
+		r = read_tail(&g);
+	return r;
+}

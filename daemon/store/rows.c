@@ -1,0 +1,140 @@
+/*
+ * Batch rows in memory: an array, a dirty flag each, and the numbers of those that ended. There are
+ * few of them (an outage makes one a stream, a failed batch one a stream, neighbours grow
+ * together), so looking through the array is cheap; the `queue` limit bounds it.
+ */
+#include "store/state.h"
+
+#include <stdio.h>
+
+struct row_entry *row_find(const struct store *s, int64_t number)
+{
+	for (size_t i = 0; i < s->n_rows; i++)
+		if (s->rows[i].row.number == number)
+			return &s->rows[i];
+	return NULL;
+}
+
+void row_touch(struct store *s, struct row_entry *row)
+{
+	row->dirty = true;
+	if (s->dirty_since == USEC_INFINITY)
+		s->dirty_since = s->latest;
+}
+
+/* A row that ends where the new one begins, alike in all that matters. */
+static struct row_entry *find_neighbour(struct store *s, const struct batch_row *row)
+{
+	uint64_t before = stream_seq_before(stream_of(s, row->stream), row->first_seq);
+
+	if (row->limit != 0)
+		return NULL;
+	for (size_t i = 0; i < s->n_rows; i++) {
+		const struct batch_row *old = &s->rows[i].row;
+
+		if (old->last_seq == before && old->sink == row->sink &&
+		    old->stream == row->stream && old->priority == row->priority &&
+		    old->limit == 0 && old->status == row->status && old->status != BATCH_UPLOADING)
+			return &s->rows[i];
+	}
+	return NULL;
+}
+
+int row_add(struct store *s, const struct batch_row *row)
+{
+	struct row_entry *neighbour = find_neighbour(s, row);
+
+	assert(row->first_seq <= row->last_seq);
+	s->force = true;
+	if (neighbour) {
+		neighbour->row.last_seq = row->last_seq;
+		neighbour->row.last_id = row->last_id;
+		neighbour->row.count += row->count;
+		neighbour->row.next_attempt = MAX(neighbour->row.next_attempt, row->next_attempt);
+		row_touch(s, neighbour);
+		return 0;
+	}
+	if (s->n_rows == s->rows_capacity) {
+		size_t capacity = s->rows_capacity ? 2 * s->rows_capacity : 16;
+		struct row_entry *rows = reallocarray(s->rows, capacity, sizeof(*rows));
+
+		if (!rows)
+			return -ENOMEM;
+		s->rows = rows;
+		s->rows_capacity = capacity;
+	}
+	s->rows[s->n_rows] = (struct row_entry){.row = *row};
+	s->rows[s->n_rows].row.number = s->next_row++;
+	row_touch(s, &s->rows[s->n_rows++]);
+	return 0;
+}
+
+int row_end(struct store *s, struct row_entry *row)
+{
+	if (s->n_dead_rows == s->dead_rows_capacity) {
+		size_t capacity = s->dead_rows_capacity ? 2 * s->dead_rows_capacity : 16;
+		int64_t *dead = reallocarray(s->dead_rows, capacity, sizeof(*dead));
+
+		if (!dead)
+			return -ENOMEM;
+		s->dead_rows = dead;
+		s->dead_rows_capacity = capacity;
+	}
+	s->dead_rows[s->n_dead_rows++] = row->row.number;
+	if (s->dirty_since == USEC_INFINITY)
+		s->dirty_since = s->latest;
+	*row = s->rows[--s->n_rows];
+	return 0;
+}
+
+static int write_row(struct store *s, const struct batch_row *row)
+{
+	sqlite3_stmt *stmt = s->statements[SQL_PUT_ROW];
+	/* A row that is under way is pending on the disk: a crash leaves it to be sent again. */
+	int status = row->status == BATCH_UPLOADING ? BATCH_PENDING : row->status;
+	const int64_t columns[] = {row->number,
+				   row->sink,
+				   row->stream,
+				   (int64_t)row->first_seq,
+				   (int64_t)row->last_seq,
+				   (int64_t)row->first_id,
+				   (int64_t)row->last_id,
+				   status,
+				   row->priority,
+				   row->retry_count,
+				   row->created_us,
+				   row->last_attempt_us,
+				   (int64_t)row->next_attempt,
+				   row->limit};
+
+	for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
+		if (sqlite3_bind_int64(stmt, (int)i + 1, columns[i]) != SQLITE_OK)
+			return store_fail_sql(s, "batch");
+	if (sqlite3_bind_text(stmt, (int)ARRAY_SIZE(columns) + 1, row->last_error, -1,
+			      SQLITE_STATIC) != SQLITE_OK)
+		return store_fail_sql(s, "batch");
+	return sql_step(s, SQL_PUT_ROW);
+}
+
+/* Within the commit's transaction. Flags are cleared by the caller when it is through. */
+int rows_write(struct store *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < s->n_dead_rows; i++) {
+		if (sqlite3_bind_int64(s->statements[SQL_DELETE_ROW], 1, s->dead_rows[i]) !=
+		    SQLITE_OK)
+			return store_fail_sql(s, "batch");
+		r = sql_step(s, SQL_DELETE_ROW);
+	}
+	for (size_t i = 0; r == 0 && i < s->n_rows; i++)
+		if (s->rows[i].dirty)
+			r = write_row(s, &s->rows[i].row);
+	return r;
+}
+
+void store_each_row(const struct store *s, store_row_cb cb, void *userdata)
+{
+	for (size_t i = 0; i < s->n_rows; i++)
+		cb(userdata, &s->rows[i].row);
+}

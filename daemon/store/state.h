@@ -1,0 +1,226 @@
+/*
+ * What the files of this room share: the store as it is in memory. Private to store/.
+ */
+#pragma once
+
+#include "store/outbox.h"
+#include "store/tail.h"
+#include "util/buf.h"
+
+#include <sqlite3.h>
+
+/* The last n of a run in a stream: with n dense from 1 this is also how many there are. */
+struct run_count {
+	uint64_t run;
+	uint64_t last_n;
+};
+
+/* Where a stream stood some time ago: what "the newest minute" is cut at. */
+struct mark {
+	usec_t heard_us;
+	uint64_t seq; /* last one before */
+	uint64_t id;
+};
+
+struct stream_state {
+	struct stream_info info;
+	char *device, *subject; /* owned; info borrows them */
+	struct run_count *runs; /* ascending */
+	size_t n_runs;
+	uint64_t shed, deleted, salvage_lost, gaps;
+	uint64_t episode; /* shed since the last admitted record */
+	int64_t episode_from_us;
+	int64_t last_wall_us;
+	struct mark marks[2];
+	bool dirty;
+};
+
+struct cursor_state {
+	uint64_t seq, id; /* id: at or above that of the record at seq, below that of the next */
+	uint64_t confirmed, quarantined, moved, exempt;
+	bool held;
+	bool dirty;
+};
+
+struct sink_entry {
+	struct sink_info info;
+	bool seen;		      /* in the config of this start */
+	struct cursor_state *cursors; /* [stream number - 1] */
+	uint64_t cut_pos;	      /* in the tail: the next record to cut */
+	uint64_t in_flight_pos; /* where the cut under way began; cut_pos when there is none */
+	bool in_flight;
+	bool skipped;	    /* a held stream's records were passed over since the last commit */
+	uint32_t *range_of; /* scratch while cutting: [stream - 1] -> index + 1 */
+};
+
+struct row_entry {
+	struct batch_row row;
+	bool dirty;
+};
+
+struct segment {
+	char boot_id[37];
+	int64_t from_us, to_us; /* (from, to] on that boot's CLOCK_BOOTTIME */
+	int64_t offset_us;
+	uint8_t clk;
+};
+
+struct run_entry {
+	struct run_info info;
+	int64_t offset_us; /* wall - boot when it began: the best guess for records without a clock
+			    */
+	bool synced;
+};
+
+struct keep {
+	struct undecoded u; /* data owned */
+	struct keep *next;
+};
+
+/* Prepared once, used for ever. */
+enum statement {
+	SQL_BEGIN,
+	SQL_COMMIT,
+	SQL_ROLLBACK,
+	SQL_ADD_RECORD,
+	SQL_READ_STREAM,
+	SQL_PUT_CURSOR,
+	SQL_PUT_ROW,
+	SQL_DELETE_ROW,
+	SQL_PUT_QUARANTINE,
+	SQL_PUT_STREAM,
+	SQL_PUT_STREAM_RUN,
+	SQL_PUT_META,
+	SQL_MAX_ID,
+	SQL_OLDEST,
+	SQL_DELETE_RECORD,
+	SQL_ADD_UNDECODED,
+	SQL_TRIM_UNDECODED,
+	SQL_MAX_,
+};
+
+struct store {
+	sqlite3 *db;
+	sqlite3_stmt *statements[SQL_MAX_];
+	char problem[256];
+	char *state_dir, *runtime_dir;
+	char role[16];
+	int owner_fd;	   /* -1: only looking */
+	struct tail *tail; /* NULL: none (looking at a store without one) */
+	size_t tail_wanted;
+
+	usec_t durability_window, lazy_commit;
+	uint64_t max_size;
+
+	struct uuid incarnation;
+	struct run_entry *runs; /* ascending */
+	size_t n_runs;
+	struct run_info run; /* ours, or the newest */
+	struct stream_state *streams;
+	size_t n_streams;
+	struct sink_entry *sinks;
+	size_t n_sinks;
+	struct row_entry *rows;
+	size_t n_rows, rows_capacity;
+	int64_t next_row;
+	int64_t *dead_rows; /* to be deleted by the next commit */
+	size_t n_dead_rows, dead_rows_capacity;
+	struct quarantined *new_quarantine; /* to be written by the next commit */
+	size_t n_new_quarantine;
+	struct segment *segments;
+	size_t n_segments;
+	struct keep *keep;
+	size_t n_keep;
+	uint64_t undecoded;
+
+	uint64_t next_id;
+	uint64_t log_id;      /* every id up to here is in the log, or was */
+	uint64_t log_pos;     /* the same as a position in the tail */
+	bool replaying;	      /* the tail of the last run: a tear ends it */
+	int wal_pages;	      /* in the WAL since the last commit */
+	bool uncertain;	      /* the last COMMIT failed: what it did is not known */
+	bool force;	      /* rows or quarantine wait to become durable */
+	usec_t retry_at;      /* no commit before this, after a failed one */
+	usec_t dirty_since;   /* cursors or rows changed; USEC_INFINITY: not */
+	usec_t pending_since; /* a record without a wall time; USEC_INFINITY: none */
+	usec_t latest;	      /* the highest `now` we were told */
+	struct clock_state clock;
+	bool clock_known; /* was synchronised at some time of this run */
+	uint8_t full;	  /* 0: room; 1: no new ECG; 2: nothing new */
+	bool clean;
+
+	struct buf scratch;
+	struct record scratch_record;
+	uint64_t rows_since_note; /* log rows since stream_run was last written */
+	uint64_t commits, commits_late;
+	usec_t longest_commit_us;
+	int64_t last_commit_wall_us;
+};
+
+/* Remembers why, in words, and returns `r`. */
+int store_fail(struct store *s, int r, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The same for what SQLite just said; -EIO and the like. */
+int store_fail_sql(struct store *s, const char *doing);
+
+static inline struct stream_state *stream_of(const struct store *s, uint32_t stream)
+{
+	assert(stream >= 1 && stream <= s->n_streams);
+	return &s->streams[stream - 1];
+}
+
+static inline struct sink_entry *sink_of(const struct store *s, uint32_t sink)
+{
+	assert(sink >= 1 && sink <= s->n_sinks);
+	return &s->sinks[sink - 1];
+}
+
+static inline struct cursor_state *cursor_of(const struct store *s, uint32_t sink, uint32_t stream)
+{
+	(void)stream_of(s, stream); /* asserts */
+	return &sink_of(s, sink)->cursors[stream - 1];
+}
+
+/* schema.c */
+int schema_open(struct store *s, bool writable, bool *ret_created);
+int schema_prepare(struct store *s);
+int schema_load(struct store *s); /* meta, runs, streams, sinks, cursors, rows, segments */
+int sql_exec(struct store *s, const char *sql);
+int sql_step(struct store *s, enum statement statement); /* runs it to its end and resets it */
+int sql_put_meta(struct store *s, const char *key, const void *value, size_t size);
+int sql_put_meta_int(struct store *s, const char *key, int64_t value);
+
+/* log.c */
+int log_write_tail(struct store *s);
+int log_note_runs(struct store *s);
+uint64_t log_high_id(struct store *s, int *ret_r);
+
+/* streams.c */
+uint64_t stream_last_seq(const struct stream_state *st);
+uint64_t stream_total(const struct stream_state *st);
+/* Records with first <= seq <= last. */
+uint64_t stream_count_between(const struct stream_state *st, uint64_t first, uint64_t last);
+uint64_t stream_seq_before(const struct stream_state *st, uint64_t seq); /* 0: none */
+uint64_t stream_seq_after(const struct stream_state *st, uint64_t seq);	 /* 0: none */
+/* The seq of the k-th record, k from 1; 0: there is none. */
+uint64_t stream_seq_at(const struct stream_state *st, uint64_t k);
+/* Notes that the run reaches up to n in this stream. */
+int stream_reach(struct stream_state *st, uint64_t run, uint64_t n);
+int stream_add(struct store *s, const struct stream_info *info);
+int sink_add(struct store *s, const struct sink_info *info);
+
+/* commit.c */
+void keep_free(struct store *s);
+int streams_write(struct store *s); /* the counters that changed, within a transaction */
+
+/* wall.c: when was that? */
+bool wall_resolve(const struct store *s, struct record *r);
+int wall_add_segment(struct store *s, const struct segment *segment);
+int wall_cover_past(struct store *s);
+
+/* rows.c */
+struct row_entry *row_find(const struct store *s, int64_t number);
+int row_add(struct store *s, const struct batch_row *row);
+int row_end(struct store *s, struct row_entry *row);
+void row_touch(struct store *s, struct row_entry *row);
+int rows_write(struct store *s);

@@ -1,0 +1,563 @@
+/*
+ * The store: what guards the data. A record's life:
+ *
+ *   heard --store_admit()--> TAIL --store_commit()--> LOG --store_prune()--> deleted
+ *           id, seq fixed     |   whole tail, FULL     |   only what every required sink has
+ *                             |                        |
+ *      survives:   the death of the process        a power cut
+ *
+ * and, for each sink on its own (outbox.c):
+ *
+ *   OPEN (seq > cursor) --cut--> in flight --receipt--> CONFIRMED
+ *                                    |                     ^
+ *                                    +--failed--> ROW -----+      a row is a range still to send
+ *                                    +--refused-> QUARANTINED
+ *
+ * Promises kept here, and what each is there against:
+ *  - Each start of an owner commits a new run before anything is admitted. So no number that a
+ * server saw before a power cut can come back with other content.
+ *  - At a start the tail is replayed and committed before the new run begins; only a tail of this
+ *    store's incarnation, only ids that the log has not got.
+ *  - A commit takes the whole tail in id order together with cursors, rows, quarantine and
+ * counters, in one transaction. So the log always holds every id up to some id, and a cursor on the
+ * disk never stands above records that are not there.
+ *  - A COMMIT that failed may have happened all the same. Slots are kept until one succeeds; before
+ *    the next try the log is asked how far it reaches.
+ *  - Numbers are given under the owner's lock only.
+ */
+#include "store/store.h"
+
+#include "store/owner.h"
+#include "store/state.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+const char *store_problem(const struct store *s)
+{
+	return s->problem;
+}
+
+struct store *store_close(struct store *s)
+{
+	if (!s)
+		return NULL;
+	for (size_t i = 0; i < SQL_MAX_; i++)
+		(void)sqlite3_finalize(s->statements[i]); /* repeats old errors */
+	(void)sqlite3_close(s->db); /* cannot be busy: all statements are gone */
+	s->tail = tail_free(s->tail);
+	for (size_t i = 0; i < s->n_streams; i++) {
+		free(s->streams[i].device);
+		free(s->streams[i].subject);
+		free(s->streams[i].runs);
+	}
+	for (size_t i = 0; i < s->n_sinks; i++) {
+		free(s->sinks[i].cursors);
+		free(s->sinks[i].range_of);
+	}
+	keep_free(s);
+	free(s->streams);
+	free(s->sinks);
+	free(s->runs);
+	free(s->rows);
+	free(s->dead_rows);
+	free(s->new_quarantine);
+	free(s->segments);
+	buf_done(&s->scratch);
+	free(s->state_dir);
+	free(s->runtime_dir);
+	if (s->owner_fd >= 0)
+		(void)close(s->owner_fd); /* gives the lock back */
+	free(s);
+	return NULL;
+}
+
+static int store_new(const char *state_dir, const char *runtime_dir, struct store **ret)
+{
+	_cleanup_(store_closep) struct store *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->owner_fd = -1;
+	s->retry_at = 0;
+	s->dirty_since = s->pending_since = USEC_INFINITY;
+	s->state_dir = strdup(state_dir);
+	s->runtime_dir = strdup(runtime_dir);
+	if (!s->state_dir || !s->runtime_dir)
+		return -ENOMEM;
+	*ret = TAKE(s);
+	return 0;
+}
+
+static bool tail_path(const struct store *s, const char *suffix, char ret[static 512])
+{
+	return snprintf(ret, 512, "%s/tail%s", s->runtime_dir, suffix) < 512;
+}
+
+/* A tail that is not ours, or not a tail: out of the way, but not lost. */
+static int set_aside(struct store *s)
+{
+	char from[512], to[512];
+
+	if (!tail_path(s, "", from) || !tail_path(s, ".foreign", to))
+		return -ENAMETOOLONG;
+	s->tail = tail_free(s->tail);
+	return rename(from, to) < 0 ? -errno : 0;
+}
+
+static int find_tail(struct store *s, struct store_opening *opening)
+{
+	char path[512];
+	int r;
+
+	if (!tail_path(s, "", path))
+		return store_fail(s, -ENAMETOOLONG, "%s is too long", s->runtime_dir);
+	r = tail_open(path, true, &s->tail);
+	if (r < 0)
+		return store_fail(s, r, "%s: %s", path, strerror(-r));
+	if (r == TAIL_E_ABSENT) {
+		opening->tail = opening->created || opening->clean ? TAIL_NONE : TAIL_LOST;
+		return 0;
+	}
+	if (r == TAIL_E_DAMAGED || !uuid_equal(tail_incarnation(s->tail), &s->incarnation)) {
+		opening->tail = TAIL_FOREIGN;
+		return set_aside(s);
+	}
+	return 0;
+}
+
+/* Learns the numbers that the tail's slots have; the log gets the slots with the next commit. */
+static int count_tail(struct store *s, struct store_opening *opening)
+{
+	uint64_t position = tail_start(s->tail), next;
+	const uint8_t *payload;
+	struct slot slot;
+	int r;
+
+	s->log_pos = position;
+	while ((r = tail_read(s->tail, position, &slot, &payload, &next)) == 0) {
+		position = next;
+		if (slot.id <= s->log_id) {
+			s->log_pos = position;
+			continue;
+		}
+		if (slot.stream < 1 || slot.stream > s->n_streams)
+			return store_fail(s, STORE_E_CORRUPT, "the tail names stream %u",
+					  (unsigned)slot.stream);
+		r = stream_reach(stream_of(s, slot.stream), seq_run(slot.seq),
+				 slot.seq & SEQ_N_MAX);
+		if (r < 0)
+			return r;
+		s->next_id = MAX(s->next_id, slot.id + 1);
+		opening->n_recovered++;
+	}
+	opening->n_torn = r == TAIL_E_DAMAGED;
+	return 0;
+}
+
+static int replay_tail(struct store *s, struct store_opening *opening, usec_t now)
+{
+	int r;
+
+	r = find_tail(s, opening);
+	if (r != 0 || !s->tail)
+		return r;
+	r = count_tail(s, opening);
+	if (r != 0)
+		return r;
+	if (opening->n_recovered > 0) {
+		opening->tail = TAIL_RECOVERED;
+		r = store_commit(s, now);
+	}
+	/* What lies behind a tear has no length to step over it: it is kept for whoever can tell.
+	 */
+	return r == 0 && opening->n_torn ? set_aside(s) : r;
+}
+
+static int begin_incarnation(struct store *s)
+{
+	int r = uuid_random(&s->incarnation);
+
+	return r < 0 ? r
+		     : sql_put_meta(s, "incarnation", s->incarnation.bytes,
+				    sizeof(s->incarnation.bytes));
+}
+
+static int insert_run(struct store *s, const struct run_entry *run)
+{
+	sqlite3_stmt *stmt = NULL;
+	bool ok =
+		sqlite3_prepare_v2(s->db,
+				   "INSERT INTO run(number, nonce, boot_id, started_us, offset_us,"
+				   " synced) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+				   -1, &stmt, NULL) == SQLITE_OK &&
+		sqlite3_bind_int64(stmt, 1, (int64_t)run->info.number) == SQLITE_OK &&
+		sqlite3_bind_blob(stmt, 2, run->info.nonce.bytes, sizeof(run->info.nonce.bytes),
+				  SQLITE_STATIC) == SQLITE_OK &&
+		sqlite3_bind_text(stmt, 3, run->info.boot_id, -1, SQLITE_STATIC) == SQLITE_OK &&
+		sqlite3_bind_int64(stmt, 4, clock_wall_usec()) == SQLITE_OK &&
+		sqlite3_bind_int64(stmt, 5, run->offset_us) == SQLITE_OK &&
+		sqlite3_bind_int(stmt, 6, run->synced) == SQLITE_OK &&
+		sqlite3_step(stmt) == SQLITE_DONE;
+	int r = ok ? 0 : store_fail_sql(s, "run");
+
+	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
+	return r;
+}
+
+/* Durable before anything is admitted under its number. */
+static int begin_run(struct store *s, bool created)
+{
+	struct run_entry run = {.info.number = s->run.number + 1,
+				.offset_us = s->clock.offset_us,
+				.synced = s->clock.synchronised};
+	struct run_entry *runs = reallocarray(s->runs, s->n_runs + 1, sizeof(*runs));
+	int r;
+
+	if (!runs)
+		return -ENOMEM;
+	s->runs = runs;
+	r = uuid_random(&run.info.nonce);
+	if (r < 0)
+		return r;
+	clock_boot_id(run.info.boot_id);
+	r = sql_step(s, SQL_BEGIN);
+	if (r != 0)
+		return r;
+	if (created)
+		r = begin_incarnation(s);
+	if (r == 0)
+		r = insert_run(s, &run);
+	if (r == 0)
+		r = log_note_runs(s);
+	if (r == 0)
+		r = sql_put_meta_int(s, "clean", 0);
+	if (r == 0)
+		r = sql_step(s, SQL_COMMIT);
+	if (r != 0) {
+		if (!sqlite3_get_autocommit(s->db))
+			(void)sql_step(s, SQL_ROLLBACK); /* the first error counts */
+		return r;
+	}
+	s->runs[s->n_runs++] = run;
+	s->run = run.info;
+	return 0;
+}
+
+static int fresh_tail(struct store *s, usec_t now)
+{
+	char path[512];
+	int r;
+
+	if (!tail_path(s, "", path))
+		return store_fail(s, -ENAMETOOLONG, "%s is too long", s->runtime_dir);
+	s->tail = tail_free(s->tail);
+	r = tail_create(path, s->tail_wanted, &s->incarnation, s->run.number, s->run.boot_id,
+			&s->tail);
+	if (r < 0)
+		return store_fail(s, r, "%s: %s", path, strerror(-r));
+	s->log_pos = 0;
+	for (size_t i = 0; i < s->n_sinks; i++)
+		s->sinks[i].cut_pos = s->sinks[i].in_flight_pos = 0;
+	store_heartbeat(s, now);
+	return 0;
+}
+
+static int count_wal(void *userdata, sqlite3 *db, const char *name, int pages)
+{
+	struct store *s = userdata;
+
+	s->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+static int open_parts(struct store *s, struct store_opening *opening, usec_t now)
+{
+	int r;
+
+	r = schema_open(s, true, &opening->created);
+	if (r == 0)
+		r = schema_prepare(s);
+	if (r == 0)
+		r = schema_load(s);
+	if (r != 0)
+		return r;
+	(void)sqlite3_wal_hook(s->db, count_wal, s); /* returns the last hook's argument */
+	if (opening->created)
+		s->clean = true;
+	else if (s->run.number == 0)
+		opening->created = true; /* died between making the tables and the first run */
+	opening->clean = s->clean;
+	s->next_id = s->log_id + 1;
+	r = replay_tail(s, opening, now);
+	if (r == 0)
+		r = begin_run(s, opening->created);
+	if (r == 0)
+		r = wall_cover_past(s);
+	return r == 0 ? fresh_tail(s, now) : r;
+}
+
+int store_open(const struct store_options *o, usec_t now, const struct clock_state *clock,
+	       struct store_opening *ret_opening, struct store **ret)
+{
+	_cleanup_(store_closep) struct store *s = NULL;
+	struct store_opening opening = {0};
+	int r;
+
+	r = store_new(o->state_dir, o->runtime_dir, &s);
+	if (r < 0)
+		return r;
+	r = owner_take(o->state_dir, &s->owner_fd);
+	if (r == OWNER_E_TAKEN)
+		return STORE_E_OWNED;
+	if (r < 0)
+		return r;
+	(void)snprintf(s->role, sizeof(s->role), "%s", o->role);
+	s->replaying = true;
+	s->tail_wanted = o->tail_size;
+	s->durability_window = o->durability_window;
+	s->lazy_commit = o->lazy_commit;
+	s->max_size = o->max_size;
+	s->latest = now;
+	store_set_clock(s, clock);
+	r = open_parts(s, &opening, now);
+	s->replaying = false;
+	owner_answered(o->runtime_dir);
+	if (r != 0) {
+		/* The caller gets no store to ask: it is told through the opening. */
+		memcpy(ret_opening->problem, s->problem, sizeof(ret_opening->problem));
+		return r;
+	}
+	*ret_opening = opening;
+	*ret = TAKE(s);
+	return 0;
+}
+
+/* Takes what the tail holds beyond the log into account, without writing. */
+static int look_at_tail(struct store *s)
+{
+	struct store_opening ignored = {0};
+	char path[512];
+	int r;
+
+	if (!tail_path(s, "", path) || tail_open(path, false, &s->tail) != 0)
+		return 0; /* no tail: all there is lies in the log */
+	s->log_pos = tail_start(s->tail);
+	if (!uuid_equal(tail_incarnation(s->tail), &s->incarnation)) {
+		s->tail = tail_free(s->tail);
+		return 0;
+	}
+	r = count_tail(s, &ignored);
+	return r == STORE_E_CORRUPT ? 0 : r; /* a stream made just now: not ours to see yet */
+}
+
+int store_look(const char *state_dir, const char *runtime_dir, struct store **ret)
+{
+	_cleanup_(store_closep) struct store *s = NULL;
+	bool created;
+	int r;
+
+	r = store_new(state_dir, runtime_dir, &s);
+	if (r < 0)
+		return r;
+	r = schema_open(s, false, &created);
+	if (r == 0)
+		r = schema_prepare(s);
+	if (r == 0)
+		r = sql_exec(s, "BEGIN"); /* one commit is what is seen, until the end */
+	if (r == 0)
+		r = schema_load(s);
+	if (r == 0)
+		r = look_at_tail(s);
+	if (r != 0)
+		return r;
+	*ret = TAKE(s);
+	return 0;
+}
+
+int store_finish(struct store *s, usec_t now)
+{
+	int r;
+
+	r = store_commit(s, now);
+	if (r == 0)
+		r = sql_step(s, SQL_BEGIN);
+	if (r != 0)
+		return r;
+	r = log_note_runs(s);
+	if (r == 0)
+		r = sql_put_meta_int(s, "clean", 1);
+	if (r == 0)
+		r = sql_step(s, SQL_COMMIT);
+	if (r != 0 && !sqlite3_get_autocommit(s->db))
+		(void)sql_step(s, SQL_ROLLBACK); /* the first error counts */
+	return r;
+}
+
+int store_want_owner(const char *runtime_dir)
+{
+	return owner_ask(runtime_dir);
+}
+
+bool store_owner_wanted(const struct store *s)
+{
+	return owner_asked(s->runtime_dir);
+}
+
+void store_heartbeat(struct store *s, usec_t now)
+{
+	s->latest = MAX(s->latest, now);
+	tail_sign(s->tail, getpid(), s->role, now);
+}
+
+/* The name that a stream has for ever: derived, so that it is the same whoever asks. */
+static int stream_name(const struct store *s, const char *device, enum kind kind,
+		       const char *subject, struct uuid *ret)
+{
+	struct buf name = {0};
+	int r;
+
+	buf_printf(&name, "%s|%s|%s", device, kind_name(kind), subject);
+	r = name.failed ? -ENOMEM : uuid_v5(&s->incarnation, name.data, name.size, ret);
+	buf_done(&name);
+	return r;
+}
+
+static int insert_stream(struct store *s, const struct stream_info *info)
+{
+	sqlite3_stmt *stmt = NULL;
+	bool ok = sqlite3_prepare_v2(s->db,
+				     "INSERT INTO stream(number, uuid, device, kind, subject)"
+				     " VALUES(?1, ?2, ?3, ?4, ?5)",
+				     -1, &stmt, NULL) == SQLITE_OK &&
+		  sqlite3_bind_int64(stmt, 1, info->number) == SQLITE_OK &&
+		  sqlite3_bind_blob(stmt, 2, info->id.bytes, sizeof(info->id.bytes),
+				    SQLITE_STATIC) == SQLITE_OK &&
+		  sqlite3_bind_text(stmt, 3, info->device, -1, SQLITE_STATIC) == SQLITE_OK &&
+		  sqlite3_bind_int(stmt, 4, info->kind) == SQLITE_OK &&
+		  sqlite3_bind_text(stmt, 5, info->subject, -1, SQLITE_STATIC) == SQLITE_OK &&
+		  sqlite3_step(stmt) == SQLITE_DONE;
+	int r = ok ? 0 : store_fail_sql(s, "stream");
+
+	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
+	return r;
+}
+
+int store_stream(struct store *s, const char *device, enum kind kind, const char *subject,
+		 uint32_t *ret)
+{
+	struct stream_info info = {.kind = (uint8_t)kind, .device = device, .subject = subject};
+	int r;
+
+	r = stream_name(s, device, kind, subject, &info.id);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < s->n_streams; i++)
+		if (uuid_equal(&s->streams[i].info.id, &info.id)) {
+			*ret = s->streams[i].info.number;
+			return 0;
+		}
+	info.number = (uint32_t)s->n_streams + 1;
+	r = insert_stream(s, &info); /* durable before a slot of the tail names it */
+	if (r == 0)
+		r = stream_add(s, &info);
+	if (r == 0)
+		*ret = info.number;
+	return r;
+}
+
+static int write_sink(struct store *s, const struct sink_info *info)
+{
+	sqlite3_stmt *stmt = NULL;
+	bool ok = sqlite3_prepare_v2(s->db,
+				     "INSERT OR REPLACE INTO sink(number, name, required, retired)"
+				     " VALUES(?1, ?2, ?3, ?4)",
+				     -1, &stmt, NULL) == SQLITE_OK &&
+		  sqlite3_bind_int64(stmt, 1, info->number) == SQLITE_OK &&
+		  sqlite3_bind_text(stmt, 2, info->name, -1, SQLITE_STATIC) == SQLITE_OK &&
+		  sqlite3_bind_int(stmt, 3, info->required) == SQLITE_OK &&
+		  sqlite3_bind_int(stmt, 4, info->retired) == SQLITE_OK &&
+		  sqlite3_step(stmt) == SQLITE_DONE;
+	int r = ok ? 0 : store_fail_sql(s, "sink");
+
+	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
+	return r;
+}
+
+/*
+ * What a new sink need not have: history that was deleted before it came, which is the oldest of
+ * each stream, and all there is so far for one that begins now.
+ */
+static void exempt_history(struct store *s, uint32_t sink, bool all)
+{
+	for (size_t i = 0; i < s->n_streams; i++) {
+		const struct stream_state *st = &s->streams[i];
+		struct cursor_state *c = cursor_of(s, sink, (uint32_t)i + 1);
+		uint64_t n = all ? stream_total(st) - st->salvage_lost : st->deleted;
+
+		if (n == 0)
+			continue;
+		c->seq = all ? stream_last_seq(st) : stream_seq_at(st, n);
+		c->id = all ? s->next_id - 1 : 0;
+		c->exempt = n;
+		c->dirty = true;
+		s->force = true;
+	}
+}
+
+static int sink_update(struct store *s, struct sink_entry *k, bool required)
+{
+	struct sink_info info = k->info;
+	int r;
+
+	k->seen = true;
+	info.required = required;
+	info.retired = false;
+	if (info.required == k->info.required && info.retired == k->info.retired)
+		return 0;
+	r = write_sink(s, &info);
+	if (r == 0)
+		k->info = info;
+	return r;
+}
+
+int store_sink(struct store *s, const char *name, bool required, bool from_now, uint32_t *ret)
+{
+	struct sink_info info = {.number = (uint32_t)s->n_sinks + 1, .required = required};
+	int r;
+
+	for (size_t i = 0; i < s->n_sinks; i++)
+		if (streq(s->sinks[i].info.name, name)) {
+			r = sink_update(s, &s->sinks[i], required);
+			if (r == 0)
+				*ret = (uint32_t)i + 1;
+			return r;
+		}
+	(void)snprintf(info.name, sizeof(info.name), "%s", name); /* the config bounds it */
+	r = write_sink(s, &info);
+	if (r == 0)
+		r = sink_add(s, &info);
+	if (r != 0)
+		return r;
+	s->sinks[info.number - 1].seen = true;
+	exempt_history(s, info.number, from_now);
+	*ret = info.number;
+	return 0;
+}
+
+int store_retire_sinks(struct store *s)
+{
+	for (size_t i = 0; i < s->n_sinks; i++) {
+		struct sink_info info = s->sinks[i].info;
+		int r;
+
+		if (s->sinks[i].seen || info.retired)
+			continue;
+		info.retired = true;
+		r = write_sink(s, &info);
+		if (r != 0)
+			return r;
+		s->sinks[i].info = info;
+	}
+	return 0;
+}

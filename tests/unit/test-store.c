@@ -1,0 +1,318 @@
+/*
+ * The store from outside: what is admitted is there after a crash, after a clean stop and after a
+ * power cut as far as it was promised; numbers never come back; the ledger balances after each.
+ */
+#include <cmocka.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/outbox.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct place {
+	char dir[64], state[96], run[96];
+	usec_t now;
+};
+
+static const struct clock_state synced = {.synchronised = true, .offset_us = 1700000000000000};
+static const struct clock_state unsynced = {.offset_us = 5000};
+
+static int set_up(void **state)
+{
+	struct place *p = calloc(1, sizeof(*p));
+
+	strcpy(p->dir, "/dev/shm/vitald-test-XXXXXX");
+	assert_non_null(mkdtemp(p->dir));
+	(void)snprintf(p->state, sizeof(p->state), "%s/state", p->dir);
+	(void)snprintf(p->run, sizeof(p->run), "%s/run", p->dir);
+	assert_int_equal(mkdir(p->state, 0700), 0);
+	assert_int_equal(mkdir(p->run, 0700), 0);
+	p->now = 1000 * USEC_PER_SEC;
+	*state = p;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct place *p = *state;
+	char command[128];
+
+	(void)snprintf(command, sizeof(command), "rm -rf '%s'", p->dir);
+	assert_int_equal(system(command), 0);
+	free(p);
+	return 0;
+}
+
+static struct store *open_with(struct place *p, const struct clock_state *clock,
+			       struct store_opening *opening)
+{
+	struct store_options o = {.state_dir = p->state,
+				  .runtime_dir = p->run,
+				  .role = "test",
+				  .tail_size = 64 * 1024,
+				  .durability_window = USEC_PER_SEC,
+				  .lazy_commit = 300 * USEC_PER_SEC};
+	struct store_opening ignored;
+	struct store *s = NULL;
+	int r = store_open(&o, p->now, clock, opening ? opening : &ignored, &s);
+
+	if (r != 0)
+		fail_msg("store_open: %d %s", r, opening ? opening->problem : ignored.problem);
+	return s;
+}
+
+static struct store *open_store(struct place *p, struct store_opening *opening)
+{
+	return open_with(p, &synced, opening);
+}
+
+static uint32_t heart_rate_stream(struct store *s)
+{
+	uint32_t stream;
+
+	assert_int_equal(store_stream(s, "a0:b1:c2:d3:e4:f5", KIND_HEART_RATE, "u-1", &stream), 0);
+	return stream;
+}
+
+static uint64_t admit(struct place *p, struct store *s, uint32_t stream, uint16_t bpm)
+{
+	struct record r = {
+		.stream = stream,
+		.type = RECORD_HEART_RATE,
+		.boot_us = (int64_t)p->now,
+		.heart_rate = {.bpm = bpm, .energy_kj = -1, .n_rr = 1, .rr_1024 = {800}}};
+
+	assert_int_equal(store_admit(s, &r, p->now), 0);
+	p->now += 10000;
+	return r.seq;
+}
+
+static int count_one(void *userdata, const struct record *r)
+{
+	uint64_t *n = userdata;
+
+	assert_int_equal(r->heart_rate.bpm, 60 + *n % 100);
+	(*n)++;
+	return 0;
+}
+
+static uint64_t count_all(struct store *s, uint32_t stream)
+{
+	uint64_t n = 0;
+
+	assert_int_equal(store_read(s, stream, 1, UINT64_MAX, 0, count_one, &n), 0);
+	return n;
+}
+
+static void assert_balanced(struct store *s)
+{
+	_cleanup_(audit_freep) struct audit *a = NULL;
+	const struct audit_line *lines;
+	size_t n;
+
+	assert_int_equal(audit_new(s, &a), 0);
+	while (audit_step(a, 7) == STORE_E_NOTHING)
+		;
+	n = audit_lines(a, &lines);
+	for (size_t i = 0; i < n; i++)
+		if (!lines[i].balanced)
+			fail_msg("stream %u: %s", lines[i].stream, lines[i].difference);
+	assert_true(audit_balanced(a));
+}
+
+static void crash_keeps_the_tail(void **state)
+{
+	struct place *p = *state;
+	struct store_opening opening;
+	struct store *s = open_store(p, NULL);
+	uint32_t stream = heart_rate_stream(s);
+	uint64_t last = 0;
+
+	for (unsigned i = 0; i < 50; i++)
+		last = admit(p, s, stream, (uint16_t)(60 + i % 100));
+	assert_int_equal(count_all(s, stream), 50);
+	store_close(s); /* without store_finish(): as a crash leaves it */
+	s = open_store(p, &opening);
+	assert_int_equal(opening.tail, TAIL_RECOVERED);
+	assert_int_equal(opening.n_recovered, 50);
+	assert_false(opening.clean);
+	assert_int_equal(count_all(s, stream), 50);
+	assert_true(admit(p, s, stream, 60 + 50) > last);
+	assert_int_equal(count_all(s, stream), 51);
+	assert_balanced(s);
+	store_close(s);
+}
+
+static void power_cut_keeps_what_was_committed(void **state)
+{
+	struct place *p = *state;
+	struct store_opening opening;
+	struct store *s = open_store(p, NULL);
+	uint32_t stream = heart_rate_stream(s);
+	uint64_t last = 0;
+	char path[128];
+
+	for (unsigned i = 0; i < 10; i++)
+		(void)admit(p, s, stream, (uint16_t)(60 + i));
+	assert_int_equal(store_commit(s, p->now), 0);
+	for (unsigned i = 10; i < 20; i++)
+		last = admit(p, s, stream, (uint16_t)(60 + i));
+	store_close(s);
+	(void)snprintf(path, sizeof(path), "%s/tail", p->run);
+	assert_int_equal(unlink(path), 0);
+	s = open_store(p, &opening);
+	assert_int_equal(opening.tail, TAIL_LOST);
+	assert_int_equal(count_all(s, stream), 10);
+	assert_true(admit(p, s, stream, 60 + 10) > last);
+	assert_balanced(s);
+	store_close(s);
+}
+
+static void clean_stop_is_clean(void **state)
+{
+	struct place *p = *state;
+	struct store_opening opening;
+	struct store *s = open_store(p, &opening);
+	uint32_t stream = heart_rate_stream(s);
+
+	assert_true(opening.created);
+	(void)admit(p, s, stream, 60);
+	assert_int_equal(store_finish(s, p->now), 0);
+	store_close(s);
+	s = open_store(p, &opening);
+	assert_true(opening.clean);
+	assert_int_equal(opening.tail, TAIL_NONE);
+	assert_int_equal(count_all(s, stream), 1);
+	assert_int_equal(heart_rate_stream(s), stream);
+	store_close(s);
+}
+
+static void one_owner(void **state)
+{
+	struct place *p = *state;
+	struct store *s = open_store(p, NULL), *second = NULL, *look = NULL;
+	struct store_options o = {.state_dir = p->state, .runtime_dir = p->run, .role = "drain"};
+	struct store_opening opening;
+	struct owner_info owner;
+	uint32_t stream = heart_rate_stream(s);
+
+	(void)admit(p, s, stream, 60);
+	assert_int_equal(store_open(&o, p->now, &synced, &opening, &second), STORE_E_OWNED);
+	assert_null(second);
+	assert_int_equal(store_look(p->state, p->run, &look), 0);
+	assert_int_equal(count_all(look, stream), 1);
+	assert_balanced(look);
+	store_close(look);
+	store_owner(p->state, p->run, &owner);
+	assert_true(owner.locked);
+	assert_int_equal(owner.pid, getpid());
+	assert_string_equal(owner.role, "test");
+	store_close(s);
+	store_owner(p->state, p->run, &owner);
+	assert_false(owner.locked);
+}
+
+static void a_ring_full_of_uncommitted_commits(void **state)
+{
+	struct place *p = *state;
+	struct store *s = open_store(p, NULL);
+	uint32_t stream = heart_rate_stream(s);
+	struct store_figures figures;
+
+	for (unsigned i = 0; i < 5000; i++)
+		(void)admit(p, s, stream, (uint16_t)(60 + i % 100));
+	store_figures(s, &figures);
+	assert_true(figures.commits > 1);
+	assert_int_equal(count_all(s, stream), 5000);
+	assert_balanced(s);
+	store_close(s);
+	s = open_store(p, NULL);
+	assert_int_equal(count_all(s, stream), 5000);
+	store_close(s);
+}
+
+static void due_by_T_and_by_laziness(void **state)
+{
+	struct place *p = *state;
+	struct store *s = open_store(p, NULL);
+	uint32_t stream = heart_rate_stream(s), sink;
+	usec_t heard;
+
+	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
+	assert_int_equal(store_commit(s, p->now), 0);
+	assert_int_equal(store_commit_due(s), USEC_INFINITY);
+	heard = p->now;
+	(void)admit(p, s, stream, 60);
+	assert_int_equal(store_commit_due(s), heard + USEC_PER_SEC);
+	store_close(s);
+}
+
+static void wall_time_is_frozen_later(void **state)
+{
+	struct place *p = *state;
+	struct store *s = open_with(p, &unsynced, NULL);
+	uint32_t stream = heart_rate_stream(s);
+	uint64_t n = 0;
+
+	(void)admit(p, s, stream, 60);
+	assert_int_equal(store_read(s, stream, 1, UINT64_MAX, 0, count_one, &n), STORE_E_CLOCK);
+	assert_int_equal(store_commit(s, p->now), 0);
+	assert_int_equal(store_read(s, stream, 1, UINT64_MAX, 0, count_one, &n), STORE_E_CLOCK);
+	assert_true(store_clock_pending_since(s) < p->now);
+	assert_int_equal(store_resolve_clock(s, CLK_UTC, p->now, 42), 0);
+	assert_int_equal(store_clock_pending_since(s), USEC_INFINITY);
+	assert_int_equal(count_all(s, stream), 1);
+	store_close(s);
+	s = open_store(p, NULL);
+	assert_int_equal(count_all(s, stream), 1);
+	store_close(s);
+}
+
+static void old_history_goes(void **state)
+{
+	struct place *p = *state;
+	struct store *s = open_store(p, NULL);
+	uint32_t stream = heart_rate_stream(s), sink;
+	struct stream_status status;
+
+	assert_int_equal(store_sink(s, "a", true, true, &sink), 0);
+	for (unsigned i = 0; i < 20; i++)
+		(void)admit(p, s, stream, (uint16_t)(60 + i));
+	assert_int_equal(store_prune(s, INT64_MAX, 100), STORE_E_NOTHING); /* not confirmed */
+	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+	assert_int_equal(store_prune(s, INT64_MAX, 100), STORE_E_NOTHING); /* still owed */
+	store_close(s);
+	s = open_store(p, NULL);
+	assert_int_equal(store_retire_sinks(s), 0); /* the config names it no more */
+	assert_int_equal(store_prune(s, INT64_MAX, 100), 0);
+	store_stream_status(s, stream, &status);
+	assert_int_equal(status.deleted, 20);
+	assert_int_equal(status.admitted, 20);
+	assert_balanced(s);
+	(void)admit(p, s, stream, 60);
+	assert_int_equal(count_all(s, stream), 1);
+	store_close(s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(crash_keeps_the_tail, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(power_cut_keeps_what_was_committed, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(clean_stop_is_clean, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(one_owner, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_ring_full_of_uncommitted_commits, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(due_by_T_and_by_laziness, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(wall_time_is_frozen_later, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(old_history_goes, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
