@@ -21,9 +21,9 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototy
 	-Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -Wcast-align -Wno-unused-parameter
 HARDEN := -fstack-protector-strong -fPIE $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) \
 	$(if $(findstring gcc,$(CC)),-fstack-clash-protection)
+comma := ,
 SANITIZERS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer)
-comma := ,
 ALL_CPPFLAGS = -D_GNU_SOURCE -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64 -DVITALD_VERSION='"$(VERSION)"' \
 	-DVITALD_SYSCONFDIR='"$(SYSCONFDIR)"' -Idaemon $(PKG_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS = -std=gnu11 $(WARNINGS) $(HARDEN) $(SANITIZERS) $(CFLAGS)
