@@ -2,11 +2,12 @@
  * The store from outside: what is admitted is there after a crash, after a clean stop and after a
  * power cut as far as it was promised; numbers never come back; the ledger balances after each.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "store/outbox.h"
 
