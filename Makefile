@@ -30,7 +30,7 @@ ALL_CFLAGS = -std=gnu11 $(WARNINGS) $(HARDEN) $(SANITIZERS) $(CFLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,--as-needed $(SANITIZERS) $(LDFLAGS)
 # Asked when first needed, so that `make demo` can install them first.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell $(PKG) --cflags $(LIBS)))$(PKG_CFLAGS)
-PKG_LIBS = $(eval PKG_LIBS := $(shell $(PKG) --libs $(LIBS)))$(PKG_LIBS)
+PKG_LIBS = $(eval PKG_LIBS := $(shell $(PKG) --libs $(LIBS)) -lm)$(PKG_LIBS)
 
 ROOMS := util model source decode store sink upload control
 ROOM_SOURCES := $(sort $(wildcard $(ROOMS:%=daemon/%/*.c)))
