@@ -1,0 +1,121 @@
+/*
+ * Compares what the server says it holds with what we know:
+ *
+ *	its last seq is of a run after ours    somebody else is us: a clone, or this store was set
+ *	                                       back. Nothing may be sent under these numbers.
+ *	its last seq is below our anchor       the server was set back. Nothing is in danger here,
+ *	                                       and what it lacks is for reconciliation to find.
+ *	it does not know the address (404, 405) an older server; nothing to compare
+ *
+ * An anchor can stand above what the server holds without any fault: the last records before it may
+ * be in quarantine or exempt. So a stream counts as behind only if more records are missing than
+ * those.
+ */
+#include "upload/greeting.h"
+
+#include <stdio.h>
+
+static bool is_unreserved(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+	       (c != '\0' && strchr("-._~", c));
+}
+
+/* RFC 3986 2.1. */
+static void put_escaped(struct buf *out, const char *s)
+{
+	for (; *s; s++) {
+		if (is_unreserved(*s))
+			buf_u8(out, (uint8_t)*s);
+		else
+			buf_printf(out, "%%%02X", (uint8_t)*s);
+	}
+}
+
+int greeting_send(struct http *h, const char *gateway, const char *token, usec_t timeout,
+		  http_done done, void *userdata, struct http_call **ret)
+{
+	struct buf path = {0};
+	struct http_request q = {.method = "GET", .token = token, .timeout = timeout};
+	int r = -ENOMEM;
+
+	buf_string(&path, "/v1/streams?gateway=");
+	put_escaped(&path, gateway);
+	buf_u8(&path, 0);
+	q.path = (const char *)path.data;
+	if (!path.failed)
+		r = http_send(h, &q, done, userdata, ret);
+	buf_done(&path);
+	return r;
+}
+
+static const struct stream_position *find(const struct stream_position *positions, size_t n,
+					  const struct uuid *id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (uuid_equal(&positions[i].stream, id))
+			return &positions[i];
+	return NULL;
+}
+
+static bool is_behind(const struct store *s, uint32_t sink, uint32_t stream,
+		      const struct stream_position *p)
+{
+	struct cursor_status c;
+	uint64_t excused;
+
+	store_cursor_status(s, sink, stream, &c);
+	if (c.confirmed == 0 || (p && p->last_seq >= c.anchor))
+		return false;
+	if (!p || seq_run(p->last_seq) < seq_run(c.anchor))
+		return true;
+	excused = c.quarantined + c.exempt + c.moved;
+	return c.anchor - p->last_seq > excused;
+}
+
+static int compare(struct store *s, uint32_t sink, const struct stream_position *positions,
+		   size_t n, struct greeting *ret)
+{
+	struct store_figures figures;
+
+	store_figures(s, &figures);
+	for (uint32_t i = 1; i <= store_stream_count(s); i++) {
+		struct stream_status status;
+		const struct stream_position *p;
+
+		store_stream_status(s, i, &status);
+		p = find(positions, n, &status.info.id);
+		if (p && seq_run(p->last_seq) > figures.run.number) {
+			(void)snprintf(
+				ret->why, sizeof(ret->why),
+				"the server holds run %llu of a stream of which this store "
+				"has only reached run %llu: the store was copied or set back",
+				(unsigned long long)seq_run(p->last_seq),
+				(unsigned long long)figures.run.number);
+			return GREETING_E_AHEAD;
+		}
+		ret->n_behind += is_behind(s, sink, i, p);
+	}
+	return 0;
+}
+
+int greeting_judge(struct store *s, uint32_t sink, const struct answer *a, struct greeting *ret)
+{
+	_cleanup_(freep) struct stream_position *positions = NULL;
+	const char *why = "";
+	size_t n;
+	int r;
+
+	*ret = (struct greeting){0};
+	if (a->transport == TRANSPORT_OK && (a->status == 404 || a->status == 405))
+		return 0;
+	if (a->transport != TRANSPORT_OK || a->status != 200)
+		return GREETING_E_REFUSED;
+	r = streams_parse(a, &positions, &n, &why);
+	if (r > 0) {
+		(void)snprintf(ret->why, sizeof(ret->why),
+			       "the answer to GET /v1/streams is not understood: %.120s", why);
+		return GREETING_E_TRANSIENT;
+	}
+	return r < 0 ? r : compare(s, sink, positions, n, ret);
+}

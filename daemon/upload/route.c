@@ -1,0 +1,539 @@
+/*
+ * One sink, from the moment it is configured:
+ *
+ *	greeting            UP                          DOWN, HELD (health.c)
+ *	GET /v1/streams --> immediate lane: linger,     nothing is cut; when the breaker's time is
+ *	once a run          cut what is new, send  <--  over, one trial: the most urgent row that is
+ *	                    backlog lane: claim         due, small; or, if there is none, or rows
+ *	                    rows, send             -->  got a 5xx, what is new
+ *
+ * Everything that goes out is decided in step(), which does one thing and then sets the timer: to
+ * now if it found something to do, else to the earliest moment at which there may be something.
+ * Whatever happens (an answer, a kick, a wake) only moves the timer. So between two cuts the loop
+ * turns once, and straps and commits, which have better priorities, are never kept waiting for more
+ * than one cut: at most max_body of JSON (256 KiB) is read, encoded and compressed in a turn.
+ *
+ * New records wait for `linger`, so that what is heard at the same time travels together; no longer
+ * when many came, or when the last cut could not hold all. The immediate lane has one cut under
+ *way, so under load the next cut holds what came meanwhile, and batches grow by themselves.
+ *
+ * When a sink comes back, what waited becomes rows in one transaction (outbox_reopen()), which
+ *needs the immediate lane to be empty; from there on what is new goes out at once again, while the
+ * backlog lane drains the rows beside it.
+ */
+#include "upload/route.h"
+
+#include "model/catalog.h"
+#include "upload/greeting.h"
+#include "upload/settle.h"
+#include "util/log.h"
+
+#include <stdio.h>
+
+#define TIMER_ACCURACY USEC_PER_MSEC
+#define STORE_SILENCE  (100 * USEC_PER_MSEC) /* until asking again where it had nothing to give */
+#define CLOCK_SILENCE  USEC_PER_SEC	     /* ... because a record has no wall time yet */
+#define DRAIN_PATIENCE (10 * USEC_PER_SEC)   /* how far off a row may be due and still be awaited */
+
+enum {
+	CUT_MAX = 256 * 1024, /* bytes of JSON: a slice of the loop */
+	TRIAL_MAX = 4 * 1024, /* a trial is small */
+	KICKS_WITHOUT_LINGER = 256,
+};
+
+static usec_t loop_now(const struct route *r)
+{
+	usec_t now = 0;
+
+	(void)sd_event_now(r->event, CLOCK_BOOTTIME, &now); /* fails for no clock it knows */
+	return now;
+}
+
+static void arm(struct route *r, usec_t at)
+{
+	r->armed = at;
+	if (sd_event_source_set_time(r->timer, at) < 0 ||
+	    sd_event_source_set_enabled(r->timer,
+					at == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT) < 0)
+		log_error("sink %s: its timer could not be set", r->sink->name);
+}
+
+/* Makes step() run at `at`, if it would not run earlier anyway. */
+static void arm_earlier(struct route *r, usec_t at)
+{
+	if (at < r->armed)
+		arm(r, at);
+}
+
+static bool is_up(const struct route *r)
+{
+	return r->health.breaker.state == BREAKER_CLOSED;
+}
+
+static bool all_idle(const struct route *r)
+{
+	return r->lanes[LANE_IMMEDIATE].state == LANE_IDLE &&
+	       r->lanes[LANE_BACKLOG].state == LANE_IDLE && !r->greeting;
+}
+
+/* Sending */
+
+static void on_lane_answer(struct route *r, struct lane *l, const struct answer *a)
+{
+	usec_t now = loop_now(r);
+
+	l->call = NULL;
+	settle_answer(r, l, a, now);
+	arm(r, now);
+}
+
+static void on_immediate_answer(void *userdata, const struct answer *a)
+{
+	struct route *r = userdata;
+
+	on_lane_answer(r, &r->lanes[LANE_IMMEDIATE], a);
+}
+
+static void on_backlog_answer(void *userdata, const struct answer *a)
+{
+	struct route *r = userdata;
+
+	on_lane_answer(r, &r->lanes[LANE_BACKLOG], a);
+}
+
+static void send_lane(struct route *r, struct lane *l, usec_t now)
+{
+	struct clock_state clock = clock_read(r->config->trust_clock);
+	struct lane_request q = {
+		.http = r->http,
+		.token = r->token.value,
+		.clock = &clock,
+		.gzip = !r->plain,
+		.timeout =
+			l->immediate ? r->config->immediate_timeout : r->config->background_timeout,
+		.done = l->immediate ? on_immediate_answer : on_backlog_answer,
+		.userdata = r,
+	};
+	int q_r = lane_send(l, &q, now);
+
+	if (q_r < 0) {
+		settle_fault(r, l, q_r, now);
+		return;
+	}
+	r->count.requests++;
+	r->count.bytes_sent += l->size;
+}
+
+/* Cuts into a lane. True: it has something to send now. */
+static bool fill(struct route *r, struct lane *l, size_t limit, usec_t now)
+{
+	usec_t *not_before = &r->not_before[l->immediate ? LANE_IMMEDIATE : LANE_BACKLOG];
+	int q;
+
+	q = lane_cut(l, r->store, r->number, r->config->gateway, limit, now);
+	if (q > 0) {
+		*not_before = now + (q == STORE_E_CLOCK ? CLOCK_SILENCE : STORE_SILENCE);
+		return false;
+	}
+	if (q == 0)
+		q = lane_encode(l, !r->plain);
+	if (q < 0) {
+		settle_fault(r, l, q, now);
+		return false;
+	}
+	if (l->immediate) {
+		r->more = l->full;
+		r->kicked = 0;
+	}
+	return true;
+}
+
+/* The greeting */
+
+static void greeting_failed(struct route *r, const struct verdict *v, const struct answer *a,
+			    usec_t now)
+{
+	size_t n = r->config->n_immediate_retry_delays;
+
+	if (is_up(r) && v->class == VERDICT_TRANSIENT && ++r->greetings < n) {
+		r->greet_at =
+			now + MAX(r->config->immediate_retry_delays[r->greetings], v->retry_after);
+		return;
+	}
+	r->greetings = 0;
+	(void)settle_sink(r, v, a, now); /* the timer asks health for the time */
+}
+
+static void greeting_refused(struct route *r, const struct answer *a, usec_t now)
+{
+	_cleanup_(verdict_done) struct verdict v = {0};
+	bool first = !r->greeting_token_read;
+
+	if (receipt_judge(r->lanes[LANE_BACKLOG].batch, a, &v) < 0)
+		v.class = VERDICT_TRANSIENT;
+	if (v.class == VERDICT_TOKEN) {
+		r->greeting_token_read = true;
+		if (first && token_read(&r->token)) {
+			health_unknown(&r->health, now);
+			return;
+		}
+	}
+	greeting_failed(r, &v, a, now);
+}
+
+static void greeting_done(struct route *r, const struct greeting *g, usec_t now)
+{
+	char field[48];
+
+	r->greeted = true;
+	health_unknown(&r->health, now);
+	if (g->n_behind == 0)
+		return;
+	(void)snprintf(field, sizeof(field), "SINK=%s", r->sink->name); /* 32 at most */
+	log_event(LOG_WARNING, NULL, LOG_FIELDS(field),
+		  "sink %s holds less than it once confirmed, of %zu streams: the server was set "
+		  "back; `vitalctl reconcile` finds the difference",
+		  r->sink->name, g->n_behind);
+}
+
+static void on_greeting(void *userdata, const struct answer *a)
+{
+	struct route *r = userdata;
+	struct verdict transient = {.class = VERDICT_TRANSIENT};
+	usec_t now = loop_now(r);
+	struct greeting g;
+	int q;
+
+	r->greeting = NULL;
+	q = greeting_judge(r->store, r->number, a, &g);
+	(void)snprintf(transient.reason, sizeof(transient.reason), "%s",
+		       q < 0 ? "out of memory" : g.why);
+	if (q == 0)
+		greeting_done(r, &g, now);
+	else if (q == GREETING_E_REFUSED)
+		greeting_refused(r, a, now);
+	else if (q == GREETING_E_AHEAD)
+		(void)health_hold(&r->health, now, g.why, PROBE_SELDOM); /* as settle_sink() */
+	else
+		greeting_failed(r, &transient, a, now);
+	arm(r, now);
+}
+
+static bool greet(struct route *r, usec_t now)
+{
+	usec_t timeout = r->drain ? r->config->background_timeout : r->config->immediate_timeout;
+	struct verdict v = {.class = VERDICT_TRANSIENT, .reason = "the request could not be made"};
+	struct answer none = {0};
+
+	if (now < r->greet_at)
+		return false;
+	if (greeting_send(r->http, r->config->gateway, r->token.value, timeout, on_greeting, r,
+			  &r->greeting) < 0)
+		greeting_failed(r, &v, &none, now);
+	return true;
+}
+
+/* Deciding */
+
+static usec_t immediate_due(const struct route *r)
+{
+	usec_t since = r->drain ? USEC_INFINITY : outbox_waiting_since(r->store, r->number);
+
+	if (since == USEC_INFINITY)
+		return USEC_INFINITY;
+	if (!r->more && r->kicked < KICKS_WITHOUT_LINGER)
+		since += r->config->linger;
+	return MAX(since, r->not_before[LANE_IMMEDIATE]);
+}
+
+static usec_t backlog_due(const struct route *r)
+{
+	usec_t due = outbox_next_due(r->store, r->number);
+
+	return due == USEC_INFINITY ? due : MAX(due, r->not_before[LANE_BACKLOG]);
+}
+
+/* Lanes that hold a cut and whose time has come. */
+static bool send_waiting(struct route *r, usec_t now)
+{
+	for (size_t i = 0; i < LANE_MAX_; i++) {
+		struct lane *l = &r->lanes[i];
+
+		if (l->state == LANE_WAITING && now >= l->retry_at) {
+			send_lane(r, l, now);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool fill_immediate(struct route *r, usec_t now)
+{
+	struct lane *l = &r->lanes[LANE_IMMEDIATE];
+
+	return l->state == LANE_IDLE && immediate_due(r) <= now &&
+	       fill(r, l, MIN(r->max_body, (size_t)CUT_MAX), now);
+}
+
+static bool fill_backlog(struct route *r, usec_t now)
+{
+	struct lane *l = &r->lanes[LANE_BACKLOG];
+
+	return l->state == LANE_IDLE && backlog_due(r) <= now &&
+	       fill(r, l, MIN(r->max_body, (size_t)CUT_MAX), now);
+}
+
+static bool fill_trial(struct route *r, struct lane *l, usec_t due, usec_t now)
+{
+	if (due > now || !fill(r, l, MIN(r->max_body, (size_t)TRIAL_MAX), now))
+		return false;
+	l->trial = true;
+	r->trial_new = false;
+	breaker_try(&r->health.breaker);
+	return true;
+}
+
+/* What a trial carries: rows first, unless it was rows that got a 5xx. */
+static bool try_again(struct route *r, usec_t now)
+{
+	struct lane *immediate = &r->lanes[LANE_IMMEDIATE], *backlog = &r->lanes[LANE_BACKLOG];
+
+	if (!all_idle(r) || !breaker_ready(&r->health.breaker, now))
+		return false;
+	if (!r->greeted && greet(r, now)) {
+		if (r->greeting)
+			breaker_try(&r->health.breaker);
+		return true;
+	}
+	if (r->trial_new && fill_trial(r, immediate, immediate_due(r), now))
+		return true;
+	return fill_trial(r, backlog, backlog_due(r), now) ||
+	       fill_trial(r, immediate, immediate_due(r), now);
+}
+
+/* What waited while the sink was down becomes rows. */
+static bool reopen(struct route *r, usec_t now)
+{
+	int q;
+
+	if (!r->reopen || r->lanes[LANE_IMMEDIATE].state != LANE_IDLE)
+		return false;
+	q = outbox_reopen(r->store, r->number, now);
+	if (q < 0)
+		settle_fault(r, &r->lanes[LANE_IMMEDIATE], q, now);
+	else
+		r->reopen = false;
+	return true;
+}
+
+/* Without its credential a sink is not even asked. */
+static bool credential_is_missing(struct route *r, usec_t now)
+{
+	struct verdict v = {.class = VERDICT_ACCOUNT};
+	struct answer none = {0};
+
+	if (!token_missing(&r->token) || !all_idle(r))
+		return false;
+	if (!is_up(r) && !breaker_ready(&r->health.breaker, now))
+		return false;
+	(void)token_read(&r->token); /* a problem is kept in it */
+	if (!token_missing(&r->token))
+		return false;
+	(void)snprintf(v.reason, sizeof(v.reason), "%s", r->token.problem);
+	(void)settle_sink(r, &v, &none, now); /* the timer asks health for the time */
+	return true;
+}
+
+/* Does one thing. False: there is nothing to do now. */
+static bool act(struct route *r, usec_t now)
+{
+	if (send_waiting(r, now) || credential_is_missing(r, now))
+		return true;
+	if (!is_up(r))
+		return try_again(r, now);
+	if (!r->greeted)
+		return !r->greeting && greet(r, now);
+	return reopen(r, now) || fill_immediate(r, now) || fill_backlog(r, now);
+}
+
+static usec_t next_time(const struct route *r, usec_t now)
+{
+	usec_t next = USEC_INFINITY;
+	usec_t work = MIN(r->lanes[LANE_IMMEDIATE].state == LANE_IDLE ? immediate_due(r) : next,
+			  r->lanes[LANE_BACKLOG].state == LANE_IDLE ? backlog_due(r) : next);
+
+	for (size_t i = 0; i < LANE_MAX_; i++)
+		if (r->lanes[i].state == LANE_WAITING)
+			next = MIN(next, r->lanes[i].retry_at);
+	if (r->greeting)
+		return next;
+	if (!is_up(r)) {
+		if (r->health.breaker.state == BREAKER_TRIAL || !all_idle(r))
+			return next;
+		return MIN(next, r->greeted ? MAX(work, r->health.breaker.retry_at)
+					    : r->health.breaker.retry_at);
+	}
+	if (!r->greeted)
+		return MIN(next, MAX(r->greet_at, now));
+	return MIN(next, work);
+}
+
+/* Drain: nothing that could still be done here soon? Then `problem` says what is left. */
+static bool drained(struct route *r, usec_t now)
+{
+	usec_t due;
+
+	if (!r->drain || r->finished || !all_idle(r))
+		return false;
+	due = outbox_next_due(r->store, r->number);
+	if (due == USEC_INFINITY && !r->reopen)
+		return true;
+	if (is_up(r) && (r->reopen || !r->greeted || due <= now + DRAIN_PATIENCE))
+		return false;
+	(void)snprintf(r->problem, sizeof(r->problem), "sink %s: %s", r->sink->name,
+		       is_up(r) ? "some batches were refused and wait for another attempt"
+				: r->health.reason);
+	return true;
+}
+
+static int step(sd_event_source *source, usec_t when, void *userdata)
+{
+	struct route *r = userdata;
+	usec_t now = loop_now(r);
+
+	r->armed = USEC_INFINITY;
+	if (r->finished)
+		return 0;
+	if (drained(r, now)) {
+		r->finished = true;
+		r->on_finished(r->finished_userdata);
+		return 0;
+	}
+	arm(r, act(r, now) ? now : MAX(next_time(r, now), now));
+	return 0;
+}
+
+/* Making and breaking */
+
+static int open_http(struct route *r)
+{
+	struct http_options o = {
+		.url = r->sink->url,
+		.ca_file = r->sink->ca_file,
+		.client_cert = r->sink->client_cert,
+		.client_key = r->sink->client_key,
+		.proxy = r->sink->proxy,
+		.interface = r->sink->interface,
+	};
+
+	return http_new(r->event, &o, &r->http);
+}
+
+static int open_store(struct route *r, usec_t now)
+{
+	int q;
+
+	q = store_sink(r->store, r->sink->name, r->sink->required, r->sink->from == CONFIG_FROM_NOW,
+		       &r->number);
+	if (q < 0)
+		return q;
+	if (r->drain)
+		outbox_hurry(r->store, r->number, false);
+	/* What an earlier run left; before the first record of this one, which goes at once. */
+	q = outbox_reopen(r->store, r->number, now);
+	return q < 0 ? q : 0;
+}
+
+int route_init(struct route *r, const struct route_options *o)
+{
+	usec_t now;
+	int q;
+
+	*r = (struct route){
+		.event = sd_event_ref(o->event),
+		.store = o->store,
+		.config = o->config,
+		.sink = o->sink,
+		.handler = o->handler,
+		.drain = o->drain,
+		.armed = USEC_INFINITY,
+		.max_body = o->sink->max_body,
+		.on_finished = o->on_finished,
+		.finished_userdata = o->userdata,
+	};
+	now = loop_now(r);
+	token_init(&r->token, o->sink->token_file);
+	health_init(&r->health, o->sink->name, o->config, now);
+	for (size_t i = 0; i < LANE_MAX_; i++) {
+		q = lane_init(&r->lanes[i], i == LANE_IMMEDIATE);
+		if (q < 0)
+			return q;
+	}
+	q = open_http(r);
+	if (q < 0)
+		return q;
+	q = sd_event_add_time(r->event, &r->timer, CLOCK_BOOTTIME, now, TIMER_ACCURACY, step, r);
+	if (q < 0)
+		return q;
+	r->armed = now;
+	return open_store(r, now);
+}
+
+void route_done(struct route *r)
+{
+	r->greeting = http_cancel(r->greeting);
+	for (size_t i = 0; i < LANE_MAX_; i++)
+		lane_done(&r->lanes[i], r->store);
+	r->timer = sd_event_source_disable_unref(r->timer);
+	r->http = http_free(r->http);
+	token_done(&r->token);
+	r->event = sd_event_unref(r->event);
+}
+
+void route_kick(struct route *r, usec_t now)
+{
+	usec_t wait;
+
+	r->kicked++;
+	if (r->drain || r->lanes[LANE_IMMEDIATE].state != LANE_IDLE)
+		return; /* its answer sets the timer */
+	wait = r->kicked < KICKS_WITHOUT_LINGER ? r->config->linger : 0;
+	if (is_up(r) && r->greeted)
+		arm_earlier(r, MAX(now + wait, r->not_before[LANE_IMMEDIATE]));
+	else if (breaker_ready(&r->health.breaker, now + wait))
+		arm_earlier(r, now + wait);
+}
+
+void route_wake(struct route *r, bool critical)
+{
+	usec_t now = loop_now(r);
+
+	breaker_hurry(&r->health.breaker, now);
+	outbox_hurry(r->store, r->number, critical);
+	(void)token_read(&r->token); /* a problem is kept in it */
+	r->greet_at = 0;
+	r->greeting_token_read = false;
+	for (size_t i = 0; i < LANE_MAX_; i++) {
+		r->not_before[i] = 0;
+		r->lanes[i].retry_at = MIN(r->lanes[i].retry_at, now);
+	}
+	arm(r, now);
+}
+
+void route_state(const struct route *r, struct sink_state *ret)
+{
+	bool retrying = r->lanes[LANE_IMMEDIATE].state == LANE_WAITING &&
+			r->lanes[LANE_IMMEDIATE].attempts > 0;
+
+	*ret = r->count;
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", r->sink->name);
+	(void)snprintf(ret->reason, sizeof(ret->reason), "%s", r->health.reason);
+	ret->state = r->health.state;
+	ret->since = r->health.since;
+	if (ret->state != SINK_UP)
+		ret->next_attempt = r->health.breaker.retry_at;
+	else if (retrying)
+		ret->next_attempt = r->lanes[LANE_IMMEDIATE].retry_at;
+	if (ret->state == SINK_UP && retrying)
+		ret->state = SINK_RETRYING;
+}

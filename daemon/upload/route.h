@@ -1,0 +1,72 @@
+/*
+ * The way to one sink: two lanes, a health, a credential, one timer. It decides what goes out when;
+ * settle.c decides what an answer means for it. Embedded by the uploader only.
+ */
+#pragma once
+
+#include "upload/health.h"
+#include "upload/http.h"
+#include "upload/lane.h"
+#include "upload/suspects.h"
+#include "upload/token.h"
+
+enum { LANE_IMMEDIATE, LANE_BACKLOG, LANE_MAX_ };
+
+struct route {
+	/* Borrowed. */
+	sd_event *event;
+	struct store *store;
+	const struct config *config;
+	const struct config_sink *sink;
+	const struct uploader_handler *handler;
+	bool drain;
+	uint32_t number; /* of the sink in the store */
+
+	sd_event_source *timer;
+	usec_t armed; /* what it is set to */
+	struct http *http;
+	struct token token;
+	struct health health;
+	struct suspects suspects;
+
+	struct lane lanes[LANE_MAX_];
+	usec_t not_before[LANE_MAX_]; /* the store had nothing to give, or failed */
+	size_t max_body;	      /* halved by 413 */
+	bool plain;		      /* this sink takes no gzip */
+	bool more;		      /* the last immediate cut ended at its limit */
+	bool trial_new;		      /* the next trial takes what is new, not a row */
+	bool reopen;		      /* what waited while it was down is not in rows yet */
+	unsigned kicked;	      /* records since the last immediate cut */
+
+	struct http_call *greeting; /* GET /v1/streams under way */
+	bool greeted;
+	bool greeting_token_read;
+	unsigned greetings; /* failed attempts in a row */
+	usec_t greet_at;
+
+	bool finished;	   /* drain: nothing more can be done here */
+	char problem[240]; /* drain: why something is left, or "" */
+	void (*on_finished)(void *userdata);
+	void *finished_userdata;
+
+	struct sink_state count; /* only its counters */
+	usec_t last_backlog, quarantine_said;
+	uint64_t quarantine_unsaid;
+};
+
+struct route_options {
+	sd_event *event;
+	struct store *store;
+	const struct config *config;
+	const struct config_sink *sink;
+	const struct uploader_handler *handler;
+	bool drain;
+	void (*on_finished)(void *userdata);
+	void *userdata;
+};
+
+int route_init(struct route *r, const struct route_options *o);
+void route_done(struct route *r);
+void route_kick(struct route *r, usec_t now);
+void route_wake(struct route *r, bool critical);
+void route_state(const struct route *r, struct sink_state *ret);

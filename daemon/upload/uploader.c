@@ -1,0 +1,135 @@
+/*
+ * The uploader is the set of routes, one for each sink that is configured; each drains the same log
+ * at its own pace (route.c), and none knows of the others. What a route is made of:
+ *
+ *	uploader -> route -> lane (twice)   one cut: claim, encode, send
+ *	                  -> settle         one answer: confirm, defer, split, quarantine
+ *	                  -> health         up, down, held; the breaker and its times
+ *	                  -> greeting       GET /v1/streams, once in a run
+ *	                  -> suspects, token, http
+ *
+ * The store decides what is owed; nothing here remembers records. If the process dies at any point,
+ * what was not settled is sent again, which the server answers with `duplicate`.
+ */
+#include "upload/uploader.h"
+
+#include "upload/route.h"
+
+struct uploader {
+	struct uploader_handler handler;
+	sd_event_source *finished; /* drain: tells the owner, from the loop */
+	struct route *routes;
+	size_t n_routes;
+};
+
+struct uploader *uploader_free(struct uploader *u)
+{
+	if (!u)
+		return NULL;
+	for (size_t i = 0; i < u->n_routes; i++)
+		route_done(&u->routes[i]);
+	sd_event_source_disable_unref(u->finished);
+	free(u->routes);
+	free(u);
+	return NULL;
+}
+
+/* Some route has finished, or there is none: when all have, the owner is told. */
+static int on_finished_event(sd_event_source *source, void *userdata)
+{
+	struct uploader *u = userdata;
+	const char *problem = NULL;
+
+	for (size_t i = 0; i < u->n_routes; i++) {
+		if (!u->routes[i].finished)
+			return 0;
+		if (!problem && u->routes[i].problem[0])
+			problem = u->routes[i].problem;
+	}
+	if (u->handler.drained)
+		u->handler.drained(u->handler.userdata, problem);
+	return 0;
+}
+
+static void on_route_finished(void *userdata)
+{
+	struct uploader *u = userdata;
+
+	(void)sd_event_source_set_enabled(u->finished, SD_EVENT_ONESHOT); /* it exists */
+}
+
+static int add_routes(struct uploader *u, sd_event *event, struct store *store,
+		      const struct config *config, enum uploader_mode mode)
+{
+	struct route_options o = {
+		.event = event,
+		.store = store,
+		.config = config,
+		.handler = &u->handler,
+		.drain = mode == UPLOADER_DRAIN,
+		.on_finished = on_route_finished,
+		.userdata = u,
+	};
+
+	u->routes = calloc(config->n_sinks + 1, sizeof(*u->routes));
+	if (!u->routes)
+		return -ENOMEM;
+	for (size_t i = 0; i < config->n_sinks; i++) {
+		int r;
+
+		o.sink = &config->sinks[i];
+		u->n_routes++; /* also what is half made is undone */
+		r = route_init(&u->routes[i], &o);
+		if (r < 0)
+			return r;
+	}
+	return store_retire_sinks(store);
+}
+
+int uploader_new(sd_event *event, struct store *store, const struct config *config,
+		 enum uploader_mode mode, const struct uploader_handler *handler,
+		 struct uploader **ret)
+{
+	_cleanup_(uploader_freep) struct uploader *u = calloc(1, sizeof(*u));
+	int r;
+
+	if (!u)
+		return -ENOMEM;
+	u->handler = *handler;
+	r = sd_event_add_defer(event, &u->finished, on_finished_event, u);
+	if (r < 0)
+		return r;
+	if (mode == UPLOADER_DAEMON) {
+		r = sd_event_source_set_enabled(u->finished, SD_EVENT_OFF);
+		if (r < 0)
+			return r;
+	}
+	r = add_routes(u, event, store, config, mode);
+	if (r < 0)
+		return r;
+	*ret = TAKE(u);
+	return 0;
+}
+
+void uploader_kick(struct uploader *u, usec_t now)
+{
+	for (size_t i = 0; i < u->n_routes; i++)
+		route_kick(&u->routes[i], now);
+}
+
+void uploader_wake(struct uploader *u, bool critical)
+{
+	for (size_t i = 0; i < u->n_routes; i++)
+		route_wake(&u->routes[i], critical);
+}
+
+size_t uploader_sink_count(const struct uploader *u)
+{
+	return u->n_routes;
+}
+
+void uploader_sink_state(const struct uploader *u, size_t index, struct sink_state *ret)
+{
+	assert(index < u->n_routes);
+	route_state(&u->routes[index], ret);
+}
