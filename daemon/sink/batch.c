@@ -21,7 +21,7 @@
 
 #include "sink/entry.h"
 #include "sink/gzip.h"
-#include "sink/text.h"
+#include "util/json.h"
 
 enum {
 	N_HINTS = 32,
@@ -201,6 +201,8 @@ int batch_new(struct batch **ret)
 
 void batch_begin(struct batch *b, const char *gateway, const struct run_info *run)
 {
+	struct json j = {.out = &b->head, .comma = true};
+
 	for (size_t i = 0; i < b->n_entries; i++)
 		entry_reset(b->entries[i], &b->pool);
 	memset(b->hints, 0, sizeof(b->hints));
@@ -209,11 +211,13 @@ void batch_begin(struct batch *b, const char *gateway, const struct run_info *ru
 	b->run = *run;
 	buf_reset(&b->body);
 	buf_reset(&b->head);
-	buf_string(&b->head, "\",\"gateway\":");
-	text_string(&b->head, gateway);
-	buf_string(&b->head, ",\"boot_id\":");
-	text_string(&b->head, run->boot_id);
-	buf_string(&b->head, ",\"streams\":[");
+	buf_string(&b->head, "\"");
+	json_key(&j, "gateway");
+	json_text(&j, gateway);
+	json_key(&j, "boot_id");
+	json_text(&j, run->boot_id);
+	json_key(&j, "streams");
+	json_open(&j, '[');
 	b->size = strlen(FRAME_BEGIN) + UUID_STRING_SIZE - 1 + b->head.size + strlen(FRAME_END);
 }
 

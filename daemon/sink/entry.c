@@ -22,7 +22,7 @@
 
 #include "sink/canonical.h"
 #include "sink/sample.h"
-#include "sink/text.h"
+#include "util/json.h"
 
 enum {
 	CANONICAL_FILL = 2048, /* hashed when this much has come together */
@@ -125,6 +125,20 @@ static void write_sample(struct entry *e, const struct record *r)
 	e->count++;
 }
 
+static void put_string(struct json *j, const char *key, const char *value)
+{
+	json_key(j, key);
+	json_text(j, value);
+}
+
+static void put_uuid(struct json *j, const char *key, const struct uuid *u)
+{
+	char text[UUID_STRING_SIZE];
+
+	uuid_format(u, text);
+	put_string(j, key, text);
+}
+
 struct entry *entry_free(struct entry *e)
 {
 	if (!e)
@@ -170,25 +184,24 @@ void entry_reset(struct entry *e, struct chunk **pool)
 int entry_begin(struct entry *e, const struct run_info *run, const struct stream_info *s,
 		uint64_t after)
 {
-	struct buf *head = &e->head;
+	struct json j = json_make(&e->head);
 
 	e->number = s->number;
 	e->id = s->id;
-	buf_string(head, "{\"stream\":");
-	text_uuid(head, &s->id);
-	buf_string(head, ",\"run\":");
-	text_uuid(head, &run->nonce);
-	buf_string(head, ",\"kind\":");
-	text_string(head, kind_name(s->kind));
-	buf_string(head, ",\"device\":");
-	text_string(head, s->device);
-	buf_string(head, ",\"subject\":");
-	text_string(head, s->subject);
+	json_open(&j, '{');
+	put_uuid(&j, "stream", &s->id);
+	put_uuid(&j, "run", &run->nonce);
+	put_string(&j, "kind", kind_name(s->kind));
+	put_string(&j, "device", s->device);
+	put_string(&j, "subject", s->subject);
 	if (s->kind == KIND_ECG)
-		buf_string(head, ",\"unit\":\"uV\"");
-	buf_printf(head, ",\"after\":%llu,\"samples\":[", (unsigned long long)after);
-	e->size = head->size + strlen(ENTRY_END);
-	return head->failed ? -ENOMEM : 0;
+		put_string(&j, "unit", "uV");
+	json_key(&j, "after");
+	json_uint(&j, after);
+	json_key(&j, "samples");
+	json_open(&j, '[');
+	e->size = e->head.size + strlen(ENTRY_END);
+	return e->head.failed ? -ENOMEM : 0;
 }
 
 int entry_add(struct entry *e, const struct record *r, struct chunk **pool)
