@@ -300,17 +300,18 @@ void air_say(struct air *a, const struct handover *m)
 	say(a, m, -1);
 }
 
-static int link_new(struct air *a, const char *device, enum characteristic c, struct link **ret)
+/* NULL: the kernel has no socket, or nobody has memory, to spare. */
+static struct link *link_new(const struct air *a, const char *device, enum characteristic c)
 {
 	_cleanup_(link_freep) struct link *l = calloc(1, sizeof(*l));
 	socklen_t size = sizeof(int);
-	int ends[2], buffer, on = 1;
+	int ends[2], buffer = 0, on = 1;
 
 	if (!l)
-		return -ENOMEM;
+		return NULL;
 	l->fd = l->other = -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
-		return -errno;
+		return NULL;
 	l->fd = ends[0];
 	l->other = ends[1];
 	l->characteristic = c;
@@ -318,23 +319,21 @@ static int link_new(struct air *a, const char *device, enum characteristic c, st
 	if (setsockopt(l->fd, SOL_SOCKET, SO_SNDBUF, &a->sndbuf, sizeof(a->sndbuf)) < 0 ||
 	    setsockopt(l->other, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
 	    getsockopt(l->fd, SOL_SOCKET, SO_SNDBUF, &buffer, &size) < 0)
-		return -errno;
+		return NULL;
 	l->capacity = (size_t)buffer / PACKET_TRUESIZE_MIN + 1;
 	l->numbers = calloc(l->capacity, sizeof(*l->numbers));
-	if (!l->numbers)
-		return -ENOMEM;
-	*ret = TAKE(l);
-	return 0;
+	return l->numbers ? TAKE(l) : NULL;
 }
 
 void air_link(struct air *a, const char *device, enum characteristic c, uint16_t mtu)
 {
 	struct handover m = {.kind = HANDOVER_LINK, .characteristic = c, .mtu = mtu};
-	struct link *l = NULL;
+	struct link *l;
 
 	if (a->client < 0)
 		return;
-	if (sweep(a, false) > ENDING_MAX || link_new(a, device, c, &l) < 0) {
+	l = sweep(a, false) > ENDING_MAX ? NULL : link_new(a, device, c);
+	if (!l) {
 		(void)shutdown(a->client, SHUT_RDWR); /* as in say() */
 		return;
 	}

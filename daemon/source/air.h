@@ -14,8 +14,6 @@ enum {
 	AIR_E_IN_USE = 2, /* somebody listens there already */
 };
 
-enum { AIR_VALUES_MAX = 12, AIR_LINKS_MAX = 4 };
-
 /* Borrowed for the call; neither may free the air. */
 struct air_handler {
 	void *userdata;

@@ -232,11 +232,11 @@ static void retry_in(struct source *s, usec_t pause)
 
 static void disconnect(struct source *s, const char *problem)
 {
+	while (s->devices) /* before hanging up: then the other side counts what is unread */
+		end_device(&s->devices, GAP_LINK_LOSS);
 	s->io = sd_event_source_disable_unref(s->io);
 	s->fd = close_fd(s->fd);
 	s->greeted = false;
-	while (s->devices)
-		end_device(&s->devices, GAP_LINK_LOSS);
 	retry_in(s, s->retry);
 	tell(s, ABSENT, problem);
 }

@@ -95,6 +95,7 @@ enum {
 	OPT_HELP
 };
 
+/* OPT_NUMBER + n is the n-th of `numbers`. */
 static const struct option options[] = {
 	{"speed", required_argument, NULL, OPT_NUMBER + 0},
 	{"duration", required_argument, NULL, OPT_NUMBER + 1},
@@ -222,7 +223,7 @@ static int set_option(int option, char *value, struct simulator_options *o)
 		return SIMULATOR_E_USAGE;
 	default: break;
 	}
-	if (option >= OPT_NUMBER && option < OPT_SOCKET)
+	if (option >= OPT_NUMBER && option < OPT_NUMBER + (int)ARRAY_SIZE(numbers))
 		return set_number(&numbers[option - OPT_NUMBER], value, o);
 	return set_whole(option, value, o);
 }

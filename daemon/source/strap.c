@@ -236,7 +236,7 @@ size_t strap_value(const struct strap *s, enum characteristic c, uint8_t *ret, s
 		(void)snprintf(serial, sizeof(serial), "SIM%08u", s->options.index + 1);
 		return put_string(serial, ret, size);
 	case CHARACTERISTIC_FIRMWARE_REVISION: return put_string(VITALD_VERSION, ret, size);
-	case CHARACTERISTIC_HARDWARE_REVISION: return put_string("none", ret, size);
+	case CHARACTERISTIC_HARDWARE_REVISION:
 	case CHARACTERISTIC_SOFTWARE_REVISION: return put_string("none", ret, size);
 	default: return 0;
 	}

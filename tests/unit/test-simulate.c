@@ -33,7 +33,7 @@
 
 /* One test's directory, simulator, loop and everything that was heard: lines "DEVICE UUID HEX". */
 struct bench {
-	char dir[64], socket[96], truth[96];
+	char dir[64], socket[96], control[104], truth[96];
 	pid_t simulator;
 	sd_event *event;
 	struct source *source;
@@ -105,6 +105,7 @@ static int set_up(void **state)
 	(void)snprintf(b->dir, sizeof(b->dir), "/tmp/test-simulate-XXXXXX");
 	assert_non_null(mkdtemp(b->dir));
 	(void)snprintf(b->socket, sizeof(b->socket), "%s/straps", b->dir);
+	(void)snprintf(b->control, sizeof(b->control), "%s.ctl", b->socket);
 	(void)snprintf(b->truth, sizeof(b->truth), "%s/truth", b->dir);
 	b->heard_fd = -1;
 	*state = b;
@@ -124,8 +125,7 @@ static int tear_down(void **state)
 	buf_done(&b->heard);
 	(void)unlink(b->socket);
 	(void)unlink(b->truth);
-	(void)strcat(b->socket, ".ctl");
-	(void)unlink(b->socket);
+	(void)unlink(b->control);
 	assert_int_equal(rmdir(b->dir), 0);
 	free(b);
 	return 0;
@@ -135,6 +135,7 @@ static int tear_down(void **state)
  */
 static pid_t spawn(const char *line)
 {
+	bool quiet = strstr(line, "quiet ") == line;
 	char *argv[32], *save = NULL, text[512];
 	int argc = 0;
 	pid_t pid;
@@ -143,7 +144,9 @@ static pid_t spawn(const char *line)
 	pid = fork();
 	if (pid != 0)
 		return pid;
-	(void)snprintf(text, sizeof(text), "%s", line);
+	if (quiet && (!freopen("/dev/null", "w", stderr) || !freopen("/dev/null", "w", stdout)))
+		exit(EXIT_FAILURE);
+	(void)snprintf(text, sizeof(text), "%s", line + (quiet ? strlen("quiet ") : 0));
 	for (char *w = strtok_r(text, " ", &save); w && argc < 31; w = strtok_r(NULL, " ", &save))
 		argv[argc++] = w;
 	argv[argc] = NULL;
@@ -181,7 +184,7 @@ static void tell(struct bench *b, const char *command, const char *expected)
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 	char answer[128] = "";
 
-	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s.ctl", b->socket);
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", b->control);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	assert_true(send(fd, command, strlen(command), 0) > 0);
 	assert_true(recv(fd, answer, sizeof(answer) - 1, 0) > 0);
@@ -219,6 +222,7 @@ static char *read_file(const char *path)
 	if (fd >= 0)
 		(void)close(fd);
 	buf_append(&text, "", 1);
+	assert_non_null(text.data);
 	return (char *)text.data;
 }
 
@@ -374,7 +378,7 @@ static void every_byte_arrives_as_the_truth_says(void **state)
 	assert_true(count(truth, "\"handed\":\"lost_in_air\"") > 10);
 	assert_int_equal(count(truth, "\"event\":\"end\""), 1);
 	assert_true(strstr((char *)b->heard.data, FIRST " 2a29 766974616c64") != NULL);
-	assert_int_equal(b->n_problems, 2); /* before it was there, and after */
+	assert_in_range(b->n_problems, 1, 2); /* after it was there, and perhaps before */
 }
 
 static void the_same_seed_makes_the_same_day(void **state)
@@ -680,23 +684,21 @@ static void bad_usage_is_told(void **state)
 {
 	struct bench *b = *state;
 	char line[400], path[200];
-	FILE *quiet = freopen("/dev/null", "w", stderr);
 
-	assert_non_null(quiet);
 	memset(path, 'p', sizeof(path) - 1);
 	path[sizeof(path) - 1] = '\0';
-	assert_int_equal(finish(spawn("simulate --socket x")), 2);
-	assert_int_equal(finish(spawn("simulate --truth x")), 2);
-	assert_int_equal(finish(spawn("simulate --socket x --truth y --dance")), 2);
-	assert_int_equal(finish(spawn("simulate --socket x --truth y z")), 2);
-	assert_int_equal(finish(spawn("simulate --socket x --truth y --straps 17")), 2);
-	assert_int_equal(finish(spawn("simulate --socket x --truth y --straps -1")), 2);
-	assert_int_equal(finish(spawn("simulate --socket x --truth y --drop 1.1")), 2);
-	assert_int_equal(finish(spawn("simulate --socket x --truth y --drift-ppm 1,b")), 2);
-	assert_int_equal(finish(spawn("simulate --socket x --truth y --seed 1e3")), 2);
-	(void)snprintf(line, sizeof(line), "simulate --socket %s --truth /dev/null", path);
+	assert_int_equal(finish(spawn("quiet simulate --socket x")), 2);
+	assert_int_equal(finish(spawn("quiet simulate --truth x")), 2);
+	assert_int_equal(finish(spawn("quiet simulate --socket x --truth y --dance")), 2);
+	assert_int_equal(finish(spawn("quiet simulate --socket x --truth y z")), 2);
+	assert_int_equal(finish(spawn("quiet simulate --socket x --truth y --straps 17")), 2);
+	assert_int_equal(finish(spawn("quiet simulate --socket x --truth y --straps -1")), 2);
+	assert_int_equal(finish(spawn("quiet simulate --socket x --truth y --drop 1.1")), 2);
+	assert_int_equal(finish(spawn("quiet simulate --socket x --truth y --drift-ppm 1,b")), 2);
+	assert_int_equal(finish(spawn("quiet simulate --socket x --truth y --seed 1e3")), 2);
+	(void)snprintf(line, sizeof(line), "quiet simulate --socket %s --truth /dev/null", path);
 	assert_int_equal(finish(spawn(line)), 2);
-	(void)snprintf(line, sizeof(line), "simulate --socket %s --tell pause", b->socket);
+	(void)snprintf(line, sizeof(line), "quiet simulate --socket %s --tell pause", b->socket);
 	assert_int_equal(finish(spawn(line)), 1); /* nobody there */
 	assert_int_equal(source_simulate_new(b->event, path, RETRY, &(struct source_handler){0},
 					     &b->source),
@@ -711,11 +713,12 @@ static void a_second_simulator_leaves_the_first_alone(void **state)
 
 	start_simulator(b, "--speed 100");
 	wait_truth(b, "{\"n\":", 1);
-	(void)snprintf(line, sizeof(line), "simulate --socket %s --truth %s", b->socket, b->truth);
+	(void)snprintf(line, sizeof(line), "quiet simulate --socket %s --truth %s", b->socket,
+		       b->truth);
 	assert_int_equal(finish(spawn(line)), 1);
 	assert_int_equal(stat(b->truth, &st), 0);
 	assert_true(st.st_size > 0);
-	(void)snprintf(line, sizeof(line), "simulate --socket %s --tell pause", b->socket);
+	(void)snprintf(line, sizeof(line), "quiet simulate --socket %s --tell pause", b->socket);
 	assert_int_equal(finish(spawn(line)), 0);
 	wait_truth(b, "\"event\":\"pause\"", 3);
 }
