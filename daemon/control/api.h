@@ -1,0 +1,49 @@
+/*
+ * What vitalctl may know of control/: where the daemon answers, what may be asked, and how the
+ * same answers are made from a store when no daemon is there to ask.
+ *
+ *     bus name   org.vitald (system bus), or none on the private socket RUNTIME_DIR/control
+ *     object     /org/vitald
+ *     interface  org.vitald.Manager1
+ *                Query(s which) -> a(sasaav) tables     see table.h
+ *                Sync(b critical) -> a(sasaav) tables   "sinks", as they are after the kick
+ *                Subscribe()                            private socket only: signals from now on
+ *                Version s, State s                     properties
+ *                SyncEvent(x wall_us, s type, s data_type, b success, u count, u retries,
+ *                          u duration_ms, s sink, s reason)
+ */
+#pragma once
+
+#include "control/events.h"
+#include "control/table.h"
+#include "model/config.h"
+
+struct store;
+
+#define CONTROL_BUS_NAME  "org.vitald"
+#define CONTROL_OBJECT	  "/org/vitald"
+#define CONTROL_INTERFACE "org.vitald.Manager1"
+#define CONTROL_SOCKET	  "control" /* in the runtime directory */
+
+/*
+ * which            tables
+ * "status"         summary (one row), devices, sinks, streams, problems
+ * "sinks"          sinks
+ * "devices"        devices
+ * "queue"          queue, queue_summary (one row)
+ * "anchors"        anchors
+ * "quarantine"     quarantine, quarantine_summary (one row)
+ * "audit"          audit (one row), lines
+ * "events"         events
+ */
+enum control_error { CONTROL_E_UNKNOWN = 1 /* no such tables */ };
+
+/* Lists longer than this are cut in an answer; their summary says how long they are. */
+enum { CONTROL_MAX_ROWS = 1000 };
+
+/*
+ * The same tables from a store that was opened with store_look(), when nobody answers. `why` is the
+ * daemon's trouble in words ("the daemon is not running"), the first of the problems.
+ */
+int control_tables_from_store(struct store *look, const struct config *config, const char *why,
+			      const char *which, struct tables *ret);

@@ -1,0 +1,280 @@
+/*
+ * The long answers: queue, anchors, quarantine, audit, events. Each is bounded by CONTROL_MAX_ROWS,
+ * because an answer is made in one turn of the daemon's loop; what is cut is counted in the summary
+ * table beside it.
+ */
+#include "control/lists.h"
+
+struct listing {
+	const struct snapshot *s;
+	struct table *t;
+	uint64_t total, shown, records, skip;
+};
+
+static void put_stream(struct table *t, const struct store *store, uint32_t number)
+{
+	struct stream_status stream;
+
+	if (number >= 1 && number <= store_stream_count(store)) {
+		store_stream_status(store, number, &stream);
+		table_string(t, stream.info.device);
+		table_string(t, kind_name(stream.info.kind));
+	} else {
+		table_null(t);
+		table_null(t);
+	}
+}
+
+static void put_sink_name(struct table *t, const struct store *store, uint32_t number)
+{
+	struct sink_info sink;
+
+	if (number >= 1 && number <= store_sink_count(store)) {
+		store_sink_info(store, number, &sink);
+		table_string(t, sink.name);
+	} else {
+		table_null(t);
+	}
+}
+
+static void put_wall(struct table *t, int64_t wall_us)
+{
+	if (wall_us)
+		table_i64(t, wall_us);
+	else
+		table_null(t);
+}
+
+static void put_row(void *userdata, const struct batch_row *row)
+{
+	static const char *const status[] = {[BATCH_PENDING] = "pending",
+					     [BATCH_UPLOADING] = "uploading",
+					     [BATCH_FAILED] = "failed"};
+	static const char *const priority[] = {
+		[BATCH_NORMAL] = "normal", [BATCH_HIGH] = "high", [BATCH_CRITICAL] = "critical"};
+	struct listing *l = userdata;
+	struct table *t = l->t;
+
+	l->total++;
+	l->records += row->count;
+	if (l->shown == CONTROL_MAX_ROWS)
+		return;
+	l->shown++;
+	table_i64(t, row->number);
+	put_sink_name(t, l->s->store, row->sink);
+	put_stream(t, l->s->store, row->stream);
+	table_string(t, row->status < ARRAY_SIZE(status) ? status[row->status] : NULL);
+	table_string(t, row->priority < ARRAY_SIZE(priority) ? priority[row->priority] : NULL);
+	table_u64(t, row->count);
+	table_u64(t, row->retry_count);
+	if (l->s->running)
+		table_u64(t, row->next_attempt > l->s->now ? row->next_attempt - l->s->now : 0);
+	else
+		table_null(t);
+	table_u64(t, row->first_seq);
+	table_u64(t, row->last_seq);
+	put_wall(t, row->created_us);
+	put_wall(t, row->last_attempt_us);
+	table_string(t, row->last_error);
+}
+
+static void put_queue(const struct snapshot *s, struct tables *ret)
+{
+	struct listing l = {.s = s};
+
+	l.t = tables_add(ret, "queue",
+			 "number sink device data_type status priority records retries "
+			 "next_attempt_us first_seq last_seq created_wall_us last_attempt_wall_us "
+			 "last_error");
+	if (s->store)
+		store_each_row(s->store, put_row, &l);
+	l.t = tables_add(ret, "queue_summary", "batches shown records");
+	table_u64(l.t, l.total);
+	table_u64(l.t, l.shown);
+	table_u64(l.t, l.records);
+}
+
+static void put_anchor(struct table *t, const struct snapshot *s, uint32_t sink, uint32_t stream)
+{
+	struct stream_status status;
+	struct cursor_status c;
+
+	store_stream_status(s->store, stream, &status);
+	store_cursor_status(s->store, sink, stream, &c);
+	put_sink_name(t, s->store, sink);
+	put_stream(t, s->store, stream);
+	table_string(t, status.info.subject);
+	table_u64(t, c.anchor);
+	table_u64(t, c.cursor);
+	table_u64(t, status.last_seq);
+	table_u64(t, c.confirmed);
+	table_u64(t, c.waiting);
+	table_u64(t, c.quarantined);
+	table_u64(t, c.moved);
+	table_u64(t, c.exempt);
+	table_bool(t, c.held);
+}
+
+static void put_anchors(const struct snapshot *s, struct tables *ret)
+{
+	struct table *t = tables_add(ret, "anchors",
+				     "sink device data_type subject anchor_seq cursor_seq last_seq "
+				     "confirmed waiting quarantined moved exempt held");
+
+	for (uint32_t i = 1; s->store && i <= store_sink_count(s->store); i++)
+		for (uint32_t j = 1; j <= store_stream_count(s->store); j++)
+			put_anchor(t, s, i, j);
+}
+
+static void put_quarantined(void *userdata, const struct quarantined *q)
+{
+	struct listing *l = userdata;
+
+	l->total++;
+	if (l->shown == CONTROL_MAX_ROWS)
+		return;
+	l->shown++;
+	put_wall(l->t, q->wall_us);
+	put_sink_name(l->t, l->s->store, q->sink);
+	put_stream(l->t, l->s->store, q->stream);
+	table_u64(l->t, q->seq);
+	table_string(l->t, q->code);
+	table_string(l->t, q->detail);
+}
+
+static int put_quarantine(const struct snapshot *s, struct tables *ret)
+{
+	struct listing l = {.s = s};
+	int r = 0;
+
+	l.t = tables_add(ret, "quarantine", "time_wall_us sink device data_type seq code detail");
+	if (s->store)
+		r = store_each_quarantined(s->store, put_quarantined, &l);
+	l.t = tables_add(ret, "quarantine_summary", "records shown");
+	table_u64(l.t, l.total);
+	table_u64(l.t, l.shown);
+	return r < 0 ? r : 0;
+}
+
+static void put_audit_line(struct table *t, const struct store *store,
+			   const struct audit_line *line)
+{
+	put_sink_name(t, store, line->sink);
+	put_stream(t, store, line->stream);
+	table_bool(t, line->balanced);
+	table_u64(t, line->admitted);
+	table_u64(t, line->in_log);
+	table_u64(t, line->in_tail);
+	table_u64(t, line->deleted);
+	table_u64(t, line->salvage_lost);
+	table_u64(t, line->confirmed);
+	table_u64(t, line->waiting);
+	table_u64(t, line->quarantined);
+	table_u64(t, line->moved);
+	table_u64(t, line->exempt);
+	table_u64(t, line->counted_confirmed);
+	table_string(t, line->difference);
+}
+
+int snapshot_audit(const struct store *store, const struct audit *audit, struct tables *ret)
+{
+	_cleanup_(tables_done) struct tables tables = {0};
+	struct table *t = tables_add(&tables, "audit", "balanced lines");
+	const struct audit_line *lines = NULL;
+	size_t n = audit_lines(audit, &lines);
+
+	table_bool(t, audit_balanced(audit));
+	table_u64(t, n);
+	t = tables_add(&tables, "lines",
+		       "sink device data_type balanced admitted in_log in_tail deleted "
+		       "salvage_lost confirmed waiting quarantined moved exempt "
+		       "counted_confirmed difference");
+	for (size_t i = 0; i < n; i++)
+		put_audit_line(t, store, &lines[i]);
+	if (tables_failed(&tables))
+		return -ENOMEM;
+	*ret = tables;
+	tables = (struct tables){0};
+	return 0;
+}
+
+static int put_audit(const struct snapshot *s, struct tables *ret)
+{
+	enum { STEP_ROWS = 10000 };
+	_cleanup_(audit_freep) struct audit *audit = NULL;
+	int r;
+
+	if (!s->store)
+		return -ENODATA;
+	r = audit_new(s->store, &audit);
+	if (r < 0)
+		return r;
+	do
+		r = audit_step(audit, STEP_ROWS);
+	while (r == STORE_E_NOTHING);
+	return r < 0 ? r : snapshot_audit(s->store, audit, ret);
+}
+
+static void count_event(void *userdata, const struct sync_event *event)
+{
+	struct listing *l = userdata;
+
+	l->total++;
+}
+
+static void put_event(void *userdata, const struct sync_event *event)
+{
+	struct listing *l = userdata;
+	struct table *t = l->t;
+
+	if (l->skip) {
+		l->skip--;
+		return;
+	}
+	table_i64(t, event->wall_us);
+	table_string(t, sync_event_type_name(event->type));
+	table_string(t, event->kind ? kind_name(event->kind) : NULL);
+	table_bool(t, event->success);
+	table_u64(t, event->count);
+	table_u64(t, event->retries);
+	table_u64(t, event->duration_ms * USEC_PER_MSEC);
+	table_string(t, event->sink);
+	table_string(t, event->reason);
+}
+
+/* The newest CONTROL_MAX_ROWS, oldest first. */
+static int put_events(const struct snapshot *s, struct tables *ret)
+{
+	struct listing l = {.s = s};
+	int r;
+
+	l.t = tables_add(ret, "events",
+			 "time_wall_us type data_type success count retries duration_us sink "
+			 "reason");
+	if (!s->events)
+		return 0;
+	r = events_each(s->events, INT64_MIN, count_event, &l);
+	if (r < 0)
+		return r;
+	l.skip = l.total > CONTROL_MAX_ROWS ? l.total - CONTROL_MAX_ROWS : 0;
+	return events_each(s->events, INT64_MIN, put_event, &l);
+}
+
+int lists_put(const struct snapshot *s, const char *which, struct tables *ret)
+{
+	if (streq(which, "queue")) {
+		put_queue(s, ret);
+		return 0;
+	}
+	if (streq(which, "anchors")) {
+		put_anchors(s, ret);
+		return 0;
+	}
+	if (streq(which, "quarantine"))
+		return put_quarantine(s, ret);
+	if (streq(which, "audit"))
+		return put_audit(s, ret);
+	if (streq(which, "events"))
+		return put_events(s, ret);
+	return CONTROL_E_UNKNOWN;
+}

@@ -1,0 +1,7 @@
+/* The long answers of a snapshot: queue, anchors, quarantine, audit, events. */
+#pragma once
+
+#include "control/snapshot.h"
+
+/* Adds the tables of `which`. CONTROL_E_UNKNOWN: none of these. */
+int lists_put(const struct snapshot *s, const char *which, struct tables *ret);

@@ -1,0 +1,335 @@
+/*
+ * What is missing or wrong, for somebody who was woken by it. Each problem says what is the matter,
+ * what follows from it for the data, and what to do, in that order; the gravest come first.
+ *
+ *     not working   nothing is heard, or what is heard cannot be kept
+ *     degraded      everything is kept, but something that the owner asked for does not happen
+ *     notice        worth a look by day
+ *
+ * A wearable that is not there is "degraded" where the owner named it in the config and a notice
+ * where it merely came by: people take their straps off.
+ */
+#include "control/problems.h"
+
+#include "util/human.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static struct problem_text *add(struct problem_list *list, enum severity severity,
+				const char *format, ...) _printf_(3, 4);
+static struct problem_text *add(struct problem_list *list, enum severity severity,
+				const char *format, ...)
+{
+	static struct problem_text overflow;
+	struct problem_text *p = list->n < PROBLEMS_MAX ? &list->problem[list->n++] : &overflow;
+	va_list ap;
+
+	p->severity = severity;
+	va_start(ap, format);
+	(void)vsnprintf(p->what, sizeof(p->what), format, ap); /* cut where it is longer */
+	va_end(ap);
+	p->consequence[0] = p->remedy[0] = '\0';
+	return p;
+}
+
+static void say(char text[static 200], const char *format, ...) _printf_(2, 3);
+static void say(char text[static 200], const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(text, 200, format, ap); /* cut where it is longer */
+	va_end(ap);
+}
+
+uint32_t problems_sink_number(const struct snapshot *s, const char *name)
+{
+	struct sink_info info;
+
+	for (uint32_t i = 1; s->store && i <= store_sink_count(s->store); i++) {
+		store_sink_info(s->store, i, &info);
+		if (streq(info.name, name))
+			return i;
+	}
+	return 0;
+}
+
+const struct sink_state *problems_sink_state(const struct snapshot *s, const char *name)
+{
+	for (size_t i = 0; i < s->n_sinks; i++)
+		if (streq(s->sinks[i].name, name))
+			return &s->sinks[i];
+	return NULL;
+}
+
+struct sink_debt problems_sink_debt(const struct snapshot *s, uint32_t sink)
+{
+	struct sink_debt debt = {0};
+
+	for (uint32_t i = 1; sink && s->store && i <= store_stream_count(s->store); i++) {
+		struct cursor_status c;
+
+		store_cursor_status(s->store, sink, i, &c);
+		debt.confirmed += c.confirmed;
+		debt.waiting += c.waiting;
+		debt.quarantined += c.quarantined;
+		debt.held += c.held;
+	}
+	return debt;
+}
+
+static void say_safe(char text[static 200], uint64_t waiting)
+{
+	char n[HUMAN_SIZE + 8];
+
+	if (waiting)
+		say(text, "nothing is lost: %s %s safe on this machine and will be sent",
+		    human_records(waiting, n), waiting == 1 ? "is" : "are");
+	else
+		say(text, "nothing is lost: new records will wait on this machine");
+}
+
+static void find_given(const struct snapshot *s, struct problem_list *list)
+{
+	for (size_t i = 0; i < s->n_problems; i++) {
+		const struct problem *p = &s->problems[i];
+		struct problem_text *t = add(list, p->severity, "%s", p->what);
+
+		say(t->consequence, "%s", p->consequence ? p->consequence : "");
+		say(t->remedy, "%s", p->remedy ? p->remedy : "");
+	}
+}
+
+static void find_source(const struct snapshot *s, struct problem_list *list)
+{
+	struct problem_text *t;
+
+	if (!s->running)
+		return;
+	if (s->config && s->config->source == CONFIG_SOURCE_NONE) {
+		t = add(list, SEVERITY_NOT_WORKING, "no source of samples is configured");
+		say(t->consequence, "no wearable is heard");
+		say(t->remedy, "set `type` in [source] of %s, then `systemctl reload vitald`",
+		    CONFIG_DEFAULT_FILE);
+	} else if (s->source_problem) {
+		t = add(list, SEVERITY_NOT_WORKING, "the source is not there: %s",
+			s->source_problem);
+		say(t->consequence, "no wearable is heard; it is tried again and again");
+		say(t->remedy, "see `journalctl -u vitald -n 50`");
+	} else if (s->n_devices == 0) {
+		t = add(list, SEVERITY_DEGRADED, "no wearable has been seen yet");
+		say(t->consequence, "there is nothing to record");
+		say(t->remedy, "put one on and wet its electrodes: most are silent off the skin");
+	}
+}
+
+static void find_device(const struct snapshot *s, const struct device_status *d,
+			struct problem_list *list)
+{
+	bool named = s->config && config_device_find(s->config, d->address);
+	const char *name = d->name[0] ? d->name : d->address;
+	struct problem_text *t;
+
+	if (!d->connected) {
+		t = add(list, named ? SEVERITY_DEGRADED : SEVERITY_NOTICE,
+			"the wearable %s is not connected%s%s", name, d->why[0] ? ": " : "",
+			d->why);
+		say(t->consequence, "what it measures meanwhile is not heard; a gap will say so");
+		say(t->remedy, "is it worn, charged and in reach? It connects again by itself");
+	}
+	if (d->undecodable) {
+		t = add(list, SEVERITY_NOTICE, "%" PRIu64 " frames of %s could not be decoded",
+			d->undecodable, name);
+		say(t->consequence, "the newest of them are kept as they came");
+		say(t->remedy, "`vitalctl decode UUID HEX` says what is wrong with a frame");
+	}
+	if (d->battery >= 0 && d->battery <= 15) {
+		t = add(list, SEVERITY_NOTICE, "the battery of %s is at %d %%", name, d->battery);
+		say(t->consequence, "it will fall silent soon");
+		say(t->remedy, "change or charge it");
+	}
+}
+
+static void find_clock(const struct snapshot *s, struct problem_list *list)
+{
+	struct problem_text *t;
+
+	if (!s->running || s->clock.synchronised)
+		return;
+	t = add(list, SEVERITY_DEGRADED, "the clock is not synchronised");
+	say(t->consequence,
+	    "samples are kept and get their time when it is; nothing expires meanwhile");
+	say(t->remedy, "see `timedatectl timesync-status`: is the network there, is NTP allowed?");
+}
+
+static bool token_missing(const struct config_sink *sink)
+{
+	return sink->token_file && access(sink->token_file, F_OK) < 0 && errno == ENOENT;
+}
+
+static void say_next_attempt(const struct snapshot *s, const struct sink_state *state,
+			     const char *first, char text[static 200])
+{
+	char next[HUMAN_SIZE];
+
+	if (state && state->next_attempt > s->now)
+		say(text, "%s; next attempt in %s, or now with `vitalctl sync`", first,
+		    human_duration(state->next_attempt - s->now, next));
+	else
+		say(text, "%s; `vitalctl sync` tries at once", first);
+}
+
+static void find_sink_state(const struct snapshot *s, const char *name, uint64_t waiting,
+			    struct problem_list *list)
+{
+	const struct sink_state *state = problems_sink_state(s, name);
+	struct problem_text *t;
+	char since[HUMAN_SIZE];
+
+	if (!state || (state->state != SINK_DOWN && state->state != SINK_HELD))
+		return;
+	(void)human_duration(s->now > state->since ? s->now - state->since : 0, since);
+	if (state->state == SINK_DOWN) {
+		t = add(list, SEVERITY_DEGRADED, "the server \"%s\" is down since %s: %s", name,
+			since, state->reason);
+		say_next_attempt(s, state, "check the network and the server", t->remedy);
+	} else {
+		t = add(list, SEVERITY_DEGRADED, "the server \"%s\" refuses us since %s: %s", name,
+			since, state->reason);
+		say_next_attempt(s, state, "check its url, token and certificates", t->remedy);
+	}
+	say_safe(t->consequence, waiting);
+}
+
+static void find_sink(const struct snapshot *s, const struct config_sink *sink,
+		      struct problem_list *list)
+{
+	struct sink_debt debt = problems_sink_debt(s, problems_sink_number(s, sink->name));
+	struct problem_text *t;
+	char n[HUMAN_SIZE + 8];
+
+	if (token_missing(sink)) {
+		t = add(list, SEVERITY_DEGRADED, "the token file of \"%s\" is not there: %s",
+			sink->name, sink->token_file);
+		say_safe(t->consequence, debt.waiting);
+		say(t->remedy, "put the server's token into it (0640 root:vitald); it is read when "
+			       "next tried, or now with `vitalctl sync`");
+	} else {
+		find_sink_state(s, sink->name, debt.waiting, list);
+	}
+	if (debt.held) {
+		t = add(list, SEVERITY_DEGRADED, "\"%s\" holds other content for %u of our streams",
+			sink->name, debt.held);
+		say(t->consequence, "nothing more of them is sent there; they are kept");
+		say(t->remedy,
+		    "was this machine cloned or restored? `vitalctl anchors` names them");
+	}
+	if (debt.quarantined) {
+		t = add(list, SEVERITY_NOTICE, "%s refused for good by \"%s\"",
+			human_records(debt.quarantined, n), sink->name);
+		say(t->consequence, "they are kept; everything else goes on");
+		say(t->remedy, "`vitalctl quarantine` says which and why");
+	}
+}
+
+static void find_sinks(const struct snapshot *s, struct problem_list *list)
+{
+	struct problem_text *t;
+
+	if (!s->config)
+		return;
+	for (size_t i = 0; i < s->config->n_sinks; i++)
+		find_sink(s, &s->config->sinks[i], list);
+	if (s->config->n_sinks)
+		return;
+	t = add(list, SEVERITY_DEGRADED, "no server is configured");
+	say(t->consequence, "what is heard stays on this machine");
+	say(t->remedy,
+	    "add [sink \"name\"] with url and token_file to %s, then `systemctl reload vitald`",
+	    CONFIG_DEFAULT_FILE);
+}
+
+static void find_size(const struct snapshot *s, const struct store_figures *f,
+		      struct problem_list *list)
+{
+	uint64_t used = f->log_bytes + f->wal_bytes, max = s->config ? s->config->max_size : 0;
+	char a[HUMAN_SIZE], b[HUMAN_SIZE];
+	struct problem_text *t;
+
+	if (!max || used < max / 10 * 9)
+		return;
+	t = add(list, used >= max ? SEVERITY_NOT_WORKING : SEVERITY_DEGRADED,
+		"the store holds %s of the %s it may", human_size(used, a), human_size(max, b));
+	say(t->consequence, used >= max ? "new samples are refused; gaps will say so"
+					: "when it is full, new samples are refused");
+	say(t->remedy, "get the server back, or raise max_size in [sync]");
+}
+
+static void find_store(const struct snapshot *s, struct problem_list *list)
+{
+	struct store_figures f;
+	struct problem_text *t;
+	char a[HUMAN_SIZE];
+
+	if (!s->store) {
+		if (s->running)
+			(void)add(list, SEVERITY_NOT_WORKING, "there is no store");
+		return;
+	}
+	store_figures(s->store, &f);
+	find_size(s, &f, list);
+	if (f.tail_size && f.tail_used > f.tail_size / 10 * 8) {
+		t = add(list, SEVERITY_DEGRADED, "the tail is nearly full");
+		say(t->consequence, "records come faster than the card takes them");
+		say(t->remedy, "is the card failing? See `journalctl -k`");
+	}
+	if (f.commits_late) {
+		t = add(list, SEVERITY_NOTICE,
+			"%" PRIu64 " of %" PRIu64 " commits came later than promised",
+			f.commits_late, f.commits);
+		say(t->consequence, "a power cut could have taken more than a moment's records");
+		say(t->remedy, "the slowest took %s: is the card worn out?",
+		    human_duration(f.longest_commit_us, a));
+	}
+}
+
+static void find_bus(const struct snapshot *s, struct problem_list *list)
+{
+	struct problem_text *t;
+
+	if (!s->bus_problem)
+		return;
+	t = add(list, SEVERITY_NOTICE, "not on the system bus: %s", s->bus_problem);
+	say(t->consequence, "vitalctl goes on over its own socket; other programs cannot ask");
+	say(t->remedy, "see `systemctl status dbus`, or set bus = none in [control]");
+}
+
+/* Stable: what was found first stays before what is as grave. */
+static void sort(struct problem_list *list)
+{
+	for (size_t i = 1; i < list->n; i++)
+		for (size_t j = i;
+		     j > 0 && list->problem[j - 1].severity < list->problem[j].severity; j--) {
+			struct problem_text swap = list->problem[j];
+
+			list->problem[j] = list->problem[j - 1];
+			list->problem[j - 1] = swap;
+		}
+}
+
+void problems_find(const struct snapshot *s, struct problem_list *ret)
+{
+	ret->n = 0;
+	find_given(s, ret);
+	find_source(s, ret);
+	find_store(s, ret);
+	find_sinks(s, ret);
+	for (size_t i = 0; i < s->n_devices; i++)
+		find_device(s, &s->devices[i], ret);
+	find_clock(s, ret);
+	find_bus(s, ret);
+	sort(ret);
+}

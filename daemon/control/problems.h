@@ -1,0 +1,29 @@
+/* What is missing or wrong, in words: what, what follows from it, what to do. */
+#pragma once
+
+#include "control/snapshot.h"
+
+enum { PROBLEMS_MAX = 32 };
+
+struct problem_text {
+	enum severity severity;
+	char what[200], consequence[200], remedy[200];
+};
+
+/* All zeroes is empty. */
+struct problem_list {
+	struct problem_text problem[PROBLEMS_MAX]; /* the gravest first */
+	size_t n;
+};
+
+/* What the store owes one sink; numbers of records. */
+struct sink_debt {
+	uint64_t confirmed, waiting, quarantined;
+	unsigned held; /* streams in conflict */
+};
+struct sink_debt problems_sink_debt(const struct snapshot *s, uint32_t sink);
+/* The store's number of a sink with this name; 0: none. */
+uint32_t problems_sink_number(const struct snapshot *s, const char *name);
+const struct sink_state *problems_sink_state(const struct snapshot *s, const char *name);
+
+void problems_find(const struct snapshot *s, struct problem_list *ret);

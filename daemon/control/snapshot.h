@@ -1,0 +1,65 @@
+/*
+ * One look at everything: status, queue, anchors, quarantine, audit and events as tables, made from
+ * borrowed pointers. Pure but for reading the store: no clock, no bus; writes nothing.
+ */
+#pragma once
+
+#include "control/api.h"
+#include "model/config.h"
+#include "store/look.h"
+#include "upload/uploader.h"
+#include "util/clock.h"
+
+/* A wearable, as whoever collects from it knows it. */
+struct device_status {
+	char address[DEVICE_ADDRESS_SIZE];
+	char name[64];
+	bool connected;
+	char why[120];					/* why it is not; "" when it is */
+	int battery;					/* percent; -1: unknown */
+	unsigned bpm;					/* of the last measurement; 0: none yet */
+	usec_t last_frame_us;				/* CLOCK_BOOTTIME; 0: none yet */
+	uint64_t frames, undecodable, gaps, duplicates; /* gaps: of today */
+	char model[65], firmware[65];
+};
+
+/* Something that needs words. `severity` decides what the whole is called. */
+enum severity { SEVERITY_NOTICE, SEVERITY_DEGRADED, SEVERITY_NOT_WORKING };
+struct problem {
+	enum severity severity;
+	const char *what, *consequence, *remedy;
+};
+
+/*
+ * What is looked at. Everything is borrowed and may be NULL or empty. Sinks are an array, filled by
+ * uploader_sink_state(), so that vitalctl does not carry the uploader with it.
+ */
+struct snapshot {
+	struct store *store;
+	const struct config *config;
+	const struct sink_state *sinks;
+	size_t n_sinks;
+	const struct device_status *devices;
+	size_t n_devices;
+	const struct problem
+		*problems; /* beside those that follow from the rest, and before them */
+	size_t n_problems;
+	const char *source_problem; /* why the source as a whole is not there */
+	const char *bus_problem;    /* control_problem(): why the system bus is not there */
+	struct events *events;
+
+	bool running; /* a daemon is looked at, not what one left behind */
+	int pid;
+	usec_t now;	   /* CLOCK_BOOTTIME */
+	int64_t wall_us;   /* at `now` */
+	usec_t started_us; /* CLOCK_BOOTTIME; 0: not known */
+	struct clock_state clock;
+};
+
+/* `which` of api.h. CONTROL_E_UNKNOWN. "audit" runs to its end here; the daemon does it in steps.
+ */
+int snapshot_tables(const struct snapshot *s, const char *which, struct tables *ret);
+/* The tables of an audit that is finished. */
+int snapshot_audit(const struct store *store, const struct audit *audit, struct tables *ret);
+/* "healthy", "degraded" or "not_working". */
+const char *snapshot_state(const struct snapshot *s);
