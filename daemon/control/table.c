@@ -20,6 +20,7 @@
 #include "control/table.h"
 
 #include "util/buf.h"
+#include "util/utf8.h"
 
 static void cell_done(struct cell *c)
 {
@@ -138,41 +139,23 @@ void table_bool(struct table *t, bool v)
 	add_cell(t, (struct cell){.type = CELL_BOOL, .yes = v});
 }
 
-/* Length of the valid UTF-8 sequence at s (RFC 3629, 4); 0: there is none. */
-static size_t utf8_length(const uint8_t *s)
+char *table_utf8(const char *s)
 {
-	uint32_t code;
-	size_t n;
-
-	if (s[0] < 0x80)
-		return 1;
-	n = s[0] >= 0xf0 && s[0] < 0xf8 ? 4 : s[0] >= 0xe0 ? 3 : s[0] >= 0xc2 ? 2 : 0;
-	if (n == 0 || s[0] >= 0xf8)
-		return 0;
-	code = s[0] & (0x7fU >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0; /* also where the string ends */
-		code = code << 6 | (s[i] & 0x3f);
-	}
-	if ((n == 3 && code < 0x800) || (n == 4 && code < 0x10000) || code > 0x10ffff ||
-	    (code >= 0xd800 && code < 0xe000))
-		return 0;
-	return n;
-}
-
-static char *repair(const char *s)
-{
+	const uint8_t *p = (const uint8_t *)s;
+	size_t size = strlen(s);
 	struct buf b = {0};
+	uint32_t code;
 
-	while (*s) {
-		size_t n = utf8_length((const uint8_t *)s);
+	while (size) {
+		size_t n = utf8_character(p, size, &code);
 
 		if (n)
-			buf_append(&b, s, n);
+			buf_append(&b, p, n);
 		else
 			buf_string(&b, "\xef\xbf\xbd"); /* U+FFFD */
-		s += n ? n : 1;
+		n = n ? n : 1;
+		p += n;
+		size -= n;
 	}
 	buf_u8(&b, 0);
 	if (b.failed)
@@ -190,7 +173,7 @@ void table_string(struct table *t, const char *s)
 		table_null(t);
 		return;
 	}
-	cell.string = repair(s);
+	cell.string = table_utf8(s);
 	if (cell.string)
 		add_cell(t, cell);
 	else

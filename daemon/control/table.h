@@ -62,6 +62,8 @@ void table_i64(struct table *t, int64_t v);
 void table_u64(struct table *t, uint64_t v);
 void table_double(struct table *t, double v);
 void table_bool(struct table *t, bool v);
+/* A copy in which each byte that is not UTF-8 is U+FFFD; NULL: no memory. */
+char *table_utf8(const char *s);
 /* Something could not be built, or a row is not full. */
 bool tables_failed(const struct tables *t);
 

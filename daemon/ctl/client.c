@@ -1,0 +1,315 @@
+/*
+ * Who is asked, in this order, each with a limit of its own:
+ *
+ *     RUNTIME_DIR/control   the private socket: no bus needed, works in a demo and when dbus is
+ * down org.vitald            the system bus: for those whom only its policy knows (group sudo) the
+ * store itself      read only; says less, but never nothing
+ *
+ * A daemon that hangs (SIGSTOP, a dead card) accepts connections in its backlog and never says a
+ * word, so everything is asked with a deadline: sd-bus would wait 25 s to authenticate. Its
+ * heartbeat in the tail then tells how long it has been silent.
+ *
+ * Root becomes the owner of the state directory before it opens the store: SQLite makes files
+ * beside a database that it reads, and a file of root's would lock the daemon out of its own store.
+ */
+#include "ctl/client.h"
+
+#include "store/look.h"
+#include "util/human.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-bus.h>
+#include <unistd.h>
+
+#define PATIENCE       (5 * USEC_PER_SEC)
+#define PATIENCE_AUDIT (600 * USEC_PER_SEC) /* reads every record there is */
+
+/* How an attempt to reach the daemon ended. */
+enum reach { REACHED, NOBODY, FORBIDDEN, SILENT };
+
+struct client {
+	const char *runtime_dir, *state_dir;
+	const struct config *config;
+	sd_bus *bus;
+	const char *name; /* of the daemon on that bus; NULL on the private socket */
+	char problem[320];
+};
+
+struct client *client_free(struct client *c)
+{
+	if (!c)
+		return NULL;
+	c->bus = sd_bus_close_unref(c->bus);
+	free(c);
+	return NULL;
+}
+
+int client_new(const char *runtime_dir, const char *state_dir, const struct config *config,
+	       struct client **ret)
+{
+	struct client *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	c->runtime_dir = runtime_dir;
+	c->state_dir = state_dir;
+	c->config = config;
+	*ret = c;
+	return 0;
+}
+
+const char *client_problem(const struct client *c)
+{
+	return c->problem;
+}
+
+/* Gets the connection through authentication. */
+static enum reach wait_ready(sd_bus *bus)
+{
+	usec_t now = clock_boot_usec(), end = now + PATIENCE;
+	int r;
+
+	while ((r = sd_bus_is_ready(bus)) == 0) {
+		r = sd_bus_process(bus, NULL);
+		if (r < 0)
+			return r == -EACCES || r == -EPERM || r == -ECONNRESET ? FORBIDDEN : NOBODY;
+		now = clock_boot_usec();
+		if (now >= end)
+			return SILENT;
+		if (r == 0)
+			(void)sd_bus_wait(bus, end - now); /* process() tells what went wrong */
+	}
+	return r > 0 ? REACHED : FORBIDDEN; /* closed while we introduced ourselves */
+}
+
+static enum reach connect_socket(const char *runtime_dir, int *ret)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	enum reach reach = REACHED;
+	int fd;
+
+	if (snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", runtime_dir,
+		     CONTROL_SOCKET) >= (int)sizeof(address.sun_path))
+		return NOBODY;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return NOBODY;
+	/* EAGAIN: the backlog is full of people whom nobody attends to */
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		reach = errno == EAGAIN			    ? SILENT
+			: errno == EACCES || errno == EPERM ? FORBIDDEN
+							    : NOBODY;
+	if (reach == REACHED)
+		*ret = fd;
+	else
+		(void)close(fd); /* nothing was sent */
+	return reach;
+}
+
+static enum reach reach_private(struct client *c)
+{
+	enum reach reach;
+	int fd = -1;
+
+	reach = connect_socket(c->runtime_dir, &fd);
+	if (reach != REACHED)
+		return reach;
+	if (sd_bus_new(&c->bus) < 0 || sd_bus_set_fd(c->bus, fd, fd) < 0) {
+		(void)close(fd); /* nothing was sent */
+		return NOBODY;
+	}
+	c->name = NULL;
+	return sd_bus_start(c->bus) < 0 ? NOBODY : wait_ready(c->bus);
+}
+
+static enum reach reach_system(struct client *c)
+{
+	c->name = CONTROL_BUS_NAME;
+	return sd_bus_open_system(&c->bus) < 0 ? NOBODY : wait_ready(c->bus);
+}
+
+static enum reach reach_of_error(const sd_bus_error *error, int r)
+{
+	if (sd_bus_error_has_names(error, SD_BUS_ERROR_SERVICE_UNKNOWN,
+				   SD_BUS_ERROR_NAME_HAS_NO_OWNER, SD_BUS_ERROR_DISCONNECTED,
+				   SD_BUS_ERROR_NO_SERVER))
+		return NOBODY;
+	if (sd_bus_error_has_name(error, SD_BUS_ERROR_ACCESS_DENIED))
+		return FORBIDDEN;
+	return r == -ETIMEDOUT || sd_bus_error_has_names(error, SD_BUS_ERROR_NO_REPLY,
+							 SD_BUS_ERROR_TIMEOUT)
+		       ? SILENT
+	       : r == -ECONNRESET || r == -EPIPE || r == -ENOTCONN ? NOBODY
+								   : REACHED;
+}
+
+struct question {
+	const char *member, *which; /* which NULL: Sync */
+	bool critical;
+};
+
+/* REACHED with *ret_r 0, CLIENT_E_REFUSED (problem says why) or < 0. */
+static enum reach ask(struct client *c, const struct question *q, struct tables *ret, int *ret_r)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
+	_cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+	bool audit = q->which && streq(q->which, "audit");
+	enum reach reach;
+	int r = sd_bus_message_new_method_call(c->bus, &m, c->name, CONTROL_OBJECT,
+					       CONTROL_INTERFACE, q->member);
+
+	if (r >= 0)
+		r = q->which ? sd_bus_message_append(m, "s", q->which)
+			     : sd_bus_message_append(m, "b", (int)q->critical);
+	if (r >= 0)
+		r = sd_bus_message_set_auto_start(m, 0);
+	if (r >= 0)
+		r = sd_bus_call(c->bus, m, audit ? PATIENCE_AUDIT : PATIENCE, &error, &reply);
+	if (r < 0) {
+		reach = reach_of_error(&error, r);
+		(void)snprintf(c->problem, sizeof(c->problem), "the daemon answers: %s",
+			       error.message ? error.message : strerror(-r));
+		*ret_r = sd_bus_error_is_set(&error) ? CLIENT_E_REFUSED : r;
+		return reach;
+	}
+	r = tables_read(reply, ret);
+	if (r == TABLES_E_MALFORMED)
+		(void)snprintf(c->problem, sizeof(c->problem),
+			       "the daemon answers in a way that this vitalctl does not know");
+	*ret_r = r == TABLES_E_MALFORMED ? CLIENT_E_REFUSED : r;
+	return REACHED;
+}
+
+/* Asks over the connection that stands, else over the private socket, else over the system bus. */
+static enum reach ask_daemon(struct client *c, const struct question *q, struct tables *ret,
+			     int *ret_r)
+{
+	enum reach (*const ways[])(struct client *) = {reach_private, reach_system};
+	size_t n_ways = c->config && !c->config->system_bus ? 1 : 2;
+	enum reach reach = NOBODY, worst = NOBODY;
+
+	if (c->bus)
+		reach = ask(c, q, ret, ret_r);
+	for (size_t i = 0; reach != REACHED && i < n_ways; i++) {
+		c->bus = sd_bus_close_unref(c->bus);
+		reach = ways[i](c);
+		if (reach == REACHED)
+			reach = ask(c, q, ret, ret_r);
+		worst = MAX(worst, reach);
+	}
+	if (reach == REACHED)
+		return REACHED;
+	c->bus = sd_bus_close_unref(c->bus);
+	return worst;
+}
+
+static void explain(struct client *c, enum reach reach)
+{
+	usec_t now = clock_boot_usec();
+	struct owner_info owner;
+	char age[HUMAN_SIZE];
+
+	store_owner(c->state_dir, c->runtime_dir, &owner);
+	if (reach == SILENT && owner.heartbeat_us && owner.heartbeat_us <= now)
+		(void)snprintf(c->problem, sizeof(c->problem),
+			       "the daemon does not answer (heartbeat %s old)",
+			       human_duration(now - owner.heartbeat_us, age));
+	else if (reach == SILENT)
+		(void)snprintf(c->problem, sizeof(c->problem), "the daemon does not answer");
+	else if (reach == FORBIDDEN)
+		(void)snprintf(
+			c->problem, sizeof(c->problem),
+			"this user may not ask the daemon: use sudo, or join the group vitald");
+	else if (owner.locked && owner.pid)
+		(void)snprintf(
+			c->problem, sizeof(c->problem),
+			"the daemon cannot be reached, but its store is in use by %s, pid %d",
+			owner.role[0] ? owner.role : "somebody", owner.pid);
+	else
+		(void)snprintf(c->problem, sizeof(c->problem), "the daemon is not running");
+}
+
+static void become_owner_of(const char *dir)
+{
+	struct stat st;
+
+	if (geteuid() != 0 || stat(dir, &st) < 0 || st.st_uid == 0)
+		return;
+	/* if it cannot be done the store is not opened as root instead: see look() */
+	if (setgroups(0, NULL) < 0 || setresgid(st.st_gid, st.st_gid, st.st_gid) < 0 ||
+	    setresuid(st.st_uid, st.st_uid, st.st_uid) < 0)
+		(void)fprintf(stderr, "vitalctl: cannot become the owner of %s: %s\n", dir,
+			      strerror(errno));
+}
+
+static int look(struct client *c, struct store **ret)
+{
+	struct stat st;
+
+	become_owner_of(c->state_dir);
+	if (geteuid() == 0 && stat(c->state_dir, &st) == 0 && st.st_uid != 0)
+		return STORE_E_DENIED;
+	return store_look(c->state_dir, c->runtime_dir, ret);
+}
+
+/* Appends to the problem what is the matter with the store. */
+static int explain_store(struct client *c, int r)
+{
+	size_t n = strlen(c->problem), room = sizeof(c->problem) - n;
+	char *end = c->problem + n;
+
+	switch (r) {
+	case STORE_E_ABSENT:
+		(void)snprintf(end, room, ", and there is no store in %s", c->state_dir);
+		return CLIENT_E_ABSENT;
+	case STORE_E_DENIED:
+		(void)snprintf(end, room, ", and this user may not read its store: use sudo");
+		return CLIENT_E_DENIED;
+	case STORE_E_NEWER:
+		(void)snprintf(end, room, ", and the store was written by a newer vitald");
+		return CLIENT_E_STORE;
+	case STORE_E_CORRUPT:
+		(void)snprintf(end, room, ", and the store in %s is corrupt", c->state_dir);
+		return CLIENT_E_STORE;
+	default: return r < 0 ? r : -EIO;
+	}
+}
+
+int client_query(struct client *c, const char *which, struct tables *ret)
+{
+	const struct question q = {.member = "Query", .which = which};
+	_cleanup_(store_closep) struct store *store = NULL;
+	enum reach reach;
+	int r = 0;
+
+	c->problem[0] = '\0';
+	reach = ask_daemon(c, &q, ret, &r);
+	if (reach == REACHED)
+		return r;
+	explain(c, reach);
+	r = look(c, &store);
+	if (r)
+		r = explain_store(c, r);
+	if (r && !(r > 0 && streq(which, "status")))
+		return r;
+	return control_tables_from_store(store, c->config, c->problem, which, ret);
+}
+
+int client_sync(struct client *c, bool critical, struct tables *ret)
+{
+	const struct question q = {.member = "Sync", .critical = critical};
+	enum reach reach;
+	int r = 0;
+
+	c->problem[0] = '\0';
+	reach = ask_daemon(c, &q, ret, &r);
+	if (reach == REACHED)
+		return r;
+	explain(c, reach);
+	return reach == FORBIDDEN ? CLIENT_E_DENIED : CLIENT_E_ABSENT;
+}

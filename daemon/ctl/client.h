@@ -1,0 +1,28 @@
+/* Asks the daemon; where nobody answers, asks the store. */
+#pragma once
+
+#include "control/api.h"
+
+struct client;
+
+enum client_error {
+	CLIENT_E_ABSENT = 1,  /* no daemon, and no store to read instead */
+	CLIENT_E_DENIED = 2,  /* this user may do neither */
+	CLIENT_E_STORE = 3,   /* the store cannot be read: newer, or corrupt */
+	CLIENT_E_REFUSED = 4, /* the daemon answered with an error */
+};
+
+struct client *client_free(struct client *c);
+DEFINE_CLEANUP(struct client *, client_free)
+/* Borrows all three; `config` may be NULL. */
+int client_new(const char *runtime_dir, const char *state_dir, const struct config *config,
+	       struct client **ret);
+/*
+ * The tables of api.h, from the daemon, else from the store. "status" is always answered: without
+ * daemon and store it says what is missing.
+ */
+int client_query(struct client *c, const char *which, struct tables *ret);
+/* Only the daemon can do this. */
+int client_sync(struct client *c, bool critical, struct tables *ret);
+/* Why the last answer is not the daemon's, or why there is none; "" if it is. */
+const char *client_problem(const struct client *c);

@@ -1,0 +1,38 @@
+/* What every command of vitalctl is given, and what it may return. */
+#pragma once
+
+#include "control/api.h"
+
+/* What a script may look at. For `status` 1 is degraded and 2 not working; for `audit` 1 is "does
+ * not balance". The others are those of sysexits.h. */
+enum exit_code {
+	EXIT_FINE = 0,
+	EXIT_DEGRADED = 1,
+	EXIT_NOT_WORKING = 2,
+	EXIT_USAGE = 64,
+	EXIT_UNAVAILABLE = 69,
+	EXIT_NO_MEMORY = 71,
+	EXIT_DENIED = 77,
+};
+
+struct client;
+
+struct ctl {
+	bool json;
+	bool help;
+	struct config *config; /* NULL: it is not there, or has mistakes */
+	const char *runtime_dir, *state_dir;
+	struct client *client;
+};
+
+int command_status(struct ctl *ctl, int argc, char **argv);
+int command_queue(struct ctl *ctl, int argc, char **argv);
+int command_anchors(struct ctl *ctl, int argc, char **argv);
+int command_quarantine(struct ctl *ctl, int argc, char **argv);
+int command_devices(struct ctl *ctl, int argc, char **argv);
+int command_audit(struct ctl *ctl, int argc, char **argv);
+int command_events(struct ctl *ctl, int argc, char **argv);
+int command_sync(struct ctl *ctl, int argc, char **argv);
+
+/* Complains of an argument that a command does not know. Returns EXIT_USAGE. */
+int command_bad_argument(const char *command, const char *argument);
