@@ -8,7 +8,8 @@
  * Ages, not moments, where a clock that is not synchronised would lie: `_us` columns are counted on
  * CLOCK_BOOTTIME. "Last confirmed" of a wearable is the time of its oldest record that waits at a
  * required sink; when none waits, that of its newest. It is looked up by the first batch row (whose
- * id is known), never by a search through the log.
+ * id is known), never by a search through the log; for what is under way or not yet cut the sink's
+ * last success stands in.
  */
 #include "control/snapshot.h"
 
@@ -79,6 +80,16 @@ static int keep_wall(void *userdata, const struct record *r)
 	return 1; /* the first one is all that is asked for */
 }
 
+static int64_t last_success(const struct snapshot *s, uint32_t sink)
+{
+	const struct sink_state *state;
+	struct sink_info info;
+
+	store_sink_info(s->store, sink, &info);
+	state = problems_sink_state(s, info.name);
+	return state ? state->last_success_us : 0;
+}
+
 /* The wall time of the oldest record of a stream that this sink has not; 0: not known. */
 static int64_t owed_since(const struct snapshot *s, uint32_t sink, uint32_t stream)
 {
@@ -94,7 +105,9 @@ static int64_t owed_since(const struct snapshot *s, uint32_t sink, uint32_t stre
 		return wall_us;
 	}
 	since = s->running ? outbox_waiting_since(s->store, sink) : USEC_INFINITY;
-	return since == USEC_INFINITY ? 0 : s->wall_us - (int64_t)age(s->now, since);
+	if (since && since != USEC_INFINITY)
+		return s->wall_us - (int64_t)age(s->now, since);
+	return last_success(s, sink); /* under way, or not cut while the server is down */
 }
 
 static void add_stream_debt(const struct snapshot *s, const struct stream_status *stream,

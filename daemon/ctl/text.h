@@ -1,7 +1,7 @@
 /* Text for a terminal: clean, measured, wrapped, and in tables. */
 #pragma once
 
-#include "control/table.h"
+#include "control/api.h"
 #include "util/buf.h"
 
 enum { TEXT_WIDTH = 80 }; /* where nobody says how wide it is */

@@ -1,0 +1,218 @@
+/* The commands that show one table: queue, anchors, quarantine, devices. */
+#include "ctl/print.h"
+#include "ctl/text.h"
+#include "util/human.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static void put_count(struct table *t, const struct table *from, size_t row, const char *column)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "%" PRIu64, table_get_u64(from, row, column, 0));
+	table_string(t, text);
+}
+
+static void put_words(struct table *t, const struct table *from, size_t row, const char *column)
+{
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), "%s", table_get_string(from, row, column));
+	for (char *p = text; *p; p++)
+		*p = *p == '_' ? ' ' : *p;
+	table_string(t, text[0] ? text : "-");
+}
+
+static void put_string(struct table *t, const struct table *from, size_t row, const char *column)
+{
+	const char *s = table_get_string(from, row, column);
+
+	table_string(t, s[0] ? s : "-");
+}
+
+static void finish(struct buf *page, const struct tables *shown, const char *nothing, size_t width)
+{
+	if (tables_failed(shown))
+		page->failed = true;
+	else if (table_rows(shown->table[0]))
+		text_table(page, shown->table[0], width);
+	else
+		buf_printf(page, "%s\n", nothing);
+}
+
+static void put_cut(struct buf *page, uint64_t total, uint64_t shown)
+{
+	if (shown < total)
+		buf_printf(page, "\n%" PRIu64 " of %" PRIu64 " are shown\n", shown, total);
+}
+
+static void put_next_try(struct table *t, const struct table *queue, size_t row)
+{
+	const struct cell *next = table_cell(queue, row, "next_attempt_us");
+	char age[TEXT_AGE_SIZE], text[TEXT_AGE_SIZE + 4];
+
+	if (streq(table_get_string(queue, row, "status"), "uploading"))
+		table_string(t, "under way");
+	else if (next->type != CELL_U64)
+		table_string(t, "-");
+	else if (next->u64 == 0)
+		table_string(t, "now");
+	else {
+		(void)snprintf(text, sizeof(text), "in %s", text_age(next, age));
+		table_string(t, text);
+	}
+}
+
+static void make_queue(struct buf *page, const struct tables *t, size_t width)
+{
+	const struct table *queue = tables_find(t, "queue"), *all = tables_find(t, "queue_summary");
+	_cleanup_(tables_done) struct tables shown = {0};
+	struct table *s = tables_add(&shown, "",
+				     "SERVER WEARABLE DATA PRIORITY >RECORDS >TRIES NEXT_TRY note");
+	char n[HUMAN_SIZE + 8];
+	uint64_t batches = table_get_u64(all, 0, "batches", 0);
+
+	if (batches)
+		buf_printf(page, "%" PRIu64 " batch%s wait%s with %s\n\n", batches,
+			   batches == 1 ? "" : "es", batches == 1 ? "s" : "",
+			   human_records(table_get_u64(all, 0, "records", 0), n));
+	for (size_t row = 0; row < table_rows(queue); row++) {
+		put_string(s, queue, row, "sink");
+		put_string(s, queue, row, "device");
+		put_words(s, queue, row, "data_type");
+		put_string(s, queue, row, "priority");
+		put_count(s, queue, row, "records");
+		put_count(s, queue, row, "retries");
+		put_next_try(s, queue, row);
+		put_string(s, queue, row, "last_error");
+	}
+	finish(page, &shown, "the queue is empty: nothing waits to be sent again", width);
+	put_cut(page, batches, table_get_u64(all, 0, "shown", 0));
+}
+
+static void put_seq(struct table *t, const struct table *from, size_t row, const char *column)
+{
+	char text[TEXT_SEQ_SIZE];
+
+	table_string(t, text_seq(table_get_u64(from, row, column, 0), text));
+}
+
+static void make_anchors(struct buf *page, const struct tables *t, size_t width)
+{
+	const struct table *anchors = tables_find(t, "anchors");
+	_cleanup_(tables_done) struct tables shown = {0};
+	struct table *s = tables_add(
+		&shown, "",
+		"SERVER WEARABLE DATA >ANCHOR >NEWEST >CONFIRMED >WAITING >REFUSED note");
+
+	for (size_t row = 0; row < table_rows(anchors); row++) {
+		put_string(s, anchors, row, "sink");
+		put_string(s, anchors, row, "device");
+		put_words(s, anchors, row, "data_type");
+		put_seq(s, anchors, row, "anchor_seq");
+		put_seq(s, anchors, row, "last_seq");
+		put_count(s, anchors, row, "confirmed");
+		put_count(s, anchors, row, "waiting");
+		put_count(s, anchors, row, "quarantined");
+		table_string(s, table_get_u64(anchors, row, "held", 0)
+					? "held: the server has other content under these numbers"
+					: "");
+	}
+	finish(page, &shown,
+	       "there are no anchors yet: nothing was heard, or no server is configured", width);
+	if (table_rows(anchors))
+		buf_string(page, "\nA place is run.number. The server holds everything up to the "
+				 "anchor.\n");
+}
+
+static void make_quarantine(struct buf *page, const struct tables *t, size_t width)
+{
+	const struct table *q = tables_find(t, "quarantine");
+	const struct table *all = tables_find(t, "quarantine_summary");
+	_cleanup_(tables_done) struct tables shown = {0};
+	struct table *s = tables_add(&shown, "", "REFUSED_(UTC) SERVER WEARABLE DATA >RECORD note");
+
+	for (size_t row = 0; row < table_rows(q); row++) {
+		const struct cell *time = table_cell(q, row, "time_wall_us");
+		char text[256] = "-";
+
+		if (time->type == CELL_I64)
+			clock_format(time->i64, text);
+		table_string(s, text);
+		put_string(s, q, row, "sink");
+		put_string(s, q, row, "device");
+		put_words(s, q, row, "data_type");
+		put_seq(s, q, row, "seq");
+		(void)snprintf(text, sizeof(text), "%s: %s", table_get_string(q, row, "code"),
+			       table_get_string(q, row, "detail"));
+		table_string(s, text);
+	}
+	finish(page, &shown, "the quarantine is empty: no server refused a record for good", width);
+	put_cut(page, table_get_u64(all, 0, "records", 0), table_get_u64(all, 0, "shown", 0));
+}
+
+static void put_device_note(struct table *t, const struct table *d, size_t row)
+{
+	const char *model = table_get_string(d, row, "model");
+	const char *firmware = table_get_string(d, row, "firmware");
+	const char *why = table_get_string(d, row, "why");
+	char text[320];
+
+	(void)snprintf(text, sizeof(text), "%s%s%s%s%s", why, why[0] && model[0] ? "; " : "", model,
+		       firmware[0] ? ", firmware " : "", firmware);
+	table_string(t, text);
+}
+
+static void make_devices(struct buf *page, const struct tables *t, size_t width)
+{
+	const struct table *d = tables_find(t, "devices");
+	_cleanup_(tables_done) struct tables shown = {0};
+	struct table *s =
+		tables_add(&shown, "",
+			   "ADDRESS NAME STATE >BATTERY >FRAMES >TWICE >UNREADABLE >GAPS note");
+
+	for (size_t row = 0; row < table_rows(d); row++) {
+		const struct cell *battery = table_cell(d, row, "battery_percent");
+		char text[32] = "-";
+
+		put_string(s, d, row, "address");
+		put_string(s, d, row, "name");
+		table_string(s, table_get_u64(d, row, "connected", 0) ? "connected" : "absent");
+		if (battery->type == CELL_U64)
+			(void)snprintf(text, sizeof(text), "%" PRIu64 " %%", battery->u64);
+		table_string(s, text);
+		put_count(s, d, row, "frames");
+		put_count(s, d, row, "duplicates");
+		put_count(s, d, row, "undecodable");
+		put_count(s, d, row, "gaps");
+		put_device_note(s, d, row);
+	}
+	finish(page, &shown, "no wearable has been seen", width);
+}
+
+static int list(struct ctl *ctl, const char *which, int argc, char **argv,
+		void (*make)(struct buf *page, const struct tables *t, size_t width))
+{
+	return argc > 1 ? command_bad_argument(which, argv[1]) : print_list(ctl, which, make);
+}
+
+int command_queue(struct ctl *ctl, int argc, char **argv)
+{
+	return list(ctl, "queue", argc, argv, make_queue);
+}
+
+int command_anchors(struct ctl *ctl, int argc, char **argv)
+{
+	return list(ctl, "anchors", argc, argv, make_anchors);
+}
+
+int command_quarantine(struct ctl *ctl, int argc, char **argv)
+{
+	return list(ctl, "quarantine", argc, argv, make_quarantine);
+}
+
+int command_devices(struct ctl *ctl, int argc, char **argv)
+{
+	return list(ctl, "devices", argc, argv, make_devices);
+}

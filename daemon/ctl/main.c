@@ -1,0 +1,217 @@
+/*
+ * vitalctl: asks vitald how it is and what it holds. A table of commands; each lives in a file of
+ * its own and prints either a page for people or, with --json, one JSON value for scripts. Options
+ * that all commands share may stand before or after the command. Read only, but for `sync`.
+ */
+#include "ctl/client.h"
+#include "ctl/command.h"
+#include "ctl/decode.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEFAULT_RUNTIME_DIR "/run/vitald"
+#define DEFAULT_STATE_DIR   "/var/lib/vitald"
+
+struct command {
+	const char *name, *arguments, *line, *example, *help;
+	int (*run)(struct ctl *ctl, int argc, char **argv);
+};
+
+static const struct command commands[] = {
+	{"status", "[--watch]", "how it is: wearables, servers, what is wrong",
+	 "vitalctl status --watch",
+	 "One screen: the verdict in words, what is wrong and what to do about it, the\n"
+	 "wearables, the servers. --watch draws it again each second until q.\n\n"
+	 "HEARD and CONFIRMED: how old the newest sample is, and the newest that a server\n"
+	 "has confirmed. AT ONCE: share of batches that were confirmed without queueing.\n\n"
+	 "Exit code: 0 healthy, 1 degraded (everything is kept, but something does not\n"
+	 "happen), 2 not working (nothing is heard or kept). Without a daemon it shows what\n"
+	 "the store holds.",
+	 command_status},
+	{"devices", "", "the wearables: names, batteries, counts", "vitalctl devices --json",
+	 "Every wearable that is known: connected or why not, battery, how many frames\n"
+	 "came, came twice, could not be read, and how many gaps there were today.",
+	 command_devices},
+	{"queue", "", "what waits to be sent again, and why", "vitalctl queue",
+	 "Batches whose first attempts failed, the most urgent first: how many records,\n"
+	 "how often tried, when next, and what the server said last.",
+	 command_queue},
+	{"anchors", "", "up to where each server has confirmed", "vitalctl anchors",
+	 "For each server and stream the anchor: everything up to there is confirmed.",
+	 command_anchors},
+	{"quarantine", "", "records that a server refused for good", "vitalctl quarantine",
+	 "They are kept, and everything else goes on without them.", command_quarantine},
+	{"audit", "", "count everything again: does the ledger balance?", "vitalctl audit",
+	 "Counts all records anew and compares: what was admitted must be confirmed,\n"
+	 "waiting or refused, to the last one. Exit code 0 balanced, 1 not. Takes a while\n"
+	 "on a big store; the daemon goes on meanwhile.",
+	 command_audit},
+	{"events", "[--since DURATION]", "what became of each piece of syncing",
+	 "vitalctl events --since 15min",
+	 "The newest thousand sync events, oldest first. DURATION: 90s, 15min, 1h, 2d.",
+	 command_events},
+	{"sync", "", "try everything now", "vitalctl sync",
+	 "Ends every wait: commits what was heard, tries every server at once. Returns\n"
+	 "immediately; watch it with `vitalctl status --watch`.",
+	 command_sync},
+	{"decode", "UUID HEX...", "say what a wearable's bytes mean",
+	 "vitalctl decode 2a37 16 3c 11 04", NULL, NULL},
+};
+
+static const struct command *find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (streq(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+/* Edits that make one of the other (Levenshtein); both are short. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[33], n = MIN(strlen(b), ARRAY_SIZE(row) - 1);
+
+	for (size_t j = 0; j <= n; j++)
+		row[j] = j;
+	for (size_t i = 1; a[i - 1] && i < ARRAY_SIZE(row); i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= n; j++) {
+			size_t above = row[j];
+
+			row[j] = MIN(MIN(above, row[j - 1]) + 1, diagonal + (a[i - 1] != b[j - 1]));
+			diagonal = above;
+		}
+	}
+	return row[n];
+}
+
+static int unknown(const char *name)
+{
+	size_t best = 4;
+	const char *nearest = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (distance(name, commands[i].name) < best) {
+			best = distance(name, commands[i].name);
+			nearest = commands[i].name;
+		}
+	(void)fprintf(stderr, "vitalctl: there is no command \"%.40s\"", name);
+	if (nearest)
+		(void)fprintf(stderr, "; did you mean `vitalctl %s`?", nearest);
+	(void)fprintf(stderr, "\n`vitalctl --help` lists them\n");
+	return EXIT_USAGE;
+}
+
+int command_bad_argument(const char *command, const char *argument)
+{
+	(void)fprintf(stderr, "vitalctl: %s takes no \"%.60s\"; see `vitalctl %s --help`\n",
+		      command, argument, command);
+	return EXIT_USAGE;
+}
+
+static int help(void)
+{
+	(void)printf("vitalctl asks vitald how it is and what it holds.\n\n"
+		     "  vitalctl [--config FILE] [--json] COMMAND\n\n");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		(void)printf("  %-11s %s\n%14se.g. %s\n", commands[i].name, commands[i].line, "",
+			     commands[i].example);
+	(void)printf(
+		"\n"
+		"  --config FILE  the daemon's configuration (%s)\n"
+		"  --json         one JSON value instead of a page\n"
+		"  --version      the version\n\n"
+		"`vitalctl COMMAND --help` says more. When the daemon is not running, what its\n"
+		"store holds is shown instead. Start with `vitalctl status`.\n",
+		CONFIG_DEFAULT_FILE);
+	return EXIT_FINE;
+}
+
+static int help_command(const struct command *c)
+{
+	(void)printf("vitalctl %s%s%s [--json]\n\n%s.\n\n%s\n\nFor example: %s\n", c->name,
+		     c->arguments[0] ? " " : "", c->arguments, c->line, c->help, c->example);
+	return EXIT_FINE;
+}
+
+/* Takes what all commands share out of argv. 0, or EXIT_USAGE. */
+static int take_options(struct ctl *ctl, const char **file, int *argc, char **argv)
+{
+	int n = 1;
+
+	for (int i = 1; i < *argc; i++) {
+		if (streq(argv[i], "--json"))
+			ctl->json = true;
+		else if (streq(argv[i], "--help") || streq(argv[i], "-h"))
+			ctl->help = true;
+		else if (strncmp(argv[i], "--config=", 9) == 0)
+			*file = argv[i] + 9;
+		else if (streq(argv[i], "--config") && i + 1 < *argc)
+			*file = argv[++i];
+		else if (streq(argv[i], "--config")) {
+			(void)fprintf(stderr, "vitalctl: --config needs a file\n");
+			return EXIT_USAGE;
+		} else
+			argv[n++] = argv[i];
+	}
+	*argc = n;
+	argv[n] = NULL;
+	return 0;
+}
+
+/* A config with mistakes is the daemon's problem, and it may well run with an older one: go on. */
+static int read_config(struct ctl *ctl, const char *file)
+{
+	struct buf problems = {0};
+	int r = config_load(file ? file : CONFIG_DEFAULT_FILE, &problems, &ctl->config);
+
+	if (r)
+		(void)fprintf(stderr, "vitalctl: cannot use the configuration%s\n%.*s",
+			      file ? "" : ", looking in the usual places instead",
+			      (int)problems.size, problems.data ? (const char *)problems.data : "");
+	buf_done(&problems);
+	ctl->runtime_dir = r ? DEFAULT_RUNTIME_DIR : ctl->config->runtime_dir;
+	ctl->state_dir = r ? DEFAULT_STATE_DIR : ctl->config->state_dir;
+	return r && file ? EXIT_USAGE : 0;
+}
+
+static int run(const struct command *c, const char *file, struct ctl *ctl, int argc, char **argv)
+{
+	int r = read_config(ctl, file);
+
+	if (r == 0 && client_new(ctl->runtime_dir, ctl->state_dir, ctl->config, &ctl->client) < 0)
+		r = EXIT_NO_MEMORY;
+	if (r == 0)
+		r = c->run(ctl, argc, argv);
+	ctl->client = client_free(ctl->client);
+	ctl->config = config_free(ctl->config);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *c;
+	const char *file = NULL;
+	struct ctl ctl = {0};
+
+	if (argc > 1 && streq(argv[1], "decode"))
+		return command_decode(argc - 1, argv + 1); /* its bytes are nobody's options */
+	if (take_options(&ctl, &file, &argc, argv))
+		return EXIT_USAGE;
+	if (argc > 1 && streq(argv[1], "--version")) {
+		(void)printf("vitalctl " VITALD_VERSION "\n");
+		return EXIT_FINE;
+	}
+	if (argc < 2 || streq(argv[1], "help"))
+		return help();
+	c = find(argv[1]);
+	if (!c)
+		return unknown(argv[1]);
+	if (!c->run)
+		return command_decode(argc - 1, argv + 1);
+	return ctl.help ? help_command(c) : run(c, file, &ctl, argc - 1, argv + 1);
+}

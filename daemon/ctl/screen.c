@@ -1,0 +1,209 @@
+/*
+ * The page of `vitalctl status`, for a person at three in the morning: the verdict in words in the
+ * first line, what is wrong and what to do about it right below, and then the figures.
+ *
+ *     DEGRADED  the server "main" is down since 4 min: connection refused
+ *     ...
+ *     What is wrong    each with what follows from it for the data, and what to do
+ *     WEARABLE ...     one line each
+ *     SERVER ...       one line each
+ */
+#include "ctl/screen.h"
+
+#include "ctl/text.h"
+#include "util/human.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { NAME_COLUMNS = 18 };
+
+static const char *verdict_word(const char *state)
+{
+	return streq(state, "healthy")	  ? "HEALTHY"
+	       : streq(state, "degraded") ? "DEGRADED"
+					  : "NOT WORKING";
+}
+
+/* "-" for null, "72", "80 %". */
+static void put_number(struct table *t, const struct cell *c, const char *unit)
+{
+	char text[48];
+
+	if (c->type == CELL_U64)
+		(void)snprintf(text, sizeof(text), "%" PRIu64 "%s", c->u64, unit);
+	else if (c->type == CELL_DOUBLE)
+		(void)snprintf(text, sizeof(text), "%.1f%s", c->real, unit);
+	else
+		(void)snprintf(text, sizeof(text), "-");
+	table_string(t, text);
+}
+
+static void put_age(struct table *t, const struct cell *c)
+{
+	char text[TEXT_AGE_SIZE];
+
+	table_string(t, text_age(c, text));
+}
+
+static void put_name(struct table *t, const char *name, size_t width)
+{
+	struct buf b = {0};
+
+	if (width)
+		text_cut(&b, name, NAME_COLUMNS);
+	else
+		text_clean(&b, name);
+	buf_u8(&b, 0);
+	table_string(t, b.failed ? NULL : (const char *)b.data);
+	buf_done(&b);
+}
+
+static void make_verdict(struct buf *out, const struct table *summary, size_t width, bool bold)
+{
+	const char *state = verdict_word(table_get_string(summary, 0, "state"));
+
+	buf_printf(out, bold ? "\033[1m%s\033[0m  " : "%s  ", state);
+	text_wrap(out, table_get_string(summary, 0, "verdict"), width ? width : SIZE_MAX / 2,
+		  strlen(state) + 2);
+}
+
+static void make_identity(struct buf *out, const struct table *s, size_t width)
+{
+	const char *gateway = table_get_string(s, 0, "gateway");
+	char age[HUMAN_SIZE];
+	struct buf line = {0};
+
+	buf_printf(&line, "%s%svitald %s", gateway, gateway[0] ? ", " : "",
+		   table_get_string(s, 0, "version"));
+	if (table_get_u64(s, 0, "running", 0))
+		buf_printf(&line, ", pid %" PRIu64 ", up %s", table_get_u64(s, 0, "pid", 0),
+			   human_duration(table_get_u64(s, 0, "since_us", 0), age));
+	if (table_get_u64(s, 0, "run", 0))
+		buf_printf(&line, ", run %" PRIu64, table_get_u64(s, 0, "run", 0));
+	buf_printf(&line, ", clock %ssynchronised",
+		   table_get_u64(s, 0, "clock_synchronised", 0) ? "" : "not ");
+	buf_u8(&line, 0);
+	if (!line.failed)
+		text_wrap(out, (const char *)line.data, width ? width : SIZE_MAX / 2, 2);
+	buf_done(&line);
+}
+
+static void make_store(struct buf *out, const struct table *s)
+{
+	uint64_t tail = table_get_u64(s, 0, "tail_size_bytes", 0);
+	uint64_t max = table_get_u64(s, 0, "max_bytes", 0);
+	uint64_t durability = table_get_u64(s, 0, "durability_us", 0);
+	char a[HUMAN_SIZE], b[HUMAN_SIZE];
+
+	if (table_cell(s, 0, "log_bytes")->type == CELL_NULL)
+		return;
+	(void)human_size(table_get_u64(s, 0, "log_bytes", 0) + table_get_u64(s, 0, "wal_bytes", 0),
+			 a);
+	buf_printf(out, "store %s", a);
+	if (max)
+		buf_printf(out, " of %s", human_size(max, b));
+	if (tail)
+		buf_printf(out, ", tail %" PRIu64 " %% full",
+			   table_get_u64(s, 0, "tail_used_bytes", 0) * 100 / tail);
+	if (durability)
+		buf_printf(out, ", on the disk within %s", human_duration(durability, b));
+	else
+		buf_string(out, ", each record on the disk at once");
+	buf_string(out, "\n");
+}
+
+static void make_problem(struct buf *out, const struct table *p, size_t row, size_t width)
+{
+	const char *consequence = table_get_string(p, row, "consequence");
+	const char *remedy = table_get_string(p, row, "remedy");
+
+	if (!width)
+		width = SIZE_MAX / 2;
+	buf_string(out, streq(table_get_string(p, row, "severity"), "notice") ? "  - " : "  ! ");
+	text_wrap(out, table_get_string(p, row, "what"), width, 4);
+	if (consequence[0]) {
+		buf_string(out, "    ");
+		text_wrap(out, consequence, width, 4);
+	}
+	if (remedy[0]) {
+		buf_string(out, "    -> ");
+		text_wrap(out, remedy, width, 7);
+	}
+}
+
+static void make_problems(struct buf *out, const struct table *p, size_t width)
+{
+	if (table_rows(p))
+		buf_string(out, "\n");
+	for (size_t row = 0; row < table_rows(p); row++)
+		make_problem(out, p, row, width);
+}
+
+static void make_devices(struct buf *out, const struct table *d, size_t width)
+{
+	_cleanup_(tables_done) struct tables shown = {0};
+	struct table *t =
+		tables_add(&shown, "",
+			   "WEARABLE STATE >HEARD >CONFIRMED >WAITING >GAPS >BATTERY >BPM");
+
+	for (size_t row = 0; row < table_rows(d); row++) {
+		const char *name = table_get_string(d, row, "name");
+
+		put_name(t, name[0] ? name : table_get_string(d, row, "address"), width);
+		table_string(t, table_get_u64(d, row, "connected", 0) ? "connected" : "absent");
+		put_age(t, table_cell(d, row, "last_sample_us"));
+		put_age(t, table_cell(d, row, "last_confirmed_us"));
+		put_number(t, table_cell(d, row, "waiting"), "");
+		put_number(t, table_cell(d, row, "gaps"), "");
+		put_number(t, table_cell(d, row, "battery_percent"), " %");
+		put_number(t, table_cell(d, row, "bpm"), "");
+	}
+	buf_string(out, "\n");
+	if (tables_failed(&shown))
+		out->failed = true;
+	else if (table_rows(d))
+		text_table(out, t, width);
+	else
+		buf_string(out, "no wearables\n");
+}
+
+static void make_sinks(struct buf *out, const struct table *s, size_t width)
+{
+	_cleanup_(tables_done) struct tables shown = {0};
+	struct table *t = tables_add(&shown, "",
+				     "SERVER STATE >CONFIRMED >WAITING >DONE_IN >NEXT_TRY "
+				     ">LAST_YES >AT_ONCE");
+
+	for (size_t row = 0; row < table_rows(s); row++) {
+		bool up = streq(table_get_string(s, row, "state"), "up");
+
+		put_name(t, table_get_string(s, row, "name"), width);
+		table_string(t, table_get_string(s, row, "state"));
+		put_number(t, table_cell(s, row, "confirmed"), "");
+		put_number(t, table_cell(s, row, "waiting"), "");
+		put_age(t, table_cell(s, row, "drain_us"));
+		put_age(t, table_cell(s, row, up ? "" : "next_attempt_us"));
+		put_age(t, table_cell(s, row, "last_success_us"));
+		put_number(t, table_cell(s, row, "immediate_percent"), " %");
+	}
+	buf_string(out, "\n");
+	if (tables_failed(&shown))
+		out->failed = true;
+	else if (table_rows(s))
+		text_table(out, t, width);
+	else
+		buf_string(out, "no servers\n");
+}
+
+void screen_make(struct buf *out, const struct tables *t, size_t width, bool bold)
+{
+	const struct table *summary = tables_find(t, "summary");
+
+	make_verdict(out, summary, width, bold);
+	make_identity(out, summary, width);
+	make_store(out, summary);
+	make_problems(out, tables_find(t, "problems"), width);
+	make_devices(out, tables_find(t, "devices"), width);
+	make_sinks(out, tables_find(t, "sinks"), width);
+}
