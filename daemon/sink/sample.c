@@ -55,14 +55,6 @@ static uint8_t *put_signed(uint8_t *p, int64_t v)
 	return sample_write_number(-(uint64_t)v, p);
 }
 
-static uint8_t *put_words(uint8_t *p, const char *s)
-{
-	size_t n = strlen(s);
-
-	memcpy(p, s, n);
-	return p + n;
-}
-
 static uint8_t *put_heart_rate(uint8_t *p, const struct heart_rate *h)
 {
 	p = PUT(p, "\"bpm\":");
@@ -104,7 +96,7 @@ static uint8_t *put_ecg(uint8_t *p, const struct ecg *e)
 static uint8_t *put_gap(uint8_t *p, const struct gap *g, int64_t from_us)
 {
 	p = PUT(p, "\"gap\":{\"reason\":\"");
-	p = put_words(p, gap_reason_name(g->reason));
+	p = (uint8_t *)stpcpy((char *)p, gap_reason_name(g->reason));
 	p = PUT(p, "\",\"from_us\":");
 	p = put_signed(p, from_us);
 	p = PUT(p, ",\"to_us\":");
