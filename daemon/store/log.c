@@ -294,3 +294,57 @@ int store_read(struct store *s, uint32_t stream, uint64_t first_seq, uint64_t la
 		r = read_tail(&g);
 	return r;
 }
+
+/* How far back the newest block of a stream is looked for. */
+enum { LAST_HEARD_IDS = 200000 };
+
+static uint64_t newest_block(struct store *s, uint32_t stream)
+{
+	sqlite3_stmt *stmt = NULL;
+	uint64_t id = 0;
+
+	if (sqlite3_prepare_v2(s->db,
+			       "SELECT id FROM record WHERE stream = ?1 AND id > ?2"
+			       " ORDER BY id DESC LIMIT 1",
+			       -1, &stmt, NULL) == SQLITE_OK &&
+	    sqlite3_bind_int64(stmt, 1, stream) == SQLITE_OK &&
+	    sqlite3_bind_int64(stmt, 2, (int64_t)s->log_id - LAST_HEARD_IDS) == SQLITE_OK &&
+	    sqlite3_step(stmt) == SQLITE_ROW)
+		id = (uint64_t)sqlite3_column_int64(stmt, 0);
+	(void)sqlite3_finalize(stmt); /* only read */
+	return id;
+}
+
+struct last_heard {
+	const struct store *s;
+	int64_t boot_us;
+};
+
+static int note_end(void *userdata, const struct record *r)
+{
+	struct last_heard *h = userdata;
+	struct run_info run;
+	int64_t end = r->boot_us;
+
+	if (r->type == RECORD_ECG)
+		end += (int64_t)r->ecg.n * r->ecg.dt_ns / 1000;
+	else if (r->type == RECORD_GAP)
+		end += r->gap.duration_us;
+	/* Another boot's clock began elsewhere: by way of the wall. */
+	if (store_run(h->s, seq_run(r->seq), &run) && !streq(run.boot_id, h->s->run.boot_id))
+		end += r->offset_us - h->s->clock.offset_us;
+	h->boot_us = end;
+	return 0;
+}
+
+bool store_last_heard(struct store *s, uint32_t stream, int64_t *ret_boot_us)
+{
+	uint64_t id = newest_block(s, stream), last = stream_last_seq(stream_of(s, stream));
+	struct last_heard h = {.s = s, .boot_us = INT64_MIN};
+
+	if (id == 0 || store_read(s, stream, last, last, id, note_end, &h) != 0 ||
+	    h.boot_us == INT64_MIN)
+		return false;
+	*ret_boot_us = h.boot_us;
+	return true;
+}

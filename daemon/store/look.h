@@ -135,6 +135,12 @@ bool store_run(const struct store *s, uint64_t number, struct run_info *ret);
 uint64_t store_before(const struct store *s, uint32_t stream, uint64_t seq);
 
 /*
+ * Until when this stream had been heard, on CLOCK_BOOTTIME of this boot (before it: negative).
+ * False: not known, or too long ago to look for.
+ */
+bool store_last_heard(struct store *s, uint32_t stream, int64_t *ret_boot_us);
+
+/*
  * The ledger, recomputed from the records (design: per stream admitted = log and tail + deleted +
  * salvage_lost; per required sink admitted - salvage_lost = confirmed + waiting + quarantined +
  * moved + exempt). In steps, so that a loop stays responsive: audit_step() looks at some rows and

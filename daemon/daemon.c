@@ -1,0 +1,620 @@
+/*
+ * The daemon: the only file that knows all rooms. One process, one thread, one loop.
+ *
+ *    source -> collect (decode) -> store -> uploader -> server
+ *                                    ^
+ *    after each turn of the loop: is a commit due? (T, lazy, forced)
+ *
+ * Start: become the owner (a drain at work hands over within a second), recover and commit the
+ * tail, begin a run, open control and uploader, and only then the source: what is heard is safe
+ * from the first byte. Stop (SIGTERM): the source goes first, then uploads end or are taken back,
+ * then everything is committed. Reload (SIGHUP): a bad config keeps the old one running; a good one
+ * replaces the uploader and leaves sources, and so Bluetooth links, alone unless they changed.
+ *
+ * Watchdog: sd-event pings while the loop turns; a process that is stopped or stuck is killed by
+ * systemd and its tail is recovered by the next.
+ */
+#include "daemon.h"
+
+#include "collect.h"
+#include "control/bus.h"
+#include "control/events.h"
+#include "model/catalog.h"
+#include "upload/uploader.h"
+#include "util/log.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TICK	     (5 * USEC_PER_SEC)	 /* heartbeat, clock, idle work */
+#define OWNER_WAIT   (30 * USEC_PER_SEC) /* for a drain to hand over, or a hung one to be killed */
+#define OWNER_RETRY  (100 * USEC_PER_MSEC)
+#define PRUNE_EVERY  (600 * USEC_PER_SEC)
+#define SOURCE_RETRY (500 * USEC_PER_MSEC)
+
+enum { PRUNE_SLICE = 256 };
+
+struct daemon {
+	const char *config_path;
+	struct config *config;
+	sd_event *event;
+	struct store *store;
+	struct collect *collect;
+	struct source *source;
+	struct uploader *uploader;
+	struct control *control;
+	struct events *events;
+	sd_event_source *commit_timer, *tick, *after;
+	struct store_opening opening;
+	struct clock_state clock;
+	usec_t started, last_prune, last_summary;
+	bool commit_failing, told_unsynced;
+	uint64_t summed_confirmed, summed_requests, told_late;
+};
+
+static void daemon_done(struct daemon *d)
+{
+	d->source = source_free(d->source);
+	d->uploader = uploader_free(d->uploader);
+	d->control = control_free(d->control);
+	d->collect = collect_free(d->collect);
+	d->events = events_close(d->events);
+	d->store = store_close(d->store);
+	sd_event_source_disable_unref(d->commit_timer);
+	sd_event_source_disable_unref(d->tick);
+	sd_event_source_disable_unref(d->after);
+	sd_event_unref(d->event);
+	d->config = config_free(d->config);
+}
+
+static usec_t now_of(struct daemon *d)
+{
+	uint64_t now = 0;
+
+	if (sd_event_now(d->event, CLOCK_BOOTTIME, &now) < 0)
+		now = clock_boot_usec();
+	return now;
+}
+
+/* --- committing --- */
+
+static void told_commit(struct daemon *d, int r)
+{
+	if (r != 0 && !d->commit_failing)
+		log_event(
+			LOG_ERR, CATALOG_STORE_TROUBLE, NULL,
+			"Cannot commit to %s: %s; records are kept in memory and it is tried again "
+			"each second",
+			d->config->state_dir, store_problem(d->store));
+	else if (r == 0 && d->commit_failing)
+		log_notice("Commits to %s work again", d->config->state_dir);
+	d->commit_failing = r != 0;
+}
+
+static int on_commit_timer(sd_event_source *source, uint64_t at, void *userdata)
+{
+	return 0; /* it only wakes the loop: on_after() does the work */
+}
+
+/* After each turn of the loop: commit when it is due, and sleep no longer than until it is. */
+static int on_after(sd_event_source *source, void *userdata)
+{
+	struct daemon *d = userdata;
+	usec_t now = now_of(d), due = store_commit_due(d->store);
+
+	if (due <= now) {
+		told_commit(d, store_commit(d->store, now));
+		due = store_commit_due(d->store);
+	}
+	if (due == USEC_INFINITY) {
+		(void)sd_event_source_set_enabled(d->commit_timer, SD_EVENT_OFF); /* a valid one */
+		return 0;
+	}
+	if (sd_event_source_set_time(d->commit_timer, MAX(due, now + USEC_PER_MSEC)) < 0 ||
+	    sd_event_source_set_enabled(d->commit_timer, SD_EVENT_ONESHOT) < 0)
+		log_error("The commit timer cannot be set");
+	return 0;
+}
+
+/* --- what the rooms tell each other --- */
+
+static void on_admitted(void *userdata, usec_t now)
+{
+	struct daemon *d = userdata;
+
+	uploader_kick(d->uploader, now);
+}
+
+static void on_fault(void *userdata, int r)
+{
+	struct daemon *d = userdata;
+
+	log_event(LOG_ERR, CATALOG_STORE_TROUBLE, NULL, "A record could not be stored: %s (%s)",
+		  strerror(-r), store_problem(d->store));
+	(void)sd_event_exit(d->event, EXIT_FAILURE); /* a fresh start repairs what can be */
+}
+
+static void on_sync_event(void *userdata, const struct sync_event *e)
+{
+	struct daemon *d = userdata;
+
+	(void)events_push(d->events, e); /* a ring in memory: to lose one is no loss */
+	control_event(d->control, e);
+	if (d->config->sync_events)
+		log_info("%s: %s %u %s in %u ms after %u retries%s%s", e->sink,
+			 sync_event_type_name(e->type), (unsigned)e->count, kind_name(e->kind),
+			 (unsigned)e->duration_ms, (unsigned)e->retries, e->reason[0] ? ": " : "",
+			 e->reason);
+}
+
+static const struct uploader_handler *uploader_handler(struct daemon *d, struct uploader_handler *h)
+{
+	*h = (struct uploader_handler){.userdata = d, .event = on_sync_event};
+	return h;
+}
+
+/* --- the clock --- */
+
+static void resolve_clock(struct daemon *d, enum clk clk, usec_t now)
+{
+	int r = store_resolve_clock(d->store, clk, now, d->clock.offset_us);
+
+	if (r != 0)
+		log_event(LOG_ERR, CATALOG_STORE_TROUBLE, NULL, "Cannot write a clock segment: %s",
+			  store_problem(d->store));
+}
+
+/* Records wait for the clock for a while (clock_wait), then go as estimates. */
+static void watch_clock(struct daemon *d, usec_t now)
+{
+	bool was = d->clock.synchronised;
+	usec_t since = store_clock_pending_since(d->store);
+
+	d->clock = clock_read(d->config->trust_clock);
+	store_set_clock(d->store, &d->clock);
+	if (d->clock.synchronised) {
+		resolve_clock(d, CLK_UTC, now);
+		if (!was) {
+			log_notice("The clock is synchronised");
+			uploader_wake(d->uploader, false);
+		}
+		return;
+	}
+	if (since == USEC_INFINITY || now < since + d->config->clock_wait)
+		return;
+	if (!d->told_unsynced)
+		log_event(LOG_WARNING, CATALOG_CLOCK_UNSYNCED, NULL,
+			  "The clock is not synchronised: records go out with estimated times");
+	d->told_unsynced = true;
+	resolve_clock(d, CLK_EST, now);
+	uploader_kick(d->uploader, now);
+}
+
+/* --- every few seconds --- */
+
+static void prune(struct daemon *d, usec_t now)
+{
+	int64_t before = clock_wall_usec() - (int64_t)d->config->retention;
+	int r;
+
+	/* No retention is decided on a clock that nobody disciplines. */
+	if (!d->clock.synchronised || now < d->last_prune + PRUNE_EVERY)
+		return;
+	r = store_prune(d->store, before, PRUNE_SLICE);
+	if (r < 0)
+		log_event(LOG_ERR, CATALOG_STORE_TROUBLE, NULL, "Cannot delete old history: %s",
+			  store_problem(d->store));
+	if (r != 0)
+		d->last_prune = now; /* nothing more of it for now */
+}
+
+static void summarise(struct daemon *d, usec_t now)
+{
+	uint64_t confirmed = 0, requests = 0;
+	struct store_figures figures;
+
+	if (now < d->last_summary + d->config->summary_interval)
+		return;
+	d->last_summary = now;
+	for (size_t i = 0; i < uploader_sink_count(d->uploader); i++) {
+		struct sink_state state;
+
+		uploader_sink_state(d->uploader, i, &state);
+		confirmed += state.records_confirmed;
+		requests += state.requests;
+	}
+	if (requests == d->summed_requests)
+		return;
+	store_figures(d->store, &figures);
+	log_event(LOG_INFO, CATALOG_SUMMARY, NULL,
+		  "%llu records confirmed with %llu requests since the last summary; %llu in the "
+		  "tail",
+		  (unsigned long long)(confirmed - d->summed_confirmed),
+		  (unsigned long long)(requests - d->summed_requests),
+		  (unsigned long long)figures.tail_records);
+	d->summed_confirmed = confirmed;
+	d->summed_requests = requests;
+}
+
+static void watch_lateness(struct daemon *d)
+{
+	struct store_figures figures;
+
+	store_figures(d->store, &figures);
+	if (figures.commits_late > d->told_late && d->told_late == 0)
+		log_event(LOG_WARNING, CATALOG_COMMIT_LATE, NULL,
+			  "A commit came later than durability_window promises (the longest took "
+			  "%llu "
+			  "ms): is the card slow or failing?",
+			  (unsigned long long)(figures.longest_commit_us / 1000));
+	d->told_late = figures.commits_late;
+}
+
+static int on_tick(sd_event_source *source, uint64_t at, void *userdata)
+{
+	struct daemon *d = userdata;
+	usec_t now = now_of(d);
+	int r;
+
+	store_heartbeat(d->store, now);
+	watch_clock(d, now);
+	r = store_checkpoint(d->store);
+	if (r != 0)
+		log_event(LOG_ERR, CATALOG_STORE_TROUBLE, NULL, "Checkpoint: %s",
+			  store_problem(d->store));
+	prune(d, now);
+	summarise(d, now);
+	watch_lateness(d);
+	if (sd_event_source_set_time(source, now + TICK) < 0 ||
+	    sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) < 0)
+		log_error("The timer cannot be set");
+	return 0;
+}
+
+/* --- control --- */
+
+static void fill_snapshot(struct daemon *d, struct sink_state *sinks, size_t n_sinks,
+			  struct snapshot *ret)
+{
+	for (size_t i = 0; i < n_sinks; i++)
+		uploader_sink_state(d->uploader, i, &sinks[i]);
+	*ret = (struct snapshot){
+		.store = d->store,
+		.config = d->config,
+		.sinks = sinks,
+		.n_sinks = n_sinks,
+		.source_problem = collect_source_problem(d->collect),
+		.bus_problem = control_problem(d->control),
+		.events = d->events,
+		.running = true,
+		.pid = getpid(),
+		.now = now_of(d),
+		.wall_us = clock_wall_usec(),
+		.started_us = d->started,
+		.clock = d->clock,
+	};
+	ret->n_devices = collect_devices(d->collect, &ret->devices);
+}
+
+static int on_tables(void *userdata, const char *which, struct tables *ret)
+{
+	struct daemon *d = userdata;
+	size_t n = uploader_sink_count(d->uploader);
+	_cleanup_(freep) struct sink_state *sinks = calloc(n + 1, sizeof(*sinks));
+	struct snapshot snapshot;
+
+	if (!sinks)
+		return -ENOMEM;
+	fill_snapshot(d, sinks, n, &snapshot);
+	return snapshot_tables(&snapshot, which, ret);
+}
+
+static struct store *on_store(void *userdata)
+{
+	struct daemon *d = userdata;
+
+	return d->store;
+}
+
+static int on_sync(void *userdata, bool critical)
+{
+	struct daemon *d = userdata;
+
+	told_commit(d, store_commit(d->store, now_of(d)));
+	uploader_wake(d->uploader, critical);
+	return 0;
+}
+
+static const char *on_state(void *userdata)
+{
+	struct daemon *d = userdata;
+	size_t n = uploader_sink_count(d->uploader);
+	_cleanup_(freep) struct sink_state *sinks = calloc(n + 1, sizeof(*sinks));
+	struct snapshot snapshot;
+
+	if (!sinks)
+		return "not_working";
+	fill_snapshot(d, sinks, n, &snapshot);
+	return snapshot_state(&snapshot);
+}
+
+/* --- start, stop, reload --- */
+
+static int start_source(struct daemon *d)
+{
+	struct source_handler handler = collect_source(d->collect);
+
+	d->source = source_free(d->source);
+	if (d->config->source == CONFIG_SOURCE_NONE)
+		return 0;
+	return source_simulate_new(d->event, d->config->socket, SOURCE_RETRY, &handler, &d->source);
+}
+
+static bool same_source(const struct config *a, const struct config *b)
+{
+	return a->source == b->source && streq(a->socket, b->socket);
+}
+
+static int reload(struct daemon *d)
+{
+	struct config *fresh = NULL, *old = d->config;
+	struct uploader *uploader = NULL;
+	struct uploader_handler handler;
+	int r;
+
+	if (load_config(d->config_path, &fresh) != 0) {
+		log_warning("The config was not changed: the old one goes on");
+		return 0;
+	}
+	if (!streq(fresh->state_dir, old->state_dir) ||
+	    !streq(fresh->runtime_dir, old->runtime_dir))
+		log_warning("state_dir and runtime_dir change at the next restart only");
+	/* What is in flight is taken back, and cut again by the next one. */
+	d->uploader = uploader_free(d->uploader);
+	r = uploader_new(d->event, d->store, fresh, UPLOADER_DAEMON, uploader_handler(d, &handler),
+			 &uploader);
+	if (r != 0) {
+		config_free(fresh);
+		return r < 0 ? r : -EIO;
+	}
+	d->uploader = uploader;
+	d->config = fresh;
+	collect_set_config(d->collect, fresh);
+	r = same_source(old, fresh) ? 0 : start_source(d);
+	config_free(old);
+	log_event(LOG_NOTICE, CATALOG_CONFIG_APPLIED, NULL, "The new config is in force");
+	return r;
+}
+
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	struct daemon *d = userdata;
+	int r;
+
+	if (info->ssi_signo != SIGHUP) {
+		(void)sd_event_exit(d->event, EXIT_SUCCESS); /* only fails when it is exiting */
+		return 0;
+	}
+	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+			 (unsigned long long)clock_boot_usec()); /* no systemd is fine */
+	r = reload(d);
+	(void)sd_notify(0, "READY=1");
+	if (r < 0) {
+		log_error("The new config cannot be applied: %s", strerror(-r));
+		(void)sd_event_exit(d->event, EXIT_FAILURE); /* a fresh start can */
+	}
+	return 0;
+}
+
+static int add_signals(struct daemon *d)
+{
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+		sigset_t set;
+		int r;
+
+		if (sigemptyset(&set) < 0 || sigaddset(&set, signals[i]) < 0 ||
+		    sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+			return -errno;
+		r = sd_event_add_signal(d->event, NULL, signals[i], on_signal, d);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int add_timers(struct daemon *d)
+{
+	int r;
+
+	r = sd_event_add_time(d->event, &d->commit_timer, CLOCK_BOOTTIME, 0, USEC_PER_MSEC,
+			      on_commit_timer, d);
+	if (r >= 0)
+		r = sd_event_add_post(d->event, &d->after, on_after, d);
+	if (r >= 0)
+		r = sd_event_add_time(d->event, &d->tick, CLOCK_BOOTTIME, 0, USEC_PER_SEC, on_tick,
+				      d);
+	if (r >= 0)
+		r = sd_event_source_set_priority(d->tick, SD_EVENT_PRIORITY_IDLE);
+	if (r >= 0)
+		r = sd_event_source_set_exit_on_failure(d->after, true);
+	return r;
+}
+
+static int make_dir(const char *path)
+{
+	if (mkdir(path, 0700) < 0 && errno != EEXIST) {
+		log_error("Cannot make %s: %s", path, strerror(errno));
+		return -errno;
+	}
+	return 0;
+}
+
+/* Waits for whoever owns the store; a drain lets go within a second. */
+static int open_store(struct daemon *d)
+{
+	struct store_options o = {.state_dir = d->config->state_dir,
+				  .runtime_dir = d->config->runtime_dir,
+				  .role = "daemon",
+				  .tail_size = d->config->tail_size,
+				  .durability_window = d->config->durability_window,
+				  .lazy_commit = d->config->lazy_commit,
+				  .max_size = d->config->max_size};
+	usec_t until = clock_boot_usec() + OWNER_WAIT;
+	int r;
+
+	while ((r = store_open(&o, clock_boot_usec(), &d->clock, &d->opening, &d->store)) ==
+		       STORE_E_OWNED &&
+	       clock_boot_usec() < until) {
+		const struct timespec pause = {.tv_nsec = OWNER_RETRY * 1000};
+
+		(void)store_want_owner(d->config->runtime_dir); /* then it takes longer */
+		(void)sd_notify(0, "STATUS=Waiting for a drain to hand over");
+		(void)nanosleep(&pause, NULL); /* woken early is fine */
+	}
+	return r;
+}
+
+static int say_opening_failed(const struct daemon *d, int r)
+{
+	switch (r) {
+	case STORE_E_OWNED:
+		log_event(LOG_ERR, CATALOG_OWNER_BUSY, NULL,
+			  "Another vitald owns %s and does not let go: see vitalctl status",
+			  d->config->state_dir);
+		return EXIT_BUSY;
+	case STORE_E_NEWER:
+	case STORE_E_CORRUPT:
+		log_event(LOG_ERR, CATALOG_STORE_TROUBLE, NULL, "%s; it was not touched",
+			  d->opening.problem);
+		return EXIT_STORE;
+	default:
+		log_event(LOG_ERR, CATALOG_STORE_TROUBLE, NULL, "Cannot open the store in %s: %s",
+			  d->config->state_dir,
+			  d->opening.problem[0] ? d->opening.problem : strerror(-r));
+		return EXIT_FAILURE;
+	}
+}
+
+static void say_opening(const struct daemon *d)
+{
+	const struct store_opening *o = &d->opening;
+
+	if (o->tail == TAIL_RECOVERED)
+		log_event(LOG_NOTICE, CATALOG_TAIL_RECOVERED, NULL,
+			  "%llu records of the last run were in the tail; they are on the disk now",
+			  (unsigned long long)o->n_recovered);
+	else if (o->tail == TAIL_LOST)
+		log_event(LOG_WARNING, CATALOG_TAIL_LOST, NULL,
+			  "The power went: what was younger than %llu ms and not confirmed is lost",
+			  (unsigned long long)(d->config->durability_window / 1000));
+	else if (o->tail == TAIL_FOREIGN)
+		log_event(LOG_WARNING, CATALOG_TAIL_FOREIGN, NULL,
+			  "The tail in %s is not of this store; it was set aside as tail.foreign",
+			  d->config->runtime_dir);
+	if (o->n_torn)
+		log_event(LOG_ERR, CATALOG_TAIL_FOREIGN, NULL,
+			  "The tail is damaged; what was readable is recovered, the rest is set "
+			  "aside "
+			  "as tail.foreign");
+}
+
+/* The rooms, in the order of the first comment. */
+static int start_rooms(struct daemon *d)
+{
+	struct control_handler control = {.userdata = d,
+					  .tables = on_tables,
+					  .store = on_store,
+					  .sync = on_sync,
+					  .state = on_state};
+	struct control_options options = {.runtime_dir = d->config->runtime_dir,
+					  .system_bus = d->config->system_bus};
+	struct collect_handler collect = {.userdata = d,
+					  .admitted = on_admitted,
+					  .fault = on_fault};
+	enum gap_reason why = d->opening.tail == TAIL_LOST ? GAP_POWER_CUT : GAP_DAEMON_DOWN;
+	struct uploader_handler uploader;
+	int r;
+
+	r = events_open(d->config->runtime_dir, true, &d->events);
+	if (r == 0)
+		r = collect_new(d->store, d->config, why, &collect, &d->collect);
+	if (r == 0)
+		r = uploader_new(d->event, d->store, d->config, UPLOADER_DAEMON,
+				 uploader_handler(d, &uploader), &d->uploader);
+	if (r == 0)
+		r = control_new(d->event, &options, &control, &d->control);
+	if (r == 0)
+		r = start_source(d);
+	return r;
+}
+
+static int run(struct daemon *d)
+{
+	int r;
+
+	(void)sd_event_set_watchdog(d->event, true); /* without systemd there is none */
+	log_event(LOG_NOTICE, CATALOG_STARTED, NULL, "vitald %s started as %s", VITALD_VERSION,
+		  d->config->gateway);
+	(void)sd_notify(0, "READY=1\nSTATUS=Collecting"); /* without systemd nobody waits */
+	r = sd_event_loop(d->event);
+	(void)sd_notify(0, "STOPPING=1");
+	d->source = source_free(d->source);
+	d->uploader = uploader_free(d->uploader);
+	if (store_finish(d->store, clock_boot_usec()) != 0) {
+		log_event(
+			LOG_ERR, CATALOG_STORE_TROUBLE, NULL,
+			"The last commit failed: %s; what it would have written stays in the tail",
+			store_problem(d->store));
+		return EXIT_FAILURE;
+	}
+	log_event(LOG_NOTICE, CATALOG_STOPPED, NULL, "vitald stopped, everything is committed");
+	return r < 0 ? EXIT_FAILURE : r;
+}
+
+static int start_and_run(struct daemon *d)
+{
+	int r;
+
+	if (load_config(d->config_path, &d->config) != 0)
+		return EXIT_CONFIG;
+	log_init(LOG_TARGET_AUTO, d->config->log_level);
+	if (make_dir(d->config->state_dir) < 0 || make_dir(d->config->runtime_dir) < 0)
+		return EXIT_FAILURE;
+	d->started = clock_boot_usec();
+	d->last_summary = d->started;
+	d->clock = clock_read(d->config->trust_clock);
+	r = sd_event_new(&d->event);
+	if (r >= 0)
+		r = add_signals(d);
+	if (r < 0) {
+		log_error("Cannot make the event loop: %s", strerror(-r));
+		return EXIT_FAILURE;
+	}
+	r = open_store(d);
+	if (r != 0)
+		return say_opening_failed(d, r);
+	say_opening(d);
+	r = start_rooms(d);
+	if (r == 0)
+		r = add_timers(d) < 0 ? -ENOMEM : 0;
+	if (r != 0) {
+		log_error("Cannot start: %s", r < 0 ? strerror(-r) : store_problem(d->store));
+		return EXIT_FAILURE;
+	}
+	return run(d);
+}
+
+int daemon_main(const char *config_path)
+{
+	struct daemon d = {.config_path = config_path};
+	int status = start_and_run(&d);
+
+	daemon_done(&d);
+	return status;
+}

@@ -1,0 +1,100 @@
+/*
+ * `vitald`: one program with three lives. Without a command it is the daemon; `vitald drain` is
+ * layer 3, a process of its own that the timer starts; `vitald simulate` plays wearables for tests
+ * and the demo.
+ */
+#include "daemon.h"
+
+#include "model/catalog.h"
+#include "model/config.h"
+#include "source/source.h"
+#include "util/log.h"
+
+#include <getopt.h>
+#include <stdio.h>
+
+static const char help[] =
+	"vitald [OPTIONS] [COMMAND]\n"
+	"\n"
+	"Reads heart-rate and ECG samples from wearables, keeps them, uploads them, loses none.\n"
+	"\n"
+	"Commands\n"
+	"  (none)        be the daemon; systemd does this: systemctl start vitald\n"
+	"  drain         upload what waits, then end; beside a running, hung or dead daemon\n"
+	"  simulate      play wearables, for tests and the demo: vitald simulate --help\n"
+	"\n"
+	"Options\n"
+	"  -c, --config FILE   another config than " CONFIG_DEFAULT_FILE "\n"
+	"      --check-config  say what is wrong in the config, with file and line, and end\n"
+	"      --version       print the version and end\n"
+	"  -h, --help          this\n"
+	"\n"
+	"Exit status: 0 well; 64 usage; 65 the store is newer or damaged and was not touched;\n"
+	"75 drain: something is left, try again later; 78 a mistake in the config; 1 anything "
+	"else.\n"
+	"\n"
+	"How is it doing?  vitalctl status        What happened?  journalctl -u vitald\n";
+
+int load_config(const char *path, struct config **ret)
+{
+	struct buf problems = {0};
+	int r;
+
+	r = config_load(path, &problems, ret);
+	if (r == CONFIG_E_BAD) {
+		char *line, *rest = NULL;
+
+		buf_u8(&problems, 0);
+		for (line = strtok_r((char *)problems.data, "\n", &rest); line;
+		     line = strtok_r(NULL, "\n", &rest))
+			log_event(LOG_ERR, CATALOG_CONFIG_BAD, NULL, "%s", line);
+	} else if (r < 0) {
+		log_error("Cannot read the config %s: %s", path, strerror(-r));
+	}
+	buf_done(&problems);
+	return r;
+}
+
+static int check_config(const char *path)
+{
+	_cleanup_(config_freep) struct config *config = NULL;
+
+	if (load_config(path, &config) != 0)
+		return EXIT_CONFIG;
+	printf("%s: no mistakes\n", path);
+	return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+						{"check-config", no_argument, NULL, 'k'},
+						{"version", no_argument, NULL, 'V'},
+						{"help", no_argument, NULL, 'h'},
+						{0}};
+	const char *path = CONFIG_DEFAULT_FILE;
+	bool check = false;
+	int option;
+
+	log_init(LOG_TARGET_AUTO, LOG_INFO);
+	if (argc > 1 && streq(argv[1], "simulate"))
+		return simulator_main(argc - 1, argv + 1);
+	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+		switch (option) {
+		case 'c': path = optarg; break;
+		case 'k': check = true; break;
+		case 'V': printf("vitald " VITALD_VERSION "\n"); return EXIT_SUCCESS;
+		case 'h': fputs(help, stdout); return EXIT_SUCCESS;
+		default: fputs("vitald --help tells more\n", stderr); return EXIT_USAGE;
+		}
+	}
+	if (check && optind == argc)
+		return check_config(path);
+	if (optind == argc)
+		return daemon_main(path);
+	if (optind + 1 == argc && streq(argv[optind], "drain"))
+		return drain_main(path);
+	fprintf(stderr, "vitald: unknown command '%s'; vitald --help tells what there is\n",
+		argv[optind]);
+	return EXIT_USAGE;
+}
