@@ -85,7 +85,7 @@ usec_t outbox_waiting_since(const struct store *s, uint32_t sink)
 	struct slot slot;
 	uint64_t next;
 
-	if (k->in_flight || k->cut_pos >= tail_end(s->tail))
+	if (!s->tail || k->in_flight || k->cut_pos >= tail_end(s->tail))
 		return USEC_INFINITY;
 	if (k->cut_pos < tail_start(s->tail))
 		return 0; /* overtaken by the ring: outbox_cut() makes rows of it */
@@ -149,7 +149,7 @@ int outbox_reopen(struct store *s, uint32_t sink, usec_t now)
 	for (uint32_t i = 1; r == 0 && i <= s->n_streams; i++)
 		if (!cursor_of(s, sink, i)->held)
 			r = row_of_newest(s, sink, i);
-	if (r == 0)
+	if (r == 0 && s->tail)
 		k->cut_pos = k->in_flight_pos = tail_end(s->tail);
 	return r;
 }

@@ -466,7 +466,7 @@ int store_stream(struct store *s, const char *device, enum kind kind, const char
 	return r;
 }
 
-static int write_sink(struct store *s, const struct sink_info *info)
+static int insert_sink(struct store *s, const struct sink_info *info)
 {
 	sqlite3_stmt *stmt = NULL;
 	bool ok = sqlite3_prepare_v2(s->db,
@@ -482,6 +482,12 @@ static int write_sink(struct store *s, const struct sink_info *info)
 
 	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
 	return r;
+}
+
+/* On a store that is only looked at, the change stays in memory. */
+static int write_sink(struct store *s, const struct sink_info *info)
+{
+	return s->owner_fd < 0 ? 0 : insert_sink(s, info);
 }
 
 /*
