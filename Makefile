@@ -84,6 +84,11 @@ $(FUZZERS): $(O)/fuzz/%: tests/fuzz/%.c $(ROOM_SOURCES) $(wildcard daemon/*/*.h)
 unit: $(UNIT_TESTS)
 	@scripts/run-unit $(UNIT_TESTS)
 
+demo:
+	@scripts/deps demo
+	@$(MAKE) --no-print-directory all
+	@VITALD_BUILD=$(O) scripts/demo
+
 clean:
 	rm -rf build build-sanitize
 

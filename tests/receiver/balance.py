@@ -411,6 +411,17 @@ def count_of(report, name):
     return max(by_sink.values(), default=0)
 
 
+def waiting_by_stream(report):
+    """{"device kind": n} out of the lines of `vitalctl audit --json`, the sink that lacks most; {} if
+    there are none."""
+    found = collections.Counter()
+    for line in report.get("lines", []) if isinstance(report, dict) else []:
+        if isinstance(line, dict) and isinstance(line.get("waiting"), int):
+            key = f"{line.get('device')} {line.get('data_type')}"
+            found[key] = max(found[key], line["waiting"])
+    return found
+
+
 COLUMNS = ("emitted handed unread undecodable repeated expected received matched quarantined in_hand "
            "altered duplicated repeats_kept invented order_violations").split()
 
@@ -430,7 +441,13 @@ def balance(truth_path, db_path, *, waiting=None, quarantined=None, kills=(), ki
         streams[" ".join(key)] = one | {"gaps": dict(gaps[key])}
     total = {name: sum(one[name] for one in streams.values()) for name in COLUMNS}
     missing = sum(len(one["missing"]) for one in streams.values())
-    total["waiting"] = min(count_of(waiting, "waiting"), missing)
+    by_stream = waiting_by_stream(waiting)
+    for name, one in streams.items():
+        one["waiting"] = min(by_stream[name], len(one["missing"])) if by_stream else None
+        one["lost"] = len(one["missing"]) - (one["waiting"] or 0)
+    total["waiting"] = sum(one["waiting"] or 0 for one in streams.values())
+    if not by_stream:
+        total["waiting"] = min(count_of(waiting, "waiting"), missing)
     missing -= total["waiting"]
     extra = max(0, count_of(quarantined, "quarantined") - total["quarantined"])
     total["quarantined"] += min(extra, missing)
@@ -457,8 +474,7 @@ def table(result):
     head = "emitted handed expected received waiting quarantined in_hand lost duplicated altered".split()
     rows = [["", *(name.replace("_", " ") for name in head)]]
     for name, one in result["streams"].items():
-        one = one | {"lost": len(one["missing"]), "waiting": ""}
-        rows.append([name, *(str(one.get(column, "")) for column in head)])
+        rows.append([name, *("" if one.get(column) is None else str(one[column]) for column in head)])
     rows.append(["all", *(str(total.get(column, "")) for column in head)])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(w) if i == 0 else cell.rjust(w)

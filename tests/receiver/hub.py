@@ -238,10 +238,10 @@ class Hub:
 
     def _daemon_ends(self, signal_, timeout):
         last = usage_of(self.daemon.pid)
-        self.daemon.send_signal(signal_)
+        self.daemon.send_signal(signal_)  # does nothing if it was seen to have ended already
 
         def ended():
-            return os.waitid(os.P_PID, self.daemon.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            return self.daemon.returncode is not None or os.waitid(os.P_PID, self.daemon.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
 
         until(ended, timeout, "the daemon ended")
         final = usage_of(self.daemon.pid)  # nobody has waited for it yet: the last writes count
@@ -296,7 +296,7 @@ class Hub:
     def wait_empty(self, timeout=60, tick=0.2):
         """Until nothing waits, looked at each time the receiver took something."""
         end = time.monotonic() + timeout
-        while time.monotonic() < end:
+        while time.monotonic() < end and self.alive:
             if self.waiting() == 0:
                 return True
             seen = self.receiver.state()["totals"]["requests"]

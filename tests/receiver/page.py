@@ -35,7 +35,8 @@ p{margin:.3rem 0 .8rem;max-width:46rem}.dim,figcaption,small{color:var(--dim)}
 .tile b{display:block;font-size:1.5rem;font-weight:600;font-variant-numeric:tabular-nums}
 .tile.good b{color:var(--good)}.tile.bad b{color:var(--bad)}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{padding:.3rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+th,td{padding:.3rem .5rem;text-align:right;border-bottom:1px solid var(--line);vertical-align:bottom}
+td:first-child{min-width:11rem}
 th:first-child,td:first-child{text-align:left}thead th{color:var(--dim);font-weight:500}
 tfoot td{font-weight:600;border-bottom:0}figure{margin:.6rem 0 0}
 svg{display:block;width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:var(--dim)}
@@ -121,8 +122,8 @@ def _ecg_strip(frames, from_us):
         end = t_us + dt_us * len(uv)
     if not values:
         return "<p>No ECG there.</p>"
-    top = max(5 * (int(max(values) / 500) + 1), 10)
-    low = min(5 * (int(min(values) / 500) - 1), -5)
+    top = max(5 * (int(max(values) / 500) + 1), 15)
+    low = min(5 * (int(min(values) / 500) - 1), -10)
     path = " ".join(f"{m}{x:.2f} {top - v / 100:.2f}" for m, x, v in parts)
     height = top - low
     return (
@@ -140,7 +141,7 @@ def _ecg_strip(frames, from_us):
 
 
 def _curve(beats, run):
-    left, right, top, bottom, width, height = 40, 10, 24, 26, 960, 300
+    left, right, top, bottom, width, height = 40, 18, 24, 26, 960, 300
     start, end = run["start_us"], run["end_us"]
     seconds = (end - start) / 1e6
     every = [bpm for rows in beats.values() for _, bpm, _ in rows if bpm] or [60]
@@ -203,8 +204,9 @@ def _histogram(delays_us, p99_ms):
                    f"<title>{words}: {count}</title></rect>")
         if i % 5 == 0 or i == n:
             label = f"{i * step} ms" if i < n else "more"
-            if i != n or n % 5 > 1:
-                out.append(f'<text x="{left + i * slot:.1f}" y="{height - 8}">{label}</text>')
+            if i == n or n - i > 2:
+                x, anchor = (width, "end") if i == n else (left + i * slot, "start")
+                out.append(f'<text x="{x:.1f}" y="{height - 8}" text-anchor="{anchor}">{label}</text>')
     out.append(f'<path d="M{left} {height - bottom}H{width}" stroke="var(--line)"/>'
                f'<text x="{left - 6}" y="18" text-anchor="end">{most}</text>')
     return "".join(out) + "</svg>"
@@ -223,9 +225,8 @@ def _table(result, names):
     rows = []
     for key, one in result["streams"].items():
         device, _, kind = key.partition(" ")
-        one = one | {"lost": len(one["missing"]), "waiting": ""}
         label = f"{names.get(device, device)}, {'ECG frames' if kind == 'ecg' else 'heart rate'}"
-        cells = "".join(f"<td>{one[name]}</td>" for name, _ in head)
+        cells = "".join(f"<td>{'' if one[name] is None else one[name]}</td>" for name, _ in head)
         rows.append(f"<tr><td>{html.escape(label)}</td>{cells}</tr>")
     total = "".join(f"<td>{result['total'][name]}</td>" for name, _ in head)
     heads = "".join(f"<th>{words}</th>" for _, words in head)
@@ -245,9 +246,12 @@ def _verdict(run):
     if run["spoiled"]:
         through.append("answers that were errors or broken off")
     if run["ok"]:
-        return (f"Of {total['expected']:,} notifications that reached the hub in {seconds:.0f} s, all "
-                f"are at the server, unaltered, in order, through {', '.join(through)}."
-                ).replace(",", " ", 1)
+        held = "all" if not total["in_hand"] else number(total["expected"] - total["in_hand"])
+        hand = (f" {total['in_hand']} was in the daemon's hand at the instant of a kill."
+                if total["in_hand"] else "")
+        order = ", in order" if not total["order_violations"] else ""
+        return (f"Of {number(total['expected'])} notifications that reached the hub in {seconds:.0f} s, "
+                f"{held} are at the server, unaltered{order}, through {', '.join(through)}.{hand}")
     if total["lost"] or total["altered"]:
         return f"{total['lost']} notifications were lost and {total['altered']} were altered."
     return "Nothing was lost, but the ledger did not balance, or something is still waiting."
@@ -304,7 +308,7 @@ def page(run):
 <h1>From the strap to the server, and nothing lost?</h1>
 <p class="verdict{bad}">{html.escape(_verdict(run))}</p>
 <p class="dim">vitald is a daemon that takes heart rate and ECG from Bluetooth straps, keeps them and brings
-them to a server. Here {len(beats)} simulated straps sent the bytes that real ones send, a test server was
+them to a server. Here the bytes that real straps send came from simulated ones ({len(beats)} of them), a test server was
 told to fail, and the daemon was killed. The straps' own record of what they sent was then compared with
 what the server holds, by a program that shares no code with the daemon. {when}.</p>
 <div class="tiles">{"".join(tiles)}</div>

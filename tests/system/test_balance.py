@@ -162,6 +162,10 @@ def test_lost_waiting_and_quarantined(world):
                                                     {"waiting": 1, "quarantined": 1}]}]}
     total = world.balance(waiting=audit, quarantined=audit)["total"]
     assert (total["waiting"], total["quarantined"], total["lost"]) == (2, 1, 0)
+    lines = [{"sink": x, "device": DEVICE, "data_type": "heart_rate", "waiting": n} for x, n in (("a", 2), ("b", 3))]
+    result = world.balance(waiting={"audit": {"balanced": True, "lines": 2}, "lines": lines})
+    assert result["ok"] and result["total"]["waiting"] == 3
+    assert result["streams"][f"{DEVICE} heart_rate"]["lost"] == 0
     world.hold(world.sample(2 * SECOND, 62, ()), reject=lambda e, r: ("no", "no"))
     total = world.balance()["total"]
     assert (total["quarantined"], total["lost"]) == (1, 2)
