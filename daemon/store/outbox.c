@@ -427,6 +427,15 @@ static int claim_row(struct claiming *g, struct row_entry *entry)
 	return r;
 }
 
+/* A batch holds the records of a stream in order: an older row of the same stream waits. */
+static bool goes_back(const struct cut *c, const struct batch_row *row)
+{
+	for (size_t i = 0; i < c->n_ranges; i++)
+		if (c->ranges[i].stream == row->stream && c->ranges[i].last_seq >= row->first_seq)
+			return true;
+	return false;
+}
+
 int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_taker *taker,
 		 struct cut *ret)
 {
@@ -439,7 +448,8 @@ int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_ta
 	while (r == 0 && !g.enough && (entry = most_urgent(s, sink, now)) != NULL) {
 		uint64_t run = seq_run(entry->row.first_seq);
 
-		if (c.n_records > 0 && (entry->row.limit != 0 || run != c.run.number))
+		if (c.n_records > 0 &&
+		    (entry->row.limit != 0 || run != c.run.number || goes_back(&c, &entry->row)))
 			break;
 		r = claim_row(&g, entry);
 		if (r == 0 && g.range.count == 0 && c.n_records == 0)

@@ -13,8 +13,9 @@
  *	TOKEN        the same bytes with another token,   held, if there is no other token
  *	             once
  *	CLOCK        rows                                 down; held if our clock is right
- *	RECORD       those named to quarantine, the       as it was; held after three single records
- *	             rest again; none named: split        with no success between them
+ *	RECORD       split; a single one waits for a      as it was; held after three single records
+ *	             witness (suspects.c), or goes to     with no success between them
+ *	             quarantine if the server names it
  *	TOO_LARGE    split                                as it was, takes half as much from now on
  *	ENCODING     the same batch without gzip, once    held, if that does not help
  *
@@ -321,12 +322,11 @@ static void on_encoding(struct route *r, struct lane *l, const struct verdict *v
 
 /* Failures of records */
 
-static void quarantine(struct route *r, struct lane *l, int status, const char *reason, usec_t now)
+static void quarantine(struct route *r, struct lane *l, const char *code, const char *reason,
+		       usec_t now)
 {
-	char code[40];
 	int q;
 
-	(void)snprintf(code, sizeof(code), "http_%d", status); /* fits */
 	say_quarantine(r, 1, reason, now);
 	tell_cut(r, l, SYNC_QUARANTINED, reason, now);
 	q = outbox_quarantine(r->store, &l->cut, now, code, reason);
@@ -340,13 +340,14 @@ static void on_refused_single(struct route *r, struct lane *l, const struct verd
 			      usec_t now)
 {
 	const struct cut_range *range = &l->cut.ranges[0];
-	char reason[sizeof(r->health.reason)];
+	char reason[sizeof(r->health.reason)], code[40];
 
 	switch (suspects_refused(&r->suspects, kind_of(r, range->stream), range->stream,
 				 range->first_seq)) {
 	case SUSPICION_RECORD:
 		trial_without_outcome(r, l, now);
-		quarantine(r, l, status, v->reason, now);
+		(void)snprintf(code, sizeof(code), "http_%d", status); /* fits */
+		quarantine(r, l, code, v->reason, now);
 		break;
 	case SUSPICION_WAIT:
 		trial_without_outcome(r, l, now);
@@ -362,33 +363,63 @@ static void on_refused_single(struct route *r, struct lane *l, const struct verd
 	}
 }
 
-static void split(struct route *r, struct lane *l, const struct verdict *v, int status, usec_t now)
+static void split(struct route *r, struct lane *l, const struct verdict *v, usec_t now)
 {
 	int q;
 
-	if (l->cut.n_records <= 1) {
-		on_refused_single(r, l, v, status, now);
-		return;
-	}
 	tell_failure(r, l, v->reason, now);
 	trial_without_outcome(r, l, now);
 	q = outbox_split(r->store, &l->cut, now, v->reason);
-	assert(q <= 0); /* it is more than one record */
+	assert(q <= 0); /* the caller has seen that it is more than one record */
 	if (q < 0)
 		settle_fault(r, l, q, now);
 	else
 		lane_settled(l);
 }
 
+static void split_or_suspect(struct route *r, struct lane *l, const struct verdict *v, int status,
+			     usec_t now)
+{
+	if (l->cut.n_records > 1)
+		split(r, l, v, now);
+	else
+		on_refused_single(r, l, v, status, now);
+}
+
+/* The first record that a refusal names, and whether any of them is a conflict. */
+static const struct rejection *first_named(const struct verdict *v, bool *ret_conflict)
+{
+	const struct rejection *first = NULL;
+
+	*ret_conflict = false;
+	for (size_t i = 0; i < v->n_entries; i++)
+		for (size_t k = 0; k < v->entries[i].n_rejected; k++) {
+			first = first ? first : &v->entries[i].rejected[k];
+			*ret_conflict |= v->entries[i].rejected[k].conflict;
+		}
+	return first;
+}
+
+/*
+ * A refusal that names records acknowledges nothing, so the way to them is the same: split. But a
+ * single record that the server itself names needs no other witness.
+ */
 static void on_record(struct route *r, struct lane *l, const struct verdict *v, int status,
 		      usec_t now)
 {
-	if (v->n_entries == 0 || !settles_something(v)) {
-		split(r, l, v, status, now);
-		return;
+	const struct rejection *named;
+	bool conflict;
+
+	named = first_named(v, &conflict);
+	if (conflict) {
+		trial_without_outcome(r, l, now);
+		(void)confirm(r, l, v, now); /* holds the stream; a fault was dealt with */
+	} else if (named && l->cut.n_records == 1) {
+		trial_without_outcome(r, l, now);
+		quarantine(r, l, named->code, named->detail, now);
+	} else {
+		split_or_suspect(r, l, v, status, now);
 	}
-	trial_without_outcome(r, l, now);
-	(void)confirm(r, l, v, now); /* a fault was dealt with */
 }
 
 static void on_too_large(struct route *r, struct lane *l, const struct verdict *v, int status,
@@ -397,7 +428,7 @@ static void on_too_large(struct route *r, struct lane *l, const struct verdict *
 	size_t tried = MIN(r->max_body, batch_size(l->batch));
 
 	r->max_body = MAX(tried / 2, (size_t)BODY_MIN);
-	split(r, l, v, status, now);
+	split_or_suspect(r, l, v, status, now);
 }
 
 /* Failures in time */
@@ -459,7 +490,7 @@ static void on_transient(struct route *r, struct lane *l, const struct verdict *
 		return;
 	}
 	if (l->cut.retry_count + 1 >= POISON_RETRIES) {
-		split(r, l, v, a->status, now);
+		split_or_suspect(r, l, v, a->status, now);
 		return;
 	}
 	defer(r, l, now + backoff_after(&r->health.backoff, l->cut.retry_count + 1), v->reason,
