@@ -36,7 +36,7 @@ p{margin:.3rem 0 .8rem;max-width:46rem}.dim,figcaption,small{color:var(--dim)}
 .tile.good b{color:var(--good)}.tile.bad b{color:var(--bad)}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{padding:.3rem .5rem;text-align:right;border-bottom:1px solid var(--line);vertical-align:bottom}
-td:first-child{min-width:11rem}
+td:first-child{white-space:nowrap}th{min-width:3.4rem}
 th:first-child,td:first-child{text-align:left}thead th{color:var(--dim);font-weight:500}
 tfoot td{font-weight:600;border-bottom:0}figure{margin:.6rem 0 0}
 svg{display:block;width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:var(--dim)}
@@ -160,7 +160,7 @@ def _curve(beats, run):
     for from_us, to_us in run["outages"]:
         out.append(f'<rect x="{x(from_us):.1f}" y="{top}" width="{x(to_us) - x(from_us):.1f}" '
                    f'height="{height - top - bottom}" fill="var(--shade)"/>'
-                   f'<text x="{(x(from_us) + x(to_us)) / 2:.1f}" y="{top + 14}" text-anchor="middle">'
+                   f'<text x="{x(from_us) + 5:.1f}" y="{top + 14}">'
                    f"receiver away {(to_us - from_us) / 1e6:.0f} s</text>")
     for kill in run["kills"]:
         out.append(f'<path d="M{x(kill):.1f} {top}V{height - bottom}" stroke="var(--fg)" '
@@ -176,6 +176,8 @@ def _curve(beats, run):
     for i, (_device, rows) in enumerate(sorted(beats.items())):
         path, last = [], None
         for t_us, bpm, _ in rows:
+            if not bpm:  # the strap has no contact yet
+                continue
             broken = last is None or t_us - last > 2_500_000
             path.append(f"{'M' if broken else 'L'}{x(t_us):.1f} {y(bpm):.1f}")
             last = t_us
@@ -220,12 +222,13 @@ def _tile(value, words, good=None):
 def _table(result, names):
     head = [("emitted", "emitted"), ("handed", "handed over"), ("expected", "to be kept"),
             ("received", "received"), ("waiting", "waiting"), ("quarantined", "quarantined"),
-            ("in_hand", "in the hand at a kill"), ("lost", "lost"), ("duplicated", "duplicated"),
+            ("in_hand", "in hand at kill"), ("lost", "lost"), ("duplicated", "duplicated"),
             ("altered", "altered")]
     rows = []
     for key, one in result["streams"].items():
         device, _, kind = key.partition(" ")
-        label = f"{names.get(device, device)}, {'ECG frames' if kind == 'ecg' else 'heart rate'}"
+        name = names.get(device, device).partition(" (")[0]
+        label = f"{name}, {'ECG frames' if kind == 'ecg' else 'heart rate'}"
         cells = "".join(f"<td>{'' if one[name] is None else one[name]}</td>" for name, _ in head)
         rows.append(f"<tr><td>{html.escape(label)}</td>{cells}</tr>")
     total = "".join(f"<td>{result['total'][name]}</td>" for name, _ in head)
