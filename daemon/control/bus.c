@@ -256,7 +256,7 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
 	p->number = ++c->n_accepted;
 	r = peer_open(c, p, peer);
 	if (r < 0) {
-		log_warning("cannot serve a control connection: %s", strerror(-r));
+		log_debug("cannot serve a control connection: %s", strerror(-r));
 		peer_close(p);
 	}
 	return 0;

@@ -1,0 +1,348 @@
+/*
+ * control/snapshot, problems, lists: a real store with a server that confirms, one that is down,
+ * and what the tables say of both; the same store looked at without its owner.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "control/snapshot.h"
+#include "store/outbox.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define DEVICE "a0:b1:c2:d3:e4:f5"
+#define WALL   INT64_C(1700000000000000)
+
+struct place {
+	char dir[64], state[96], run[96];
+	usec_t now;
+	struct store *store;
+	uint32_t sink, stream;
+	struct config config;
+	struct config_sink sink_config;
+	struct config_device device_config;
+	struct sink_state sink_state;
+	struct device_status device;
+	struct snapshot snapshot;
+};
+
+static const struct clock_state synced = {.synchronised = true, .offset_us = WALL};
+
+static void wire_snapshot(struct place *p)
+{
+	p->sink_config = (struct config_sink){.name = (char *)"main",
+					      .url = (char *)"https://x",
+					      .required = true};
+	p->device_config = (struct config_device){.address = DEVICE, .name = (char *)"Anna"};
+	p->config = (struct config){.state_dir = p->state,
+				    .runtime_dir = p->run,
+				    .gateway = (char *)"hub",
+				    .source = CONFIG_SOURCE_SIMULATE,
+				    .durability_window = USEC_PER_SEC,
+				    .max_size = UINT64_C(2) << 30,
+				    .trust_clock = CLOCK_TRUST_YES,
+				    .sinks = &p->sink_config,
+				    .n_sinks = 1,
+				    .devices = &p->device_config,
+				    .n_devices = 1};
+	strcpy(p->sink_state.name, "main");
+	p->device = (struct device_status){.address = DEVICE,
+					   .name = "Anna",
+					   .connected = true,
+					   .battery = 80,
+					   .bpm = 61,
+					   .last_frame_us = p->now};
+	p->snapshot = (struct snapshot){.store = p->store,
+					.config = &p->config,
+					.sinks = &p->sink_state,
+					.n_sinks = 1,
+					.devices = &p->device,
+					.n_devices = 1,
+					.running = true,
+					.pid = 7,
+					.now = p->now,
+					.wall_us = WALL + (int64_t)p->now,
+					.started_us = p->now - 60 * USEC_PER_SEC,
+					.clock = synced};
+}
+
+static int set_up(void **state)
+{
+	struct place *p = calloc(1, sizeof(*p));
+	struct store_opening opening;
+	struct store_options o = {.state_dir = p->state,
+				  .runtime_dir = p->run,
+				  .role = "test",
+				  .tail_size = 64 * 1024,
+				  .durability_window = USEC_PER_SEC,
+				  .lazy_commit = 300 * USEC_PER_SEC};
+
+	strcpy(p->dir, "/dev/shm/vitald-test-XXXXXX");
+	assert_non_null(mkdtemp(p->dir));
+	(void)snprintf(p->state, sizeof(p->state), "%s/state", p->dir);
+	(void)snprintf(p->run, sizeof(p->run), "%s/run", p->dir);
+	assert_int_equal(mkdir(p->state, 0700), 0);
+	assert_int_equal(mkdir(p->run, 0700), 0);
+	p->now = 1000 * USEC_PER_SEC;
+	assert_int_equal(store_open(&o, p->now, &synced, &opening, &p->store), 0);
+	assert_int_equal(store_sink(p->store, "main", true, false, &p->sink), 0);
+	assert_int_equal(store_stream(p->store, DEVICE, KIND_HEART_RATE, "u-1", &p->stream), 0);
+	wire_snapshot(p);
+	*state = p;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct place *p = *state;
+	char command[128];
+
+	p->store = store_close(p->store);
+	(void)snprintf(command, sizeof(command), "rm -rf '%s'", p->dir);
+	assert_int_equal(system(command), 0);
+	free(p);
+	return 0;
+}
+
+static void hear(struct place *p, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct record r = {.stream = p->stream,
+				   .type = RECORD_HEART_RATE,
+				   .boot_us = (int64_t)p->now,
+				   .heart_rate = {.bpm = 60, .energy_kj = -1}};
+
+		assert_int_equal(store_admit(p->store, &r, p->now), 0);
+		p->now += USEC_PER_SEC;
+	}
+	p->snapshot.now = p->now;
+	p->snapshot.wall_us = WALL + (int64_t)p->now;
+	p->device.last_frame_us = p->now - USEC_PER_SEC;
+}
+
+static int take_begin(void *userdata, const struct run_info *run)
+{
+	return 0;
+}
+
+static int take_add(void *userdata, const struct stream_info *stream, uint64_t after,
+		    const struct record *r)
+{
+	return 0;
+}
+
+static const struct cut_taker taker = {.begin = take_begin, .add = take_add};
+
+static void confirm_all(struct place *p)
+{
+	_cleanup_(cut_done) struct cut cut = {0};
+	struct receipt_entry entry = {.stream = p->stream};
+
+	assert_int_equal(outbox_cut(p->store, p->sink, &taker, &cut), 0);
+	entry.acked_through = cut.ranges[0].last_seq;
+	entry.accepted = cut.ranges[0].count;
+	assert_int_equal(outbox_confirm(p->store, &cut, &entry, 1, p->now), 0);
+}
+
+static void defer_all(struct place *p)
+{
+	_cleanup_(cut_done) struct cut cut = {0};
+
+	assert_int_equal(outbox_cut(p->store, p->sink, &taker, &cut), 0);
+	assert_int_equal(outbox_defer(p->store, &cut, p->now, p->now + 12 * USEC_PER_SEC,
+				      "connection refused"),
+			 0);
+}
+
+static void query(struct place *p, const char *which, struct tables *ret)
+{
+	assert_int_equal(snapshot_tables(&p->snapshot, which, ret), 0);
+	assert_false(tables_failed(ret));
+}
+
+static void says(const struct tables *t, const char *table, size_t row, const char *column,
+		 const char *text)
+{
+	const char *got = table_get_string(tables_find(t, table), row, column);
+
+	if (!strstr(got, text))
+		fail_msg("%s[%zu].%s is \"%s\", without \"%s\"", table, row, column, got, text);
+}
+
+static uint64_t number(const struct tables *t, const char *table, const char *column)
+{
+	return table_get_u64(tables_find(t, table), 0, column, UINT64_MAX);
+}
+
+static void healthy(void **state)
+{
+	struct place *p = *state;
+	_cleanup_(tables_done) struct tables t = {0};
+
+	hear(p, 5);
+	confirm_all(p);
+	assert_string_equal(snapshot_state(&p->snapshot), "healthy");
+	query(p, "status", &t);
+	says(&t, "summary", 0, "state", "healthy");
+	says(&t, "summary", 0, "verdict", "1 wearable connected, everything heard is confirmed");
+	assert_int_equal(number(&t, "summary", "waiting"), 0);
+	assert_int_equal(number(&t, "summary", "since_us"), 65 * USEC_PER_SEC);
+	assert_int_equal(number(&t, "devices", "last_sample_us"), USEC_PER_SEC);
+	assert_int_equal(number(&t, "devices", "last_confirmed_us"), USEC_PER_SEC);
+	assert_int_equal(number(&t, "sinks", "confirmed"), 5);
+	assert_int_equal(number(&t, "streams", "records"), 5);
+	assert_int_equal(table_rows(tables_find(&t, "problems")), 0);
+}
+
+static void server_down(void **state)
+{
+	struct place *p = *state;
+	_cleanup_(tables_done) struct tables t = {0}, queue = {0}, anchors = {0};
+
+	hear(p, 5);
+	defer_all(p);
+	p->sink_state.state = SINK_DOWN;
+	strcpy(p->sink_state.reason, "connection refused");
+	p->sink_state.since = p->now - 240 * USEC_PER_SEC;
+	p->sink_state.next_attempt = p->now + 12 * USEC_PER_SEC;
+	query(p, "status", &t);
+	says(&t, "summary", 0, "state", "degraded");
+	says(&t, "problems", 0, "what", "\"main\" is down since 4 min: connection refused");
+	says(&t, "problems", 0, "consequence", "nothing is lost: 5 records are safe");
+	says(&t, "problems", 0, "remedy", "next attempt in 12 s");
+	assert_int_equal(number(&t, "devices", "waiting"), 5);
+	assert_int_equal(number(&t, "devices", "last_confirmed_us"), 5 * USEC_PER_SEC);
+	query(p, "queue", &queue);
+	says(&queue, "queue", 0, "last_error", "connection refused");
+	says(&queue, "queue", 0, "device", DEVICE);
+	assert_int_equal(number(&queue, "queue", "records"), 5);
+	assert_int_equal(number(&queue, "queue_summary", "records"), 5);
+	assert_int_equal(number(&queue, "queue", "next_attempt_us"), 12 * USEC_PER_SEC);
+	query(p, "anchors", &anchors);
+	assert_int_equal(number(&anchors, "anchors", "waiting"), 5);
+	assert_int_equal(number(&anchors, "anchors", "confirmed"), 0);
+}
+
+static void missing_things(void **state)
+{
+	struct place *p = *state;
+	_cleanup_(tables_done) struct tables t = {0};
+
+	p->sink_config.token_file = (char *)"/nonexistent/token";
+	p->config.source = CONFIG_SOURCE_NONE;
+	p->snapshot.clock.synchronised = false;
+	p->snapshot.bus_problem = "the bus went away";
+	p->device.connected = false;
+	strcpy(p->device.why, "out of reach");
+	query(p, "status", &t);
+	says(&t, "summary", 0, "state", "not_working");
+	says(&t, "problems", 0, "what", "no source of samples");
+	says(&t, "problems", 1, "what", "/nonexistent/token");
+	says(&t, "problems", 2, "what", "Anna is not connected: out of reach");
+	says(&t, "problems", 2, "severity", "degraded"); /* the owner named it */
+	says(&t, "problems", 3, "what", "clock");
+	says(&t, "problems", 4, "what", "the bus went away");
+	says(&t, "problems", 4, "severity", "notice");
+}
+
+static void no_sink_and_a_stranger(void **state)
+{
+	struct place *p = *state;
+	_cleanup_(tables_done) struct tables t = {0};
+
+	p->config.n_sinks = 0;
+	p->config.n_devices = 0;
+	p->device.connected = false;
+	query(p, "status", &t);
+	says(&t, "summary", 0, "state", "degraded");
+	says(&t, "problems", 0, "what", "no server is configured");
+	says(&t, "problems", 1, "severity", "notice"); /* somebody took a strap off */
+	says(&t, "sinks", 0, "state", "retired");
+}
+
+static void quarantine_and_audit(void **state)
+{
+	struct place *p = *state;
+	_cleanup_(tables_done) struct tables t = {0}, audit = {0}, status = {0};
+	_cleanup_(cut_done) struct cut cut = {0};
+
+	hear(p, 1);
+	assert_int_equal(outbox_cut(p->store, p->sink, &taker, &cut), 0);
+	assert_int_equal(outbox_quarantine(p->store, &cut, p->now, "bad_bpm", "out of range"), 0);
+	for (int i = 0; i < 3; i++) {
+		hear(p, 1);
+		assert_int_equal(store_commit(p->store, p->now), 0);
+	}
+	query(p, "quarantine", &t);
+	says(&t, "quarantine", 0, "code", "bad_bpm");
+	says(&t, "quarantine", 0, "sink", "main");
+	assert_int_equal(number(&t, "quarantine_summary", "records"), 1);
+	query(p, "audit", &audit);
+	assert_int_equal(number(&audit, "audit", "balanced"), 1);
+	assert_int_equal(number(&audit, "lines", "admitted"), 4);
+	assert_int_equal(number(&audit, "lines", "quarantined"), 1);
+	assert_int_equal(number(&audit, "lines", "waiting"), 3);
+	query(p, "status", &status);
+	says(&status, "problems", 0, "what", "1 record refused for good by \"main\"");
+	says(&status, "summary", 0, "state", "healthy");
+}
+
+static void without_the_daemon(void **state)
+{
+	struct place *p = *state;
+	_cleanup_(store_closep) struct store *look = NULL;
+	_cleanup_(tables_done) struct tables t = {0}, audit = {0}, events = {0};
+
+	hear(p, 4);
+	assert_int_equal(store_commit(p->store, p->now), 0);
+	hear(p, 2); /* in the tail only */
+	assert_int_equal(store_look(p->state, p->run, &look), 0);
+	assert_int_equal(control_tables_from_store(look, &p->config, "the daemon is not running",
+						   "status", &t),
+			 0);
+	says(&t, "summary", 0, "state", "not_working");
+	says(&t, "summary", 0, "verdict", "the daemon is not running");
+	says(&t, "devices", 0, "name", "Anna");
+	says(&t, "sinks", 0, "state", "stopped");
+	assert_int_equal(number(&t, "sinks", "waiting"), 6);
+	assert_int_equal(control_tables_from_store(look, &p->config, "x", "audit", &audit), 0);
+	assert_int_equal(number(&audit, "audit", "balanced"), 1);
+	assert_int_equal(number(&audit, "lines", "in_tail"), 2);
+	assert_int_equal(control_tables_from_store(look, &p->config, "x", "events", &events), 0);
+	assert_int_equal(table_rows(tables_find(&events, "events")), 0);
+}
+
+static void nothing_at_all(void **state)
+{
+	static const char *const which[] = {"status",  "sinks",	     "devices", "queue",
+					    "anchors", "quarantine", "events"};
+	_cleanup_(tables_done) struct tables t = {0};
+	const struct snapshot s = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(which); i++) {
+		assert_int_equal(snapshot_tables(&s, which[i], &t), 0);
+		tables_done(&t);
+	}
+	assert_true(snapshot_tables(&s, "audit", &t) < 0);
+	assert_int_equal(snapshot_tables(&s, "weather", &t), CONTROL_E_UNKNOWN);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(healthy, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(server_down, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(missing_things, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(no_sink_and_a_stranger, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(quarantine_and_audit, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(without_the_daemon, set_up, tear_down),
+		cmocka_unit_test(nothing_at_all),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
