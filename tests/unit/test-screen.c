@@ -1,0 +1,235 @@
+/* ctl/screen: the page of `vitalctl status`, to the letter, for a few states of the world. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "ctl/screen.c" /* vitalctl's files are in no library */
+#include "ctl/text.c"
+
+/* What a test says of the world; the rest is the same in all. */
+struct world {
+	const char *state, *verdict;
+	bool running, connected;
+	const char *name, *sink_state;
+	uint64_t waiting;
+	const char *severity, *what, *consequence, *remedy; /* severity NULL: no problem */
+};
+
+static void add_summary(struct tables *t, const struct world *w)
+{
+	struct table *s = tables_add(t, "summary",
+				     "state verdict version gateway running pid since_us run "
+				     "clock_synchronised log_bytes wal_bytes max_bytes "
+				     "tail_size_bytes tail_used_bytes durability_us");
+
+	table_string(s, w->state);
+	table_string(s, w->verdict);
+	table_string(s, "0.1.0");
+	table_string(s, "hub");
+	table_bool(s, w->running);
+	table_i64(s, 412);
+	table_u64(s, 273600 * USEC_PER_SEC);
+	table_u64(s, 12);
+	table_bool(s, true);
+	table_u64(s, 12 << 20);
+	table_u64(s, 1 << 19);
+	table_u64(s, UINT64_C(2) << 30);
+	table_u64(s, 4 << 20);
+	table_u64(s, 1 << 17);
+	table_u64(s, USEC_PER_SEC);
+}
+
+static void add_device(struct tables *t, const struct world *w)
+{
+	struct table *d = tables_add(t, "devices",
+				     "address name connected last_sample_us last_confirmed_us "
+				     "waiting gaps battery_percent bpm");
+
+	table_string(d, "a0:b1:c2:d3:e4:f5");
+	table_string(d, w->name);
+	table_bool(d, w->connected);
+	table_u64(d, USEC_PER_SEC);
+	table_u64(d, 250 * USEC_PER_SEC);
+	table_u64(d, w->waiting);
+	table_u64(d, 1);
+	table_u64(d, 80);
+	if (w->connected)
+		table_u64(d, 61);
+	else
+		table_null(d);
+}
+
+static void add_sink(struct tables *t, const struct world *w)
+{
+	struct table *s = tables_add(t, "sinks",
+				     "name state confirmed waiting drain_us next_attempt_us "
+				     "last_success_us immediate_percent");
+
+	table_string(s, "main");
+	table_string(s, w->sink_state);
+	table_u64(s, 123456);
+	table_u64(s, w->waiting);
+	table_null(s);
+	table_u64(s, 12 * USEC_PER_SEC);
+	table_u64(s, 2 * USEC_PER_SEC);
+	table_double(s, 99.24);
+}
+
+static void add_problem(struct tables *t, const struct world *w)
+{
+	struct table *p = tables_add(t, "problems", "severity what consequence remedy");
+
+	if (!w->severity)
+		return;
+	table_string(p, w->severity);
+	table_string(p, w->what);
+	table_string(p, w->consequence);
+	table_string(p, w->remedy);
+}
+
+static void page_is(const struct world *w, const char *text)
+{
+	_cleanup_(tables_done) struct tables t = {0};
+	_cleanup_(buf_done) struct buf out = {0};
+
+	add_summary(&t, w);
+	if (w->name)
+		add_device(&t, w);
+	if (w->sink_state)
+		add_sink(&t, w);
+	add_problem(&t, w);
+	assert_false(tables_failed(&t));
+	screen_make(&out, &t, 80, false);
+	buf_u8(&out, 0);
+	assert_false(out.failed);
+	assert_string_equal((const char *)out.data, text);
+}
+
+static void healthy(void **state)
+{
+	const struct world w = {.state = "healthy",
+				.verdict = "1 wearable connected, everything heard is confirmed",
+				.running = true,
+				.connected = true,
+				.name = "Anna",
+				.sink_state = "up"};
+
+	page_is(&w, "HEALTHY  1 wearable connected, everything heard is confirmed\n"
+		    "hub, vitald 0.1.0, pid 412, up 3 d 4 h, run 12, clock synchronised\n"
+		    "store 12.5 MiB of 2.0 GiB, tail 3 % full, on the disk within 1 s\n"
+		    "\n"
+		    "WEARABLE  STATE      HEARD  CONFIRMED  WAITING  GAPS  BATTERY  BPM\n"
+		    "Anna      connected    1 s      4 min        0     1     80 %   61\n"
+		    "\n"
+		    "SERVER  STATE  CONFIRMED  WAITING  DONE IN  NEXT TRY  LAST YES  AT ONCE\n"
+		    "main    up        123456        0        -         -       2 s   99.2 %\n");
+}
+
+static void server_down(void **state)
+{
+	const struct world w = {
+		.state = "degraded",
+		.verdict = "the server \"main\" is down since 4 min: connection refused",
+		.running = true,
+		.connected = true,
+		.name = "Anna",
+		.sink_state = "down",
+		.waiting = 812,
+		.severity = "degraded",
+		.what = "the server \"main\" is down since 4 min: connection refused",
+		.consequence = "nothing is lost: 812 records are safe on this machine and will be "
+			       "sent",
+		.remedy = "check the network and the server; next attempt in 12 s, or now with "
+			  "`vitalctl sync`"};
+
+	page_is(&w, "DEGRADED  the server \"main\" is down since 4 min: connection refused\n"
+		    "hub, vitald 0.1.0, pid 412, up 3 d 4 h, run 12, clock synchronised\n"
+		    "store 12.5 MiB of 2.0 GiB, tail 3 % full, on the disk within 1 s\n"
+		    "\n"
+		    "  ! the server \"main\" is down since 4 min: connection refused\n"
+		    "    nothing is lost: 812 records are safe on this machine and will be sent\n"
+		    "    -> check the network and the server; next attempt in 12 s, or now with\n"
+		    "       `vitalctl sync`\n"
+		    "\n"
+		    "WEARABLE  STATE      HEARD  CONFIRMED  WAITING  GAPS  BATTERY  BPM\n"
+		    "Anna      connected    1 s      4 min      812     1     80 %   61\n"
+		    "\n"
+		    "SERVER  STATE  CONFIRMED  WAITING  DONE IN  NEXT TRY  LAST YES  AT ONCE\n"
+		    "main    down      123456      812        -      12 s       2 s   99.2 %\n");
+}
+
+/* A name that would clear the screen, of letters two columns wide, and too long. */
+static void held_and_hostile(void **state)
+{
+	const struct world w = {.state = "degraded",
+				.verdict = "the server \"main\" refuses us: \033[2J401",
+				.running = true,
+				.name = "\033[2J\xe5\xbf\x83\xe5\xbf\x83\xe5\xbf\x83\xe5\xbf\x83"
+					"\xe5\xbf\x83\xe5\xbf\x83\xe5\xbf\x83\xe5\xbf\x83",
+				.sink_state = "held"};
+
+	page_is(&w,
+		"DEGRADED  the server \"main\" refuses us: \xef\xbf\xbd[2J401\n"
+		"hub, vitald 0.1.0, pid 412, up 3 d 4 h, run 12, clock synchronised\n"
+		"store 12.5 MiB of 2.0 GiB, tail 3 % full, on the disk within 1 s\n"
+		"\n"
+		"WEARABLE           STATE   HEARD  CONFIRMED  WAITING  GAPS  BATTERY  BPM\n"
+		"\xef\xbf\xbd[2J\xe5\xbf\x83\xe5\xbf\x83\xe5\xbf\x83\xe5\xbf\x83\xe5\xbf\x83"
+		"\xe5\xbf\x83\xe2\x80\xa6  absent    1 s      4 min        0     1     80 %    "
+		"-\n"
+		"\n"
+		"SERVER  STATE  CONFIRMED  WAITING  DONE IN  NEXT TRY  LAST YES  AT ONCE\n"
+		"main    held      123456        0        -      12 s       2 s   99.2 %\n");
+}
+
+static void no_daemon(void **state)
+{
+	const struct world w = {.state = "not_working",
+				.verdict = "the daemon is not running",
+				.severity = "not_working",
+				.what = "the daemon is not running",
+				.consequence = "",
+				.remedy = "`systemctl restart vitald`"};
+
+	page_is(&w, "NOT WORKING  the daemon is not running\n"
+		    "hub, vitald 0.1.0, run 12, clock synchronised\n"
+		    "store 12.5 MiB of 2.0 GiB, tail 3 % full, on the disk within 1 s\n"
+		    "\n"
+		    "  ! the daemon is not running\n"
+		    "    -> `systemctl restart vitald`\n"
+		    "\n"
+		    "no wearables\n"
+		    "\n"
+		    "no servers\n");
+}
+
+static void wraps_and_measures(void **state)
+{
+	_cleanup_(buf_done) struct buf out = {0};
+
+	text_wrap(&out, "aaaa bbbb cccc dddd eeee ffff gggggggggggggggggggggggggggg", 24, 4);
+	buf_u8(&out, 0);
+	assert_string_equal((const char *)out.data, "aaaa bbbb cccc dddd\n    eeee ffff\n"
+						    "    gggggggggggggggggggg\n    gggggggg\n");
+	assert_int_equal(text_columns("\xe5\xbf\x83 a\xcc\x81"), 4);
+	assert_int_equal(text_columns("\xff\xfe"), 2);
+	buf_reset(&out);
+	text_clean(&out, "a\xe2\x80\xae\xc2\x9b\x7f\n");
+	assert_int_equal(out.size, 1 + 4 * 3);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(healthy),
+		cmocka_unit_test(server_down),
+		cmocka_unit_test(held_and_hostile),
+		cmocka_unit_test(no_daemon),
+		cmocka_unit_test(wraps_and_measures),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
