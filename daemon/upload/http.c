@@ -15,11 +15,12 @@
  * about libcurl 7.88.1 and OpenSSL 3.0 while writing this:
  *
  * - TLS sessions are shared between easy handles only through a share object.
- * - Debian's libcurl loads all of ca-certificates.crt (140 certificates, 5 MB of heap) for each
- *   connection. In the directory of the same certificates under their hashes OpenSSL looks up the
- *   one it needs. So where there is no ca_file and that directory is hashed, only it is used.
- *   Otherwise one parsed store is kept for all connections (CURLOPT_CA_CACHE_TIMEOUT), which curl
- *   does only where no directory is set.
+ * - Debian's libcurl parses all of ca-certificates.crt (140 certificates) for each connection,
+ *   which is what makes a process grow. In the directory of the same certificates under their
+ *   hashes OpenSSL looks up the one it needs. So where there is no ca_file and that directory is
+ *   hashed, only it is used: 12.8 MB resident after 200 connections. Otherwise one parsed store is
+ *   kept for all connections (CURLOPT_CA_CACHE_TIMEOUT), which curl does only where no directory
+ *   is set: 13.6 MB with the whole bundle.
  * - When a transfer ends while its name is being resolved, curl joins the resolver's thread, that
  *   is, waits out getaddrinfo(), unless CURLOPT_QUICK_EXIT is set. Then it detaches the thread,
  *   which frees what it holds when it comes back. The loop must never wait, so it is always set;

@@ -109,12 +109,12 @@ int lane_send(struct lane *l, const struct lane_request *q, usec_t now)
 		.size = l->size,
 		.timeout = q->timeout,
 	};
+	long long sent_us = (long long)now + q->clock->offset_us;
 	int r;
 
 	uuid_format(&l->id, id);
 	(void)snprintf(key, sizeof(key), "Idempotency-Key: \"%s\"", id);
-	(void)snprintf(sent, sizeof(sent), "X-Sent-At-Us: %lld",
-		       (long long)((int64_t)now + q->clock->offset_us));
+	(void)snprintf(sent, sizeof(sent), "X-Sent-At-Us: %lld", sent_us);
 	describe_clock(q->clock, clock);
 	r = http_send(q->http, &request, q->done, q->userdata, &l->call);
 	if (r < 0)
