@@ -1,7 +1,7 @@
 # vitald: everything is `make`, `make demo`, `make test`, `make bench`, `make install`. See README.md.
 #
 #   SANITIZE=1     builds with ASan and UBSan into a directory of its own
-#   DESTDIR, PREFIX, SYSCONFDIR, UNITDIR   where `make install` puts things
+#   DESTDIR, PREFIX, SYSCONFDIR   where `make install` puts things, and the *DIRs below
 #   O=dir          another build directory
 
 VERSION := 0.1.0
@@ -12,6 +12,15 @@ endif
 O ?= $(if $(SANITIZE),build-sanitize,build)
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
+# sbin: systemd starts it, but an owner types `vitald --check-config`, so libexec would be in the way.
+SBINDIR ?= $(PREFIX)/sbin
+BINDIR ?= $(PREFIX)/bin
+MANDIR ?= $(PREFIX)/share/man
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+CATALOGDIR ?= $(PREFIX)/lib/systemd/catalog
+# systemd looks below /usr/local too, dbus-daemon does not.
+DBUSDIR ?= $(if $(filter /usr,$(PREFIX)),/usr/share,$(SYSCONFDIR))/dbus-1/system.d
 
 LIBS := sqlite3 libcurl libsystemd jansson zlib libcrypto
 PKG = pkg-config
@@ -50,7 +59,7 @@ UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(O)/tests/%)
 FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(O)/fuzz/%)
 BENCHES := $(BENCH_SOURCES:tests/bench/%.c=$(O)/bench/%)
 
-.PHONY: all clean demo test test-host test-long bench check lint fuzz unit install deps
+.PHONY: all clean demo test test-long bench check lint unit install uninstall deps
 all: $(PROGRAMS)
 
 $(O)/%.o: %.c
@@ -88,6 +97,44 @@ demo:
 	@scripts/deps demo
 	@$(MAKE) --no-print-directory all
 	@VITALD_BUILD=$(O) scripts/demo
+
+UNITS := vitald.service vitald-sync.service vitald-sync.timer
+CONFDIR = $(SYSCONFDIR)/vitald
+
+# An owner's vitald.conf is never touched: the new one goes beside it.
+install: all
+	install -d $(addprefix $(DESTDIR),$(SBINDIR) $(BINDIR) $(UNITDIR) $(SYSUSERSDIR) $(CATALOGDIR) \
+		$(DBUSDIR) $(CONFDIR)/vitald.conf.d $(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man8)
+	install -m 0755 $(O)/vitald $(DESTDIR)$(SBINDIR)/vitald
+	install -m 0755 $(O)/vitalctl $(DESTDIR)$(BINDIR)/vitalctl
+	for unit in $(UNITS); do sed 's|@SBINDIR@|$(SBINDIR)|g' systemd/$$unit >$(O)/$$unit && \
+		install -m 0644 $(O)/$$unit $(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
+	install -m 0644 systemd/vitald.sysusers $(DESTDIR)$(SYSUSERSDIR)/vitald.conf
+	install -m 0644 systemd/vitald.catalog $(DESTDIR)$(CATALOGDIR)/vitald.catalog
+	install -m 0644 systemd/org.vitald.conf $(DESTDIR)$(DBUSDIR)/org.vitald.conf
+	install -m 0644 systemd/vitalctl.1 $(DESTDIR)$(MANDIR)/man1/vitalctl.1
+	install -m 0644 config/vitald.conf.5 $(DESTDIR)$(MANDIR)/man5/vitald.conf.5
+	install -m 0644 systemd/vitald.8 $(DESTDIR)$(MANDIR)/man8/vitald.8
+	scripts/install-config config/vitald.conf $(DESTDIR)$(CONFDIR)/vitald.conf
+	@scripts/after-install install '$(DESTDIR)' '$(CONFDIR)'
+
+# State and configuration stay: they are the owner's.
+uninstall:
+	@scripts/after-install uninstall '$(DESTDIR)' '$(CONFDIR)'
+	rm -f $(addprefix $(DESTDIR),$(SBINDIR)/vitald $(BINDIR)/vitalctl $(UNITS:%=$(UNITDIR)/%) \
+		$(SYSUSERSDIR)/vitald.conf $(CATALOGDIR)/vitald.catalog $(DBUSDIR)/org.vitald.conf \
+		$(MANDIR)/man1/vitalctl.1 $(MANDIR)/man5/vitald.conf.5 $(MANDIR)/man8/vitald.8)
+
+# Both end with one line, "N passed, N failed". test-long kills ten times as often.
+test:
+	@scripts/test
+test-long:
+	@VITALD_LONG=1 scripts/test
+lint:
+	@scripts/lint
+check: lint
+deps:
+	@scripts/deps
 
 clean:
 	rm -rf build build-sanitize

@@ -245,7 +245,7 @@ static int set_url(const struct config_key *key, const char *value, void *field,
 	r = set_string(url, value);
 	if (r < 0)
 		return r;
-	for (size_t n = strlen(*url); (*url)[n - 1] == '/'; n--)
+	for (size_t n = *url ? strlen(*url) : 0; n > 0 && (*url)[n - 1] == '/'; n--)
 		(*url)[n - 1] = '\0';
 	return 0;
 }
