@@ -59,7 +59,7 @@ UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(O)/tests/%)
 FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(O)/fuzz/%)
 BENCHES := $(BENCH_SOURCES:tests/bench/%.c=$(O)/bench/%)
 
-.PHONY: all clean demo test test-long bench check lint unit install uninstall deps
+.PHONY: all clean demo test test-long bench check lint unit unit-build fuzz-build install uninstall deps
 all: $(PROGRAMS)
 
 $(O)/%.o: %.c
@@ -90,6 +90,8 @@ $(FUZZERS): $(O)/fuzz/%: tests/fuzz/%.c $(ROOM_SOURCES) $(wildcard daemon/*/*.h)
 	@mkdir -p $(@D)
 	clang $(ALL_CPPFLAGS) $(FUZZ_FLAGS) -o $@ $< $(ROOM_SOURCES) $(PKG_LIBS)
 
+unit-build: $(UNIT_TESTS)
+fuzz-build: $(FUZZERS)
 unit: $(UNIT_TESTS)
 	@scripts/run-unit $(UNIT_TESTS)
 
