@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define SLOW_COMMIT (500 * USEC_PER_MSEC)
+
 static struct problem_text *add(struct problem_list *list, enum severity severity,
 				const char *format, ...) _printf_(3, 4);
 static struct problem_text *add(struct problem_list *list, enum severity severity,
@@ -193,12 +195,12 @@ static void find_sink_state(const struct snapshot *s, const char *name, uint64_t
 		return;
 	(void)human_duration(s->now > state->since ? s->now - state->since : 0, since);
 	if (state->state == SINK_DOWN) {
-		t = add(list, SEVERITY_DEGRADED, "the server \"%s\" is down since %s: %s", name,
+		t = add(list, SEVERITY_DEGRADED, "the server \"%s\" has been down for %s: %s", name,
 			since, state->reason);
 		say_next_attempt(s, state, "check the network and the server", t->remedy);
 	} else {
-		t = add(list, SEVERITY_DEGRADED, "the server \"%s\" refuses us since %s: %s", name,
-			since, state->reason);
+		t = add(list, SEVERITY_DEGRADED, "the server \"%s\" has refused us for %s: %s",
+			name, since, state->reason);
 		say_next_attempt(s, state, "check its url, token and certificates", t->remedy);
 	}
 	say_safe(t->consequence, waiting);
@@ -291,8 +293,11 @@ static void find_store(const struct snapshot *s, struct problem_list *list)
 			"%" PRIu64 " of %" PRIu64 " commits came later than promised",
 			f.commits_late, f.commits);
 		say(t->consequence, "a power cut could have taken more than a moment's records");
-		say(t->remedy, "the slowest took %s: is the card worn out?",
-		    human_duration(f.longest_commit_us, a));
+		if (f.longest_commit_us >= SLOW_COMMIT)
+			say(t->remedy, "the slowest took %s: is the card worn out?",
+			    human_duration(f.longest_commit_us, a));
+		else
+			say(t->remedy, "the card is quick: the machine was overloaded or asleep");
 	}
 }
 

@@ -404,7 +404,8 @@ static void put_verdict(struct table *t, const struct snapshot *s, const struct 
 			       most_waiting(s) ? "records are going out as they come"
 					       : "everything heard is confirmed");
 	else
-		(void)snprintf(text, sizeof(text), "%s", list->problem[0].what);
+		(void)snprintf(text, sizeof(text), "%s%s", list->problem[0].what,
+			       s->store && !s->running ? "; this is what the store holds" : "");
 	table_string(t, state_names[worst]);
 	table_string(t, text);
 }

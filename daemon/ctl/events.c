@@ -4,6 +4,7 @@
  */
 #include "ctl/print.h"
 #include "ctl/text.h"
+#include "util/human.h"
 #include "util/json.h"
 
 #include <inttypes.h>
@@ -46,8 +47,7 @@ static void put_words(struct table *t, const char *s)
 
 static void put_event(struct table *t, const struct table *e, size_t row)
 {
-	struct cell took = *table_cell(e, row, "duration_us");
-	char text[32] = "-";
+	char text[32] = "-", took[HUMAN_SIZE];
 
 	if (table_cell(e, row, "time_wall_us")->type == CELL_I64)
 		clock_format(table_cell(e, row, "time_wall_us")->i64, text);
@@ -60,9 +60,7 @@ static void put_event(struct table *t, const struct table *e, size_t row)
 	table_string(t, text);
 	(void)snprintf(text, sizeof(text), "%" PRIu64, table_get_u64(e, row, "retries", 0));
 	table_string(t, text);
-	(void)snprintf(text, sizeof(text), "%.2f s",
-		       took.type == CELL_U64 ? (double)took.u64 / 1e6 : 0);
-	table_string(t, text);
+	table_string(t, human_duration(table_get_u64(e, row, "duration_us", 0), took));
 	table_string(t, table_get_string(e, row, "sink"));
 	table_string(t, table_get_string(e, row, "reason"));
 }

@@ -56,7 +56,7 @@ static void put_next_try(struct table *t, const struct table *queue, size_t row)
 		table_string(t, "under way");
 	else if (next->type != CELL_U64)
 		table_string(t, "-");
-	else if (next->u64 == 0)
+	else if (next->u64 < USEC_PER_SEC)
 		table_string(t, "now");
 	else {
 		(void)snprintf(text, sizeof(text), "in %s", text_age(next, age));

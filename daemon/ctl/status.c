@@ -62,8 +62,6 @@ static int make(struct ctl *ctl, struct buf *page)
 		make_json(page, &t);
 		return code_of(&t);
 	}
-	if (client_problem(ctl->client)[0] && tables_find(&t, "streams")->n_cells)
-		buf_printf(page, "%s; this is what the store holds\n", client_problem(ctl->client));
 	screen_make(page, &t, width, width && !getenv("NO_COLOR"));
 	return code_of(&t);
 }

@@ -212,7 +212,7 @@ static void server_down(void **state)
 	p->sink_state.next_attempt = p->now + 12 * USEC_PER_SEC;
 	query(p, "status", &t);
 	says(&t, "summary", 0, "state", "degraded");
-	says(&t, "problems", 0, "what", "\"main\" is down since 4 min: connection refused");
+	says(&t, "problems", 0, "what", "\"main\" has been down for 4 min: connection refused");
 	says(&t, "problems", 0, "consequence", "nothing is lost: 5 records are safe");
 	says(&t, "problems", 0, "remedy", "next attempt in 12 s");
 	assert_int_equal(number(&t, "devices", "waiting"), 5);
