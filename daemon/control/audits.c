@@ -51,7 +51,8 @@ static void finish(struct audits *a, int r)
 		a->waiting[i] = sd_bus_message_unref(a->waiting[i]);
 	}
 	a->n_waiting -= n;
-	memmove(a->waiting, a->waiting + n, a->n_waiting * sizeof(*a->waiting));
+	for (size_t i = 0; i < a->n_waiting; i++)
+		a->waiting[i] = a->waiting[i + n];
 	a->n_served = 0;
 	a->audit = audit_free(a->audit);
 }

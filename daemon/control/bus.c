@@ -270,7 +270,7 @@ static int listen_socket(struct control *c)
 
 	if (strlen(c->path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
-	strcpy(address.sun_path, c->path);
+	memcpy(address.sun_path, c->path, strlen(c->path)); /* a NUL is there already */
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (c->fd < 0)
 		return -errno;

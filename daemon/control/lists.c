@@ -260,6 +260,32 @@ static int put_events(const struct snapshot *s, struct tables *ret)
 	return events_each(s->events, INT64_MIN, put_event, &l);
 }
 
+void lists_put_streams(const struct snapshot *s, struct tables *ret)
+{
+	struct table *t =
+		tables_add(ret, "streams",
+			   "device data_type subject id records last_seq last_wall_us gaps "
+			   "shed deleted salvage_lost");
+	struct stream_status stream;
+	char id[UUID_STRING_SIZE];
+
+	for (uint32_t i = 1; s->store && i <= store_stream_count(s->store); i++) {
+		store_stream_status(s->store, i, &stream);
+		uuid_format(&stream.info.id, id);
+		table_string(t, stream.info.device);
+		table_string(t, kind_name(stream.info.kind));
+		table_string(t, stream.info.subject);
+		table_string(t, id);
+		table_u64(t, stream.admitted);
+		table_u64(t, stream.last_seq);
+		put_wall(t, stream.last_wall_us);
+		table_u64(t, stream.gaps);
+		table_u64(t, stream.shed);
+		table_u64(t, stream.deleted);
+		table_u64(t, stream.salvage_lost);
+	}
+}
+
 int lists_put(const struct snapshot *s, const char *which, struct tables *ret)
 {
 	if (streq(which, "queue")) {

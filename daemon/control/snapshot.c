@@ -335,32 +335,6 @@ static void put_sinks(const struct snapshot *s, struct tables *ret)
 	}
 }
 
-static void put_streams(const struct snapshot *s, struct tables *ret)
-{
-	struct table *t =
-		tables_add(ret, "streams",
-			   "device data_type subject id records last_seq last_wall_us gaps "
-			   "shed deleted salvage_lost");
-	struct stream_status stream;
-	char id[UUID_STRING_SIZE];
-
-	for (uint32_t i = 1; s->store && i <= store_stream_count(s->store); i++) {
-		store_stream_status(s->store, i, &stream);
-		uuid_format(&stream.info.id, id);
-		table_string(t, stream.info.device);
-		table_string(t, kind_name(stream.info.kind));
-		table_string(t, stream.info.subject);
-		table_string(t, id);
-		table_u64(t, stream.admitted);
-		table_u64(t, stream.last_seq);
-		wall_or_null(t, stream.last_wall_us);
-		table_u64(t, stream.gaps);
-		table_u64(t, stream.shed);
-		table_u64(t, stream.deleted);
-		table_u64(t, stream.salvage_lost);
-	}
-}
-
 static void put_problems(const struct problem_list *list, struct tables *ret)
 {
 	static const char *const words[] = {[SEVERITY_NOTICE] = "notice",
@@ -490,7 +464,7 @@ static void put_status(const struct snapshot *s, struct tables *ret)
 	put_summary(s, &list, ret);
 	put_devices(s, ret);
 	put_sinks(s, ret);
-	put_streams(s, ret);
+	lists_put_streams(s, ret);
 	put_problems(&list, ret);
 }
 

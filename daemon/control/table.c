@@ -186,7 +186,7 @@ bool tables_failed(const struct tables *t)
 
 	for (size_t i = 0; i < t->n; i++)
 		failed = failed || t->table[i]->failed ||
-			 (t->table[i]->n_columns && t->table[i]->n_cells % t->table[i]->n_columns);
+			 t->table[i]->n_cells != table_rows(t->table[i]) * t->table[i]->n_columns;
 	return failed;
 }
 
@@ -252,7 +252,7 @@ static int append_rows(sd_bus_message *m, const struct table *t)
 {
 	int r = sd_bus_message_open_container(m, 'a', "av");
 
-	for (size_t i = 0; r >= 0 && i < t->n_cells; i++) {
+	for (size_t i = 0; r >= 0 && t->n_columns && i < t->n_cells; i++) {
 		if (i % t->n_columns == 0)
 			r = sd_bus_message_open_container(m, 'a', "v");
 		if (r >= 0)

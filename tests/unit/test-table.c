@@ -65,7 +65,7 @@ static sd_bus_message *carry(struct pair *p, sd_bus_message *m)
 	sd_bus_message *got = NULL;
 
 	assert_true(sd_bus_send(p->client, m, NULL) >= 0);
-	m = sd_bus_message_unref(m);
+	assert_null(sd_bus_message_unref(m));
 	while (!got) {
 		assert_true(sd_bus_flush(p->client) >= 0);
 		assert_true(sd_bus_process(p->server, &got) >= 0);
@@ -132,6 +132,9 @@ static void half_a_row(void **state)
 	table_bool(a, true);
 	assert_true(tables_failed(&t));
 	assert_true(tables_append(m, &t) < 0);
+	tables_done(&t);
+	table_bool(tables_add(&t, "bare", ""), true); /* a cell, and no column for it */
+	assert_true(tables_failed(&t));
 	table_bool(NULL, true); /* no memory, some time ago */
 	table_string(NULL, "x");
 }
