@@ -51,7 +51,7 @@ struct daemon {
 	sd_event_source *commit_timer, *tick, *after;
 	struct store_opening opening;
 	struct clock_state clock;
-	usec_t started, last_prune, last_summary;
+	usec_t started, last_prune, last_summary, last_background;
 	bool commit_failing, told_unsynced;
 	uint64_t summed_confirmed, summed_requests, told_late;
 };
@@ -199,11 +199,14 @@ static void watch_clock(struct daemon *d, usec_t now)
 static void prune(struct daemon *d, usec_t now)
 {
 	int64_t before = clock_wall_usec() - (int64_t)d->config->retention;
+	bool needed = store_wants_room(d->store);
 	int r;
 
 	/* No retention is decided on a clock that nobody disciplines. */
-	if (!d->clock.synchronised || now < d->last_prune + PRUNE_EVERY)
+	if (!needed && (!d->clock.synchronised || now < d->last_prune + PRUNE_EVERY))
 		return;
+	if (needed)
+		before = INT64_MAX; /* all that is confirmed */
 	r = store_prune(d->store, before, PRUNE_SLICE);
 	if (r < 0)
 		log_event(LOG_ERR, CATALOG_STORE_TROUBLE, NULL, "Cannot delete old history: %s",
@@ -254,6 +257,16 @@ static void watch_lateness(struct daemon *d)
 	d->told_late = figures.commits_late;
 }
 
+/* Layer 3 inside the loop: should systemd's timer not fire, backoff and holds end every so often.
+ */
+static void background(struct daemon *d, usec_t now)
+{
+	if (now < d->last_background + d->config->background_interval)
+		return;
+	d->last_background = now;
+	uploader_wake(d->uploader, false);
+}
+
 static int on_tick(sd_event_source *source, uint64_t at, void *userdata)
 {
 	struct daemon *d = userdata;
@@ -268,6 +281,7 @@ static int on_tick(sd_event_source *source, uint64_t at, void *userdata)
 			  store_problem(d->store));
 	prune(d, now);
 	summarise(d, now);
+	background(d, now);
 	watch_lateness(d);
 	if (sd_event_source_set_time(source, now + TICK) < 0 ||
 	    sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) < 0)
@@ -464,7 +478,8 @@ static int open_store(struct daemon *d)
 				  .tail_size = d->config->tail_size,
 				  .durability_window = d->config->durability_window,
 				  .lazy_commit = d->config->lazy_commit,
-				  .max_size = d->config->max_size};
+				  .max_size = d->config->max_size,
+				  .max_batches = d->config->max_batches};
 	usec_t until = clock_boot_usec() + OWNER_WAIT;
 	int r;
 
@@ -587,7 +602,7 @@ static int start_and_run(struct daemon *d)
 	if (make_dir(d->config->state_dir) < 0 || make_dir(d->config->runtime_dir) < 0)
 		return EXIT_FAILURE;
 	d->started = clock_boot_usec();
-	d->last_summary = d->started;
+	d->last_summary = d->last_background = d->started;
 	d->clock = clock_read(d->config->trust_clock);
 	r = sd_event_new(&d->event);
 	if (r >= 0)

@@ -246,7 +246,8 @@ static int drain(struct drain *d)
 				  .tail_size = d->config->tail_size,
 				  .durability_window = d->config->durability_window,
 				  .lazy_commit = d->config->lazy_commit,
-				  .max_size = d->config->max_size};
+				  .max_size = d->config->max_size,
+				  .max_batches = d->config->max_batches};
 	const struct clock_state clock = clock_read(d->config->trust_clock);
 	struct store_opening opening = {0};
 	int r;

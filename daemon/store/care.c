@@ -1,5 +1,5 @@
 /*
- * What a store needs while it has time: checkpoints, and the end of old history.
+ * What a store needs while it has time: checkpoints, the end of old history, an eye on its size.
  *
  * wal_autocheckpoint is off, because SQLite's own would run inside the commit that happens to cross
  * the line. Past a thousand pages a PASSIVE one runs when the loop is idle; past the cap a
@@ -25,6 +25,33 @@ int store_checkpoint(struct store *s)
 	return code == SQLITE_OK || code == SQLITE_BUSY || code == SQLITE_LOCKED
 		       ? 0
 		       : store_fail_sql(s, "checkpoint");
+}
+
+int care_measure(struct store *s)
+{
+	sqlite3_stmt *stmt = s->statements[SQL_USED];
+	int code = sqlite3_step(stmt);
+
+	if (code == SQLITE_ROW)
+		s->used = (uint64_t)sqlite3_column_int64(stmt, 0);
+	(void)sqlite3_reset(stmt); /* only read */
+	if (code != SQLITE_ROW)
+		return store_fail_sql(s, "page_count");
+	s->full = 0;
+	if (s->max_size && s->used >= s->max_size)
+		s->full = 2;
+	else if (s->max_size && s->used >= s->max_size / 10 * 9)
+		s->full = 1;
+	if (s->full)
+		(void)store_fail(s, 0, "the size limit of %llu MiB is %s",
+				 (unsigned long long)(s->max_size >> 20),
+				 s->full == 2 ? "reached" : "near: new ECG is refused");
+	return 0;
+}
+
+bool store_wants_room(const struct store *s)
+{
+	return s->max_size && s->used >= s->max_size / 100 * 85;
 }
 
 /* Is this block finished at every sink that counts, and wanted by none? */
@@ -71,8 +98,8 @@ static int find_old(struct store *s, int64_t before_wall_us, size_t n_rows, stru
 		uint64_t count = (uint64_t)sqlite3_column_int64(stmt, 3);
 		int64_t wall_us = sqlite3_column_int64(stmt, 4) + sqlite3_column_int64(stmt, 6);
 
-		if (sqlite3_column_int(stmt, 5) != CLK_UTC || wall_us >= before_wall_us ||
-		    stream < 1 || stream > s->n_streams ||
+		if ((before_wall_us != INT64_MAX && sqlite3_column_int(stmt, 5) != CLK_UTC) ||
+		    wall_us >= before_wall_us || stream < 1 || stream > s->n_streams ||
 		    !finished(s, stream, seq, seq + count - 1))
 			break;
 		ret[n++] = (struct old_block){sqlite3_column_int64(stmt, 0), stream, count};
@@ -127,7 +154,7 @@ int store_prune(struct store *s, int64_t before_wall_us, size_t n_rows)
 	if (r == 0)
 		r = sql_step(s, SQL_COMMIT);
 	if (r == 0)
-		return 0;
+		return care_measure(s);
 	count_deleted(s, blocks, n, -1);
 	if (!sqlite3_get_autocommit(s->db))
 		(void)sql_step(s, SQL_ROLLBACK); /* the first error counts */

@@ -279,5 +279,5 @@ int store_commit(struct store *s, usec_t now)
 	committed(s);
 	if (s->tail)
 		let_go(s);
-	return 0;
+	return care_measure(s);
 }

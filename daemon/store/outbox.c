@@ -264,6 +264,9 @@ int outbox_cut(struct store *s, uint32_t sink, const struct cut_taker *taker, st
 		r = outbox_reopen(s, sink, s->latest);
 		return r != 0 ? r : STORE_E_NOTHING;
 	}
+	/* A cut that fails becomes rows: with no room for rows, what is new waits its turn. */
+	if (s->max_batches && s->n_rows + s->n_streams > s->max_batches)
+		return STORE_E_NOTHING;
 	k->in_flight_pos = k->cut_pos;
 	r = cut_slots(s, k, taker, &c);
 	for (size_t i = 0; i < c.n_ranges; i++)

@@ -67,6 +67,8 @@ static const char *const statement_text[SQL_MAX_] = {
 			      " VALUES(?1, ?2, ?3, ?4, ?5)",
 	[SQL_TRIM_UNDECODED] =
 		"DELETE FROM undecoded WHERE number <= (SELECT max(number) FROM undecoded) - 1000",
+	[SQL_USED] = "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count,"
+		     " pragma_freelist_count, pragma_page_size",
 };
 
 int store_fail(struct store *s, int r, const char *format, ...)

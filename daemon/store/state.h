@@ -96,6 +96,7 @@ enum statement {
 	SQL_DELETE_RECORD,
 	SQL_ADD_UNDECODED,
 	SQL_TRIM_UNDECODED,
+	SQL_USED,
 	SQL_MAX_,
 };
 
@@ -110,7 +111,8 @@ struct store {
 	size_t tail_wanted;
 
 	usec_t durability_window, lazy_commit;
-	uint64_t max_size;
+	uint64_t max_size, max_batches;
+	uint64_t used; /* bytes of the database that are not free pages */
 
 	struct uuid incarnation;
 	struct run_entry *runs; /* ascending */
@@ -208,6 +210,9 @@ uint64_t stream_seq_at(const struct stream_state *st, uint64_t k);
 int stream_reach(struct stream_state *st, uint64_t run, uint64_t n);
 int stream_add(struct store *s, const struct stream_info *info);
 int sink_add(struct store *s, const struct sink_info *info);
+
+/* care.c */
+int care_measure(struct store *s); /* how full is it? After each commit */
 
 /* commit.c */
 void keep_free(struct store *s);

@@ -318,6 +318,7 @@ int store_open(const struct store_options *o, usec_t now, const struct clock_sta
 	s->durability_window = o->durability_window;
 	s->lazy_commit = o->lazy_commit;
 	s->max_size = o->max_size;
+	s->max_batches = o->max_batches;
 	s->latest = now;
 	store_set_clock(s, clock);
 	r = open_parts(s, &opening, now);

@@ -16,7 +16,8 @@ struct store_options {
 	size_t tail_size;	  /* bytes of the ring */
 	usec_t durability_window; /* T */
 	usec_t lazy_commit;	  /* what is confirmed is committed this late at most */
-	uint64_t max_size;	  /* of the store's files; 0: no limit */
+	uint64_t max_size;	  /* bytes of records and rows; 0: no limit */
+	uint64_t max_batches;	  /* batch rows; 0: no limit */
 };
 
 /* What was found at the start. */
@@ -82,5 +83,11 @@ usec_t store_commit_due(const struct store *s);
 int store_commit(struct store *s, usec_t now);
 /* Idle work: PASSIVE checkpoint past a thousand pages, TRUNCATE past the cap. */
 int store_checkpoint(struct store *s);
+/*
+ * The size limit comes near: history that every required sink has confirmed should go, however
+ * young (store_prune() with INT64_MAX). At 90 % of it new ECG is refused, at all of it everything
+ * new; what waits is never deleted.
+ */
+bool store_wants_room(const struct store *s);
 /* Deletes up to n_rows of confirmed history that is older than `before_wall_us`. */
 int store_prune(struct store *s, int64_t before_wall_us, size_t n_rows);

@@ -67,6 +67,22 @@ static struct store *open_with(struct place *p, const struct clock_state *clock,
 	return s;
 }
 
+static struct store *open_limited(struct place *p, uint64_t max_size)
+{
+	struct store_options o = {.state_dir = p->state,
+				  .runtime_dir = p->run,
+				  .role = "test",
+				  .tail_size = 64 * 1024,
+				  .durability_window = USEC_PER_SEC,
+				  .lazy_commit = 300 * USEC_PER_SEC,
+				  .max_size = max_size};
+	struct store_opening opening;
+	struct store *s = NULL;
+
+	assert_int_equal(store_open(&o, p->now, &synced, &opening, &s), 0);
+	return s;
+}
+
 static struct store *open_store(struct place *p, struct store_opening *opening)
 {
 	return open_with(p, &synced, opening);
@@ -300,6 +316,79 @@ static void old_history_goes(void **state)
 	store_close(s);
 }
 
+static int count_shed_gap(void *userdata, const struct record *r)
+{
+	uint64_t *n = userdata;
+
+	if (r->type == RECORD_GAP && r->gap.reason == GAP_STORE_FULL)
+		*n += r->gap.n;
+	return 0;
+}
+
+static int begin_nothing(void *userdata, const struct run_info *run)
+{
+	return 0;
+}
+
+static int add_nothing(void *userdata, const struct stream_info *stream, uint64_t after,
+		       const struct record *r)
+{
+	return 0;
+}
+
+/* A server that takes everything. */
+static void confirm_all(struct store *s, uint32_t sink, usec_t now)
+{
+	const struct cut_taker taker = {.begin = begin_nothing, .add = add_nothing};
+	struct cut cut;
+
+	assert_int_equal(outbox_reopen(s, sink, now), 0);
+	while (outbox_claim(s, sink, now, &taker, &cut) == 0) {
+		struct receipt_entry e = {.stream = cut.ranges[0].stream,
+					  .acked_through = cut.ranges[0].last_seq,
+					  .accepted = cut.ranges[0].count};
+
+		assert_int_equal(outbox_confirm(s, &cut, &e, 1, now), 0);
+	}
+}
+
+/* At the limit new records are refused and counted; what waits stays; then confirmed history goes.
+ */
+static void the_size_limit_sheds_and_recovers(void **state)
+{
+	struct place *p = *state;
+	struct store *s = open_limited(p, 128 * 1024);
+	uint32_t stream = heart_rate_stream(s), sink;
+	struct stream_status status;
+	struct record r = {.stream = stream, .type = RECORD_HEART_RATE};
+	uint64_t told = 0, admitted = 0;
+
+	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
+	do {
+		r.heart_rate = (struct heart_rate){.bpm = 60, .energy_kj = -1};
+		r.boot_us = (int64_t)p->now;
+		p->now += 1000;
+		admitted++;
+		assert_true(admitted < 1000000);
+	} while (store_admit(s, &r, p->now) == 0);
+	for (unsigned i = 0; i < 9; i++)
+		assert_int_equal(store_admit(s, &r, p->now), STORE_E_FULL);
+	store_stream_status(s, stream, &status);
+	assert_int_equal(status.shed, 10);
+	assert_true(store_wants_room(s));
+	assert_int_equal(store_prune(s, INT64_MAX, 100), STORE_E_NOTHING); /* all of it waits */
+	assert_balanced(s);
+	confirm_all(s, sink, p->now);
+	assert_int_equal(store_commit(s, p->now), 0);
+	while (store_prune(s, INT64_MAX, 100) == 0)
+		;
+	assert_int_equal(store_admit(s, &r, p->now), 0);
+	assert_int_equal(store_read(s, stream, 1, UINT64_MAX, 0, count_shed_gap, &told), 0);
+	assert_int_equal(told, 10);
+	assert_balanced(s);
+	store_close(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -313,6 +402,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(due_by_T_and_by_laziness, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(wall_time_is_frozen_later, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(old_history_goes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_size_limit_sheds_and_recovers, set_up,
+						tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
