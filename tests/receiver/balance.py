@@ -426,10 +426,12 @@ COLUMNS = ("emitted handed unread undecodable repeated expected received matched
            "altered duplicated repeats_kept invented order_violations").split()
 
 
-def balance(truth_path, db_path, *, waiting=None, quarantined=None, kills=(), kill_count=0, outages=()):
+def balance(truth_path, db_path, *, waiting=None, quarantined=None, kills=(), kill_count=0, outages=(),
+            disturbed=()):
     """The whole balance as a dict. `waiting`, `quarantined`: numbers or vitalctl's JSON; they are taken
     off what would be called lost. `kills`: wall times in us of SIGKILLs, or `kill_count` if only their
-    number is known. `outages`: [(from_us, to_us)] when the receiver was away."""
+    number is known. `outages`: [(from_us, to_us)] when the receiver was away; `disturbed`: the same of
+    everything else that was done to it or to the daemon."""
     sent, ignored = read_truth(truth_path)
     got, gaps, rejected, conflicts, holes = read_receiver(db_path)
     by_key = collections.defaultdict(list)
@@ -456,15 +458,17 @@ def balance(truth_path, db_path, *, waiting=None, quarantined=None, kills=(), ki
     total["holes"] = holes
     total["gaps"] = dict(sum((collections.Counter(c) for c in gaps.values()), collections.Counter()))
     delays = [(one.t_us, one.pair.answered_us - one.t_us) for one in sent if one.pair]
-    calm = [d for t, d in delays if not any(a <= t <= b for a, b in outages)]
+    outside = lambda t, windows: not any(a <= t <= b for a, b in windows)  # noqa: E731
+    up = [(t, d) for t, d in delays if outside(t, outages)]
+    calm = [d for t, d in up if outside(t, disturbed)]
     return {
         "ok": not total["lost"] and not total["altered"],
         "total": total,
         "streams": streams,
         "ignored": ignored,
-        "latency": {"all": latency([d for _, d in delays]), "up": latency(calm)},
-        "delays_us": [d for _, d in delays],
-        "delays_up_us": calm,
+        "latency": {"all": latency([d for _, d in delays]), "up": latency([d for _, d in up]),
+                    "calm": latency(calm)},
+        "delays_calm_us": calm,
     }
 
 
@@ -484,9 +488,11 @@ def table(result):
     lines.append("  ".join(beside))
     if total["gaps"]:
         lines.append("gap records: " + ", ".join(f"{n} {k}" for k, n in sorted(total["gaps"].items())))
-    for name, words in (("up", "receiver up"), ("all", "all")):
+    shown = 0
+    for name, words in (("calm", "undisturbed"), ("up", "receiver up"), ("all", "all")):
         one = result["latency"][name]
-        if one["n"]:
+        if one["n"] > shown:
+            shown = one["n"]
             lines.append(f"latency, {words}: mean {one['mean']:.0f} ms, p50 {one['p50']:.0f}, "
                          f"p95 {one['p95']:.0f}, p99 {one['p99']:.0f} (n {one['n']})")
     return "\n".join(lines)
@@ -516,7 +522,7 @@ def main():
         outages=[tuple(map(int, text.split(":"))) for text in options.outage],
     )
     if options.json:
-        result.pop("delays_us"), result.pop("delays_up_us")
+        del result["delays_calm_us"]
         print(json.dumps(result, indent=1))
     else:
         print(table(result))
