@@ -322,7 +322,7 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 	int r = connect_system(c);
 
 	if (r < 0)
-		lose_system(c, strerror(-r));
+		lose_system(c, r == -ENOENT || r == -ECONNREFUSED ? "there is none" : strerror(-r));
 	return 0;
 }
 
