@@ -317,7 +317,9 @@ static uint64_t newest_block(struct store *s, uint32_t stream)
 
 struct last_heard {
 	const struct store *s;
-	int64_t boot_us;
+	int64_t boot_us; /* on this boot's clock */
+	int64_t wall_us;
+	bool found;
 };
 
 static int note_end(void *userdata, const struct record *r)
@@ -330,21 +332,42 @@ static int note_end(void *userdata, const struct record *r)
 		end += (int64_t)r->ecg.n * r->ecg.dt_ns / 1000;
 	else if (r->type == RECORD_GAP)
 		end += r->gap.duration_us;
+	h->wall_us = end + r->offset_us;
 	/* Another boot's clock began elsewhere: by way of the wall. */
 	if (store_run(h->s, seq_run(r->seq), &run) && !streq(run.boot_id, h->s->run.boot_id))
 		end += r->offset_us - h->s->clock.offset_us;
 	h->boot_us = end;
+	h->found = true;
 	return 0;
+}
+
+static bool last_heard(struct store *s, uint32_t stream, struct last_heard *h)
+{
+	uint64_t last = stream_last_seq(stream_of(s, stream)), id = newest_block(s, stream);
+
+	/* Without a block it may lie in a tail that is only looked at. */
+	h->s = s;
+	return last != 0 && (id != 0 || s->owner_fd < 0) &&
+	       store_read(s, stream, last, last, id ? id : s->log_id + 1, note_end, h) == 0 &&
+	       h->found;
 }
 
 bool store_last_heard(struct store *s, uint32_t stream, int64_t *ret_boot_us)
 {
-	uint64_t id = newest_block(s, stream), last = stream_last_seq(stream_of(s, stream));
-	struct last_heard h = {.s = s, .boot_us = INT64_MIN};
+	struct last_heard h = {0};
 
-	if (id == 0 || store_read(s, stream, last, last, id, note_end, &h) != 0 ||
-	    h.boot_us == INT64_MIN)
+	if (!last_heard(s, stream, &h))
 		return false;
 	*ret_boot_us = h.boot_us;
 	return true;
+}
+
+void log_find_newest(struct store *s)
+{
+	for (uint32_t i = 1; i <= s->n_streams; i++) {
+		struct last_heard h = {0};
+
+		if (last_heard(s, i, &h))
+			stream_of(s, i)->last_wall_us = h.wall_us;
+	}
 }

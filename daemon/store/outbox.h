@@ -92,5 +92,12 @@ void outbox_release(struct store *s, struct cut *c);
  * newest minute of it apart and critical; the immediate lane goes on with what comes next.
  */
 int outbox_reopen(struct store *s, uint32_t sink, usec_t now);
+/*
+ * The server lost what it had confirmed: what it held of this stream behind after_seq and up to the
+ * cursor is owed again, as far as this store still has it. Quarantine stays quarantine, and the
+ * cursor stays where it is. ret_n: records that became rows.
+ */
+int outbox_rewind(struct store *s, uint32_t sink, uint32_t stream, uint64_t after_seq,
+		  uint64_t *ret_n);
 /* Ends the hold of a stream in conflict: what waits of it becomes a row. */
 int outbox_unhold(struct store *s, uint32_t sink, uint32_t stream);

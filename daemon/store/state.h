@@ -195,6 +195,8 @@ int sql_put_meta_int(struct store *s, const char *key, int64_t value);
 /* log.c */
 int log_write_tail(struct store *s);
 int log_note_runs(struct store *s);
+/* When each stream was last heard, from the newest records that are there. */
+void log_find_newest(struct store *s);
 uint64_t log_high_id(struct store *s, int *ret_r);
 
 /* streams.c */

@@ -294,6 +294,8 @@ static int open_parts(struct store *s, struct store_opening *opening, usec_t now
 		r = begin_run(s, opening->created);
 	if (r == 0)
 		r = wall_cover_past(s);
+	if (r == 0)
+		log_find_newest(s);
 	return r == 0 ? fresh_tail(s, now) : r;
 }
 
@@ -372,6 +374,7 @@ int store_look(const char *state_dir, const char *runtime_dir, struct store **re
 		r = look_at_tail(s);
 	if (r != 0)
 		return r;
+	log_find_newest(s);
 	*ret = TAKE(s);
 	return 0;
 }

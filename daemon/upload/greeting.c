@@ -3,8 +3,8 @@
  *
  *	its last seq is of a run after ours    somebody else is us: a clone, or this store was set
  *	                                       back. Nothing may be sent under these numbers.
- *	its last seq is below our anchor       the server was set back. Nothing is in danger here,
- *	                                       and what it lacks is for reconciliation to find.
+ *	its last seq is below our anchor       the server was set back. What it lost is owed to it
+ *	                                       again, as far as this store still has it.
  *	it does not know the address (404, 405) an older server; nothing to compare
  *
  * An anchor can stand above what the server holds without any fault: the last records before it may
@@ -12,6 +12,8 @@
  * those.
  */
 #include "upload/greeting.h"
+
+#include "store/outbox.h"
 
 #include <stdio.h>
 
@@ -94,7 +96,15 @@ static int compare(struct store *s, uint32_t sink, const struct stream_position 
 				(unsigned long long)figures.run.number);
 			return GREETING_E_AHEAD;
 		}
-		ret->n_behind += is_behind(s, sink, i, p);
+		if (is_behind(s, sink, i, p)) {
+			uint64_t again;
+			int r = outbox_rewind(s, sink, i, p ? p->last_seq : 0, &again);
+
+			if (r != 0)
+				return r < 0 ? r : -EIO;
+			ret->n_behind++;
+			ret->n_again += again;
+		}
 	}
 	return 0;
 }

@@ -14,8 +14,9 @@ enum {
 };
 
 struct greeting {
-	size_t n_behind; /* streams of which the server holds less than it once confirmed */
-	char why[180];	 /* of GREETING_E_* */
+	size_t n_behind;  /* streams of which the server holds less than it once confirmed */
+	uint64_t n_again; /* records of them that are owed again */
+	char why[180];	  /* of GREETING_E_* */
 };
 
 int greeting_send(struct http *h, const char *gateway, const char *token, usec_t timeout,

@@ -190,10 +190,10 @@ static void greeting_done(struct route *r, const struct greeting *g, usec_t now)
 	if (g->n_behind == 0)
 		return;
 	(void)snprintf(field, sizeof(field), "SINK=%s", r->sink->name); /* 32 at most */
-	log_event(LOG_WARNING, NULL, LOG_FIELDS(field),
+	log_event(LOG_WARNING, CATALOG_SERVER_BEHIND, LOG_FIELDS(field),
 		  "sink %s holds less than it once confirmed, of %zu streams: the server was set "
-		  "back; `vitalctl reconcile` finds the difference",
-		  r->sink->name, g->n_behind);
+		  "back; %llu records are sent again",
+		  r->sink->name, g->n_behind, (unsigned long long)g->n_again);
 }
 
 static void on_greeting(void *userdata, const struct answer *a)

@@ -911,6 +911,29 @@ static void a_server_ahead_of_us_holds_the_sink(void **state)
 	assert_nothing_lost(w);
 }
 
+/* The server is emptied: what it had confirmed is sent again, but not what it refused. */
+static void a_server_that_was_set_back_gets_it_again(void **state)
+{
+	struct world *w = *state;
+
+	w->bad[0] = 7;
+	w->bad_status = 200;
+	start(w, UPLOADER_DAEMON);
+	run_until(w, is_greeted);
+	admit(w, 20);
+	run_until(w, all_settled);
+	w->uploader = uploader_free(w->uploader);
+	memset(w->streams, 0, sizeof(w->streams));
+	memset(w->last_seq, 0, sizeof(w->last_seq));
+	memset(w->held, 0, sizeof(w->held));
+	start(w, UPLOADER_DAEMON);
+	admit(w, 1);
+	assert_false(all_settled(w));
+	run_until(w, all_settled);
+	assert_int_equal(cursor(w).quarantined, 1);
+	assert_nothing_lost(w);
+}
+
 static void a_server_without_the_greeting_is_fine(void **state)
 {
 	struct world *w = *state;
@@ -1037,6 +1060,7 @@ int main(void)
 		TEST(a_conflict_holds_the_stream_only),
 		TEST(a_batch_that_breaks_the_server_is_split),
 		TEST(a_server_ahead_of_us_holds_the_sink),
+		TEST(a_server_that_was_set_back_gets_it_again),
 		TEST(a_server_without_the_greeting_is_fine),
 		TEST(a_greeting_that_fails_is_repeated),
 		TEST(a_drain_ends_when_nothing_is_left),
