@@ -33,6 +33,7 @@ struct store;
  * "queue"          queue, queue_summary (one row)
  * "anchors"        anchors
  * "quarantine"     quarantine, quarantine_summary (one row)
+ * "unreadable"     unreadable: the last frames that could not be decoded
  * "audit"          audit (one row), lines
  * "events"         events
  */

@@ -156,6 +156,31 @@ static int put_quarantine(const struct snapshot *s, struct tables *ret)
 	return r < 0 ? r : 0;
 }
 
+static void put_undecoded(void *userdata, const struct undecoded *u)
+{
+	struct listing *l = userdata;
+	char hex[2 * FRAME_MAX + 1] = "";
+
+	for (size_t i = 0; i < MIN(u->size, (size_t)FRAME_MAX); i++)
+		(void)snprintf(hex + 2 * i, 3, "%02x", u->data[i]); /* fits */
+	put_wall(l->t, u->wall_us);
+	table_string(l->t, u->device);
+	table_string(l->t, u->characteristic);
+	table_string(l->t, u->why);
+	table_string(l->t, hex);
+}
+
+static int put_unreadable(const struct snapshot *s, struct tables *ret)
+{
+	struct listing l = {.s = s};
+	int r = 0;
+
+	l.t = tables_add(ret, "unreadable", "time_wall_us device characteristic why hex");
+	if (s->store)
+		r = store_each_undecoded(s->store, put_undecoded, &l);
+	return r < 0 ? r : 0;
+}
+
 static void put_audit_line(struct table *t, const struct store *store,
 			   const struct audit_line *line)
 {
@@ -298,6 +323,8 @@ int lists_put(const struct snapshot *s, const char *which, struct tables *ret)
 	}
 	if (streq(which, "quarantine"))
 		return put_quarantine(s, ret);
+	if (streq(which, "unreadable"))
+		return put_unreadable(s, ret);
 	if (streq(which, "audit"))
 		return put_audit(s, ret);
 	if (streq(which, "events"))

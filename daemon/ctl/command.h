@@ -29,6 +29,7 @@ int command_status(struct ctl *ctl, int argc, char **argv);
 int command_queue(struct ctl *ctl, int argc, char **argv);
 int command_anchors(struct ctl *ctl, int argc, char **argv);
 int command_quarantine(struct ctl *ctl, int argc, char **argv);
+int command_unreadable(struct ctl *ctl, int argc, char **argv);
 int command_devices(struct ctl *ctl, int argc, char **argv);
 int command_audit(struct ctl *ctl, int argc, char **argv);
 int command_events(struct ctl *ctl, int argc, char **argv);

@@ -1,4 +1,4 @@
-/* The commands that show one table: queue, anchors, quarantine, devices. */
+/* The commands that show one table: queue, anchors, quarantine, unreadable, devices. */
 #include "ctl/print.h"
 #include "ctl/text.h"
 #include "util/human.h"
@@ -191,6 +191,33 @@ static void make_devices(struct buf *page, const struct tables *t, size_t width)
 	finish(page, &shown, "no wearable has been seen", width);
 }
 
+static void make_unreadable(struct buf *page, const struct tables *t, size_t width)
+{
+	const struct table *u = tables_find(t, "unreadable");
+	_cleanup_(tables_done) struct tables shown = {0};
+	struct table *s = tables_add(&shown, "", "HEARD_(UTC) WEARABLE CHARACTERISTIC BYTES note");
+
+	for (size_t row = 0; row < table_rows(u); row++) {
+		const struct cell *time = table_cell(u, row, "time_wall_us");
+		char text[32] = "-", bytes[44];
+
+		if (time->type == CELL_I64)
+			clock_format(time->i64, text);
+		table_string(s, text);
+		put_string(s, u, row, "device");
+		(void)snprintf(text, sizeof(text), "%.8s",
+			       table_get_string(u, row, "characteristic"));
+		table_string(s, text);
+		(void)snprintf(bytes, sizeof(bytes), "%.40s", table_get_string(u, row, "hex"));
+		table_string(s, bytes[0] ? bytes : "(none)");
+		put_string(s, u, row, "why");
+	}
+	finish(page, &shown, "every frame that was heard could be read", width);
+	if (table_rows(u))
+		buf_string(page,
+			   "\n--json gives all bytes; `vitalctl decode UUID HEX` explains.\n");
+}
+
 static int list(struct ctl *ctl, const char *which, int argc, char **argv,
 		void (*make)(struct buf *page, const struct tables *t, size_t width))
 {
@@ -215,4 +242,9 @@ int command_quarantine(struct ctl *ctl, int argc, char **argv)
 int command_devices(struct ctl *ctl, int argc, char **argv)
 {
 	return list(ctl, "devices", argc, argv, make_devices);
+}
+
+int command_unreadable(struct ctl *ctl, int argc, char **argv)
+{
+	return list(ctl, "unreadable", argc, argv, make_unreadable);
 }

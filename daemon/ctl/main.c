@@ -43,6 +43,10 @@ static const struct command commands[] = {
 	 command_anchors},
 	{"quarantine", "", "records that a server refused for good", "vitalctl quarantine",
 	 "They are kept, and everything else goes on without them.", command_quarantine},
+	{"unreadable", "", "frames of wearables that could not be decoded", "vitalctl unreadable",
+	 "The last thousand, with the reason and their first bytes: they are counted and\n"
+	 "kept, never guessed.",
+	 command_unreadable},
 	{"audit", "", "count everything again: does the ledger balance?", "vitalctl audit",
 	 "Counts all records anew and compares: what was admitted must be confirmed,\n"
 	 "waiting or refused, to the last one. Exit code 0 balanced, 1 not. Takes a while\n"

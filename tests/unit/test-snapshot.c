@@ -292,6 +292,26 @@ static void quarantine_and_audit(void **state)
 	says(&status, "summary", 0, "state", "healthy");
 }
 
+static void what_nobody_could_read(void **state)
+{
+	struct place *p = *state;
+	_cleanup_(tables_done) struct tables t = {0};
+	const uint8_t bytes[] = {0x10};
+	struct undecoded u = {.device = "a0:b1:c2:d3:e4:f5",
+			      .characteristic = "2a37",
+			      .why = "too short",
+			      .data = bytes,
+			      .size = sizeof(bytes)};
+
+	assert_int_equal(store_keep_undecoded(p->store, &u), 0);
+	assert_int_equal(store_commit(p->store, p->now), 0);
+	assert_int_equal(store_keep_undecoded(p->store, &u), 0); /* not written yet */
+	query(p, "unreadable", &t);
+	assert_int_equal(table_rows(tables_find(&t, "unreadable")), 2);
+	says(&t, "unreadable", 0, "hex", "10");
+	says(&t, "unreadable", 1, "why", "too short");
+}
+
 static void without_the_daemon(void **state)
 {
 	struct place *p = *state;
@@ -340,6 +360,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(missing_things, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(no_sink_and_a_stranger, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(quarantine_and_audit, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_nobody_could_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(without_the_daemon, set_up, tear_down),
 		cmocka_unit_test(nothing_at_all),
 	};
