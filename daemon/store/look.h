@@ -21,6 +21,7 @@ enum store_error {
 	STORE_E_NOTHING = 6, /* nothing to do */
 	STORE_E_CLOCK = 7,   /* the record has no wall time yet */
 	STORE_E_DENIED = 8,  /* may not read it */
+	STORE_E_BUSY = 9,    /* a request is under way: ask again when it has ended */
 };
 
 /* 0, STORE_E_ABSENT, _NEWER, _CORRUPT or _DENIED. store_close() ends it. */

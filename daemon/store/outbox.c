@@ -21,6 +21,8 @@
 
 #include <stdio.h>
 
+enum { CUT_BEHIND = 100 }; /* beside enum store_error: what comes before must become a row first */
+
 void cut_done(struct cut *c)
 {
 	free(c->ranges);
@@ -161,6 +163,8 @@ int outbox_unhold(struct store *s, uint32_t sink, uint32_t stream)
 
 	if (!c->held)
 		return 0;
+	if (sink_of(s, sink)->in_flight)
+		return STORE_E_BUSY; /* records of this stream may be in it, cut before the hold */
 	c->held = false;
 	touch_cursor(s, c);
 	return row_of_open(s, sink, stream, &last, usual_priority(s, stream));
@@ -192,6 +196,19 @@ static bool is_open(const struct store *s, uint32_t sink, const struct slot *slo
 	return !c->held && slot->seq > c->seq;
 }
 
+/*
+ * Does something that is not settled lie between the cursor and this record? After a start it does:
+ * what was open then is in the log, and no slot of the new ring tells of it.
+ */
+static bool leaves_a_hole(const struct store *s, const struct sink_entry *k,
+			  const struct slot *slot)
+{
+	const struct cursor_state *c = cursor_of(s, k->info.number, slot->stream);
+
+	return k->range_of[slot->stream - 1] == 0 &&
+	       stream_seq_before(stream_of(s, slot->stream), slot->seq) > c->seq;
+}
+
 /* Takes one slot. 0: go on, 1: taken, and enough; > 1: a condition. */
 static int cut_slot(struct store *s, struct sink_entry *k, const struct cut_taker *taker,
 		    const struct slot *slot, const uint8_t *payload, struct cut *c)
@@ -202,6 +219,8 @@ static int cut_slot(struct store *s, struct sink_entry *k, const struct cut_take
 	struct cut_range *range;
 	int r;
 
+	if (leaves_a_hole(s, k, slot))
+		return CUT_BEHIND;
 	if (record_unpack(&in, record) < 0)
 		return -EBADMSG;
 	record->stream = slot->stream;
@@ -277,6 +296,8 @@ int outbox_cut(struct store *s, uint32_t sink, const struct cut_taker *taker, st
 		else
 			k->in_flight_pos = k->cut_pos; /* only held ones were passed over */
 		cut_done(&c);
+		if (r == CUT_BEHIND)
+			r = outbox_reopen(s, sink, s->latest);
 		return r != 0 ? r : STORE_E_NOTHING;
 	}
 	k->in_flight = true;
@@ -294,6 +315,31 @@ static void land(struct store *s, struct cut *c)
 		k->in_flight_pos = k->cut_pos;
 	}
 	cut_done(c);
+}
+
+static void release(struct store *s, struct cut *c)
+{
+	if (c->sink == 0)
+		return;
+	if (c->immediate)
+		sink_of(s, c->sink)->cut_pos = sink_of(s, c->sink)->in_flight_pos;
+	for (size_t i = 0; i < c->n_ranges; i++) {
+		struct row_entry *entry = row_find(s, c->ranges[i].row);
+
+		if (entry && entry->row.status == BATCH_UPLOADING)
+			entry->row.status = entry->row.retry_count ? BATCH_FAILED : BATCH_PENDING;
+	}
+	land(s, c);
+}
+
+/* Out of memory in the middle: what was not settled goes again, nothing may pass it. */
+static int settled(struct store *s, struct cut *c, int r)
+{
+	if (r < 0)
+		release(s, c);
+	else
+		land(s, c);
+	return r;
 }
 
 /* Of an immediate cut what begins at first_seq becomes a row, and the cursor passes it. */
@@ -339,12 +385,22 @@ static bool before(const struct store *s, const struct batch_row *a, const struc
 	return a->first_id < b->first_id;
 }
 
-static struct row_entry *most_urgent(const struct store *s, uint32_t sink, usec_t now)
+/* A request holds one range of a stream: `acked_through` could not tell two apart. */
+static bool is_aboard(const struct cut *c, uint32_t stream)
+{
+	for (size_t i = 0; i < c->n_ranges; i++)
+		if (c->ranges[i].stream == stream)
+			return true;
+	return false;
+}
+
+static struct row_entry *most_urgent(const struct store *s, const struct cut *c, usec_t now)
 {
 	struct row_entry *best = NULL;
 
 	for (size_t i = 0; i < s->n_rows; i++)
-		if (claimable(s, &s->rows[i].row, sink, now) &&
+		if (claimable(s, &s->rows[i].row, c->sink, now) &&
+		    !is_aboard(c, s->rows[i].row.stream) &&
 		    (!best || before(s, &s->rows[i].row, &best->row)))
 			best = &s->rows[i];
 	return best;
@@ -423,11 +479,13 @@ static int claim_row(struct claiming *g, struct row_entry *entry)
 		       claim_record, g);
 	if (r < 0 || g->range.count == 0)
 		return r;
+	r = add_range(g->cut, &g->range);
+	if (r < 0)
+		return r;
 	row->status = BATCH_UPLOADING; /* not written: on the disk it stays pending */
 	g->cut->retry_count = MAX(g->cut->retry_count, row->retry_count);
-	r = add_range(g->cut, &g->range);
 	g->enough |= row->limit != 0;
-	return r;
+	return 0;
 }
 
 /* A batch holds the records of a stream in order: an older row of the same stream waits. */
@@ -448,7 +506,7 @@ int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_ta
 	int r = 0;
 
 	s->latest = MAX(s->latest, now);
-	while (r == 0 && !g.enough && (entry = most_urgent(s, sink, now)) != NULL) {
+	while (r == 0 && !g.enough && (entry = most_urgent(s, &c, now)) != NULL) {
 		uint64_t run = seq_run(entry->row.first_seq);
 
 		if (c.n_records > 0 &&
@@ -464,7 +522,7 @@ int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_ta
 		*ret = c;
 		return 0;
 	}
-	outbox_release(s, &c);
+	release(s, &c);
 	return r != 0 ? r : STORE_E_NOTHING;
 }
 
@@ -613,8 +671,7 @@ int outbox_confirm(struct store *s, struct cut *c, const struct receipt_entry *e
 	for (size_t i = 0; r == 0 && i < c->n_ranges; i++)
 		r = confirm_range(s, c, &c->ranges[i],
 				  entry_of(entries, n_entries, c->ranges[i].stream));
-	land(s, c);
-	return r;
+	return settled(s, c, r);
 }
 
 /* A single bad record must not hold up the rest of its row. */
@@ -666,8 +723,7 @@ int outbox_defer(struct store *s, struct cut *c, usec_t now, usec_t next_attempt
 	for (size_t i = 0; r == 0 && i < c->n_ranges; i++)
 		r = c->immediate ? owe(s, c, &c->ranges[i], c->ranges[i].first_seq, &how)
 				 : defer_row(s, &c->ranges[i], &how);
-	land(s, c);
-	return r;
+	return settled(s, c, r);
 }
 
 int outbox_split(struct store *s, struct cut *c, usec_t now, const char *error)
@@ -694,8 +750,7 @@ int outbox_split(struct store *s, struct cut *c, usec_t now, const char *error)
 		how.next_attempt = 0;
 		r = defer_row(s, range, &how);
 	}
-	land(s, c);
-	return r;
+	return settled(s, c, r);
 }
 
 int outbox_quarantine(struct store *s, struct cut *c, usec_t now, const char *code,
@@ -709,21 +764,10 @@ int outbox_quarantine(struct store *s, struct cut *c, usec_t now, const char *co
 	r = put_in_quarantine(s, c->sink, range->stream, range->first_seq, code, detail);
 	if (r == 0)
 		r = settle_range(s, c, range, range->first_seq, 1);
-	land(s, c);
-	return r;
+	return settled(s, c, r);
 }
 
 void outbox_release(struct store *s, struct cut *c)
 {
-	if (c->sink == 0)
-		return;
-	if (c->immediate)
-		sink_of(s, c->sink)->cut_pos = sink_of(s, c->sink)->in_flight_pos;
-	for (size_t i = 0; i < c->n_ranges; i++) {
-		struct row_entry *entry = row_find(s, c->ranges[i].row);
-
-		if (entry)
-			entry->row.status = entry->row.retry_count ? BATCH_FAILED : BATCH_PENDING;
-	}
-	land(s, c);
+	release(s, c);
 }

@@ -99,5 +99,8 @@ int outbox_reopen(struct store *s, uint32_t sink, usec_t now);
  */
 int outbox_rewind(struct store *s, uint32_t sink, uint32_t stream, uint64_t after_seq,
 		  uint64_t *ret_n);
-/* Ends the hold of a stream in conflict: what waits of it becomes a row. */
+/*
+ * Ends the hold of a stream in conflict: what waits of it becomes a row. STORE_E_BUSY: an immediate
+ * cut is under way.
+ */
 int outbox_unhold(struct store *s, uint32_t sink, uint32_t stream);
