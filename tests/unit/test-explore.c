@@ -682,7 +682,7 @@ static void walk(struct world *w, uint64_t seed, size_t length)
 static void random_walks(void **state)
 {
 	static struct world w;
-	uint64_t n = getenv("VITALD_LONG") ? 2000 : 150;
+	uint64_t n = getenv("VITALD_LONG") ? 2000 : 50;
 
 	w = (struct world){.p = *state};
 	if (getenv("VITALD_SEED")) {
