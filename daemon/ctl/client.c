@@ -189,7 +189,6 @@ static enum reach ask(struct client *c, const struct question *q, struct tables 
 static enum reach ask_daemon(struct client *c, const struct question *q, struct tables *ret,
 			     int *ret_r)
 {
-	enum reach (*const ways[])(struct client *) = {reach_private, reach_system};
 	size_t n_ways = c->config && !c->config->system_bus ? 1 : 2;
 	enum reach reach = NOBODY, worst = NOBODY;
 
@@ -197,7 +196,7 @@ static enum reach ask_daemon(struct client *c, const struct question *q, struct 
 		reach = ask(c, q, ret, ret_r);
 	for (size_t i = 0; reach != REACHED && i < n_ways; i++) {
 		c->bus = sd_bus_close_unref(c->bus);
-		reach = ways[i](c);
+		reach = i == 0 ? reach_private(c) : reach_system(c);
 		if (reach == REACHED)
 			reach = ask(c, q, ret, ret_r);
 		worst = MAX(worst, reach);

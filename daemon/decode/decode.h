@@ -17,7 +17,9 @@ struct decode_error {
 	char what[96]; /* a sentence for a person with the hex in front of them */
 };
 
-/* Fills `error` (may be NULL) and returns `code`, so that a decoder can `return decode_fail(...)`.
+/*
+ * `return decode_fail(error, code, at, "...")`: fills `error` (may be NULL) and yields `code`. A macro,
+ * so that a reader and an analyser both see what is returned.
  */
-int decode_fail(struct decode_error *error, int code, size_t at, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+#define decode_fail(error, code, at, ...) (decode_say(error, at, __VA_ARGS__), (code))
+void decode_say(struct decode_error *error, size_t at, const char *format, ...) _printf_(3, 4);

@@ -41,6 +41,8 @@
 
 #include <math.h>
 
+#define FACTOR_MAX 1e6 /* straps say 0.000244 and the like */
+
 enum {
 	TYPE_MASK = 0x3f,
 	COMPRESSED = 0x80,
@@ -335,6 +337,9 @@ int pmd_acc_decode(const uint8_t *data, size_t size, double factor, struct pmd_a
 	r = begin_frame(data, size, PMD_ACC, &header, &b, error);
 	if (r != 0)
 		return r;
+	if (!(fabs(factor) <= FACTOR_MAX)) /* also what is not a number */
+		return decode_fail(error, DECODE_E_MALFORMED, 0,
+				   "the start answer's factor makes no sense");
 	r = header.compressed ? acc_compressed(&header, &b, factor, ret, error)
 			      : acc_raw(&header, &b, ret, error);
 	if (r != 0)

@@ -113,6 +113,7 @@ int tail_create(const char *path, size_t size, const struct uuid *incarnation, u
 	(void)close(fd); /* the mapping keeps the file */
 	if (r < 0)
 		return r;
+	assert(t);
 	t->header->size = size;
 	t->header->incarnation = *incarnation;
 	t->header->run = run;
@@ -152,6 +153,7 @@ int tail_open(const char *path, bool writable, struct tail **ret)
 	(void)close(fd); /* the mapping keeps the file */
 	if (r < 0)
 		return r;
+	assert(t);
 	if (!header_sane(t->header, st.st_size))
 		return TAIL_E_DAMAGED;
 	*ret = TAKE(t);
