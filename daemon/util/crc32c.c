@@ -1,6 +1,8 @@
 /*
- * CRC-32C by slicing eight bytes at a time through tables made at first use: about a byte a cycle
- * on any processor, without asking which one it is. Its caller checks slots of a hundred bytes.
+ * CRC-32C: by the instruction that x86-64 (SSE 4.2) and nearly all 64-bit ARM processors have for
+ * it, eight bytes in a cycle or three; elsewhere by slicing eight bytes at a time through tables
+ * made at first use, about a byte a cycle. A slot of the tail is checked three times on its way,
+ * and by tables that was a sixth of all that the daemon does for a record.
  */
 #include "util/crc32c.h"
 
@@ -20,7 +22,7 @@ static void make_table(void)
 			table[k][i] = table[k - 1][i] >> 8 ^ table[0][table[k - 1][i] & 255];
 }
 
-uint32_t crc32c(uint32_t crc, const void *data, size_t size)
+uint32_t crc32c_by_table(uint32_t crc, const void *data, size_t size)
 {
 	const uint8_t *p = data;
 
@@ -38,4 +40,67 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t size)
 	for (; size; size--)
 		crc = crc >> 8 ^ table[0][(crc ^ *p++) & 255];
 	return ~crc;
+}
+
+#if defined(__x86_64__)
+
+#define HAVE_INSTRUCTION 1
+
+static bool instruction_is_there(void)
+{
+	return __builtin_cpu_supports("sse4.2");
+}
+
+__attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, const uint8_t *p,
+								 size_t size)
+{
+	for (; size >= 8; size -= 8, p += 8) {
+		uint64_t word;
+
+		memcpy(&word, p, sizeof(word));
+		crc = (uint32_t)__builtin_ia32_crc32di(crc, word);
+	}
+	for (; size; size--)
+		crc = __builtin_ia32_crc32qi(crc, *p++);
+	return crc;
+}
+
+#elif defined(__aarch64__) && !defined(__clang__)
+
+#include <sys/auxv.h>
+
+#define HAVE_INSTRUCTION 1
+
+static bool instruction_is_there(void)
+{
+	return getauxval(AT_HWCAP) & HWCAP_CRC32;
+}
+
+__attribute__((target("+crc"))) static uint32_t by_instruction(uint32_t crc, const uint8_t *p,
+							       size_t size)
+{
+	for (; size >= 8; size -= 8, p += 8) {
+		uint64_t word;
+
+		memcpy(&word, p, sizeof(word));
+		crc = __builtin_aarch64_crc32cx(crc, word);
+	}
+	for (; size; size--)
+		crc = __builtin_aarch64_crc32cb(crc, *p++);
+	return crc;
+}
+
+#endif
+
+uint32_t crc32c(uint32_t crc, const void *data, size_t size)
+{
+#ifdef HAVE_INSTRUCTION
+	static int there = -1;
+
+	if (there < 0)
+		there = instruction_is_there();
+	if (there)
+		return ~by_instruction(~crc, data, size);
+#endif
+	return crc32c_by_table(crc, data, size);
 }

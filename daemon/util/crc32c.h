@@ -5,3 +5,5 @@
 
 /* `crc` is 0 for the first piece, and the last result for a piece that continues it. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t size);
+/* The same on a processor that has no instruction for it. */
+uint32_t crc32c_by_table(uint32_t crc, const void *data, size_t size);

@@ -49,12 +49,24 @@ static void test_in_pieces(void **state)
 				 whole);
 }
 
+static void test_by_table(void **state)
+{
+	uint8_t data[100];
+
+	assert_int_equal(crc32c_by_table(0, "123456789", 9), 0xe3069283);
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 73 + 5);
+	for (size_t n = 0; n <= sizeof(data); n++)
+		assert_int_equal(crc32c_by_table(7, data, n), crc32c(7, data, n));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rfc3720),
 		cmocka_unit_test(test_check_value),
 		cmocka_unit_test(test_in_pieces),
+		cmocka_unit_test(test_by_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
