@@ -47,7 +47,8 @@ DAEMON_SOURCES := $(sort $(wildcard daemon/*.c))
 CTL_SOURCES := $(sort $(wildcard daemon/ctl/*.c))
 UNIT_SOURCES := $(sort $(wildcard tests/unit/test-*.c))
 FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz-*.c))
-BENCH_SOURCES := $(sort $(wildcard tests/bench/*.c))
+BENCH_SOURCES := $(sort $(wildcard tests/bench/bench*.c))
+BENCH_HELPERS := $(sort $(filter-out $(BENCH_SOURCES),$(wildcard tests/bench/*.c)))
 
 objects = $(patsubst %.c,$(O)/%.o,$(1))
 ROOM_OBJECTS := $(call objects,$(ROOM_SOURCES))
@@ -80,7 +81,8 @@ $(UNIT_TESTS): $(O)/tests/%: $(O)/tests/unit/%.o $(JOIN_OBJECTS) $(O)/libvitald.
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka -lm
 
-$(BENCHES): $(O)/bench/%: $(O)/tests/bench/%.o $(JOIN_OBJECTS) $(O)/libvitald.a
+$(BENCHES): $(O)/bench/%: $(O)/tests/bench/%.o $(call objects,$(BENCH_HELPERS)) $(JOIN_OBJECTS) \
+		$(O)/libvitald.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
 
@@ -150,4 +152,5 @@ clean:
 	rm -rf build build-sanitize
 
 -include $(patsubst %.o,%.d,$(ROOM_OBJECTS) $(call objects,$(DAEMON_SOURCES) $(CTL_SOURCES) \
-	$(UNIT_SOURCES) $(BENCH_SOURCES)) $(FUZZ_OBJECTS) $(FUZZ_SOURCES:%.c=$(O)/fuzz/%.o))
+	$(UNIT_SOURCES) $(BENCH_SOURCES) $(BENCH_HELPERS)) $(FUZZ_OBJECTS) \
+	$(FUZZ_SOURCES:%.c=$(O)/fuzz/%.o))
