@@ -45,10 +45,12 @@ static void remember(struct store *s, struct stream_state *st, const struct reco
 		st->marks[1] = (struct mark){now, stream_last_seq(st), r->id - 1};
 	}
 	st->gaps += r->type == RECORD_GAP;
-	if (r->clk == CLK_PENDING)
+	if (r->clk == CLK_PENDING) {
 		s->pending_since = MIN(s->pending_since, now);
-	else
+		s->pending_until = MAX(s->pending_until, r->boot_us);
+	} else {
 		st->last_wall_us = record_wall_us(r);
+	}
 }
 
 static void freeze_clock(const struct store *s, struct record *r)

@@ -136,16 +136,17 @@ struct store {
 	uint64_t undecoded;
 
 	uint64_t next_id;
-	uint64_t log_id;      /* every id up to here is in the log, or was */
-	uint64_t log_pos;     /* the same as a position in the tail */
-	bool replaying;	      /* the tail of the last run: a tear ends it */
-	int wal_pages;	      /* in the WAL since the last commit */
-	bool uncertain;	      /* the last COMMIT failed: what it did is not known */
-	bool force;	      /* rows or quarantine wait to become durable */
-	usec_t retry_at;      /* no commit before this, after a failed one */
-	usec_t dirty_since;   /* cursors or rows changed; USEC_INFINITY: not */
-	usec_t pending_since; /* a record without a wall time; USEC_INFINITY: none */
-	usec_t latest;	      /* the highest `now` we were told */
+	uint64_t log_id;       /* every id up to here is in the log, or was */
+	uint64_t log_pos;      /* the same as a position in the tail */
+	bool replaying;	       /* the tail of the last run: a tear ends it */
+	int wal_pages;	       /* in the WAL since the last commit */
+	bool uncertain;	       /* the last COMMIT failed: what it did is not known */
+	bool force;	       /* rows or quarantine wait to become durable */
+	usec_t retry_at;       /* no commit before this, after a failed one */
+	usec_t dirty_since;    /* cursors or rows changed; USEC_INFINITY: not */
+	usec_t pending_since;  /* a record without a wall time; USEC_INFINITY: none */
+	int64_t pending_until; /* the highest boot_us of such a record in this run */
+	usec_t latest;	       /* the highest `now` we were told */
 	struct clock_state clock;
 	bool clock_known; /* was synchronised at some time of this run */
 	uint8_t full;	  /* 0: room; 1: no new ECG; 2: nothing new */
@@ -224,6 +225,7 @@ int streams_write(struct store *s); /* the counters that changed, within a trans
 bool wall_resolve(const struct store *s, struct record *r);
 int wall_add_segment(struct store *s, const struct segment *segment);
 int wall_cover_past(struct store *s);
+void wall_expect_pending(struct store *s, usec_t now);
 
 /* rows.c */
 struct row_entry *row_find(const struct store *s, int64_t number);

@@ -294,6 +294,7 @@ static int open_parts(struct store *s, struct store_opening *opening, usec_t now
 		r = begin_run(s, opening->created);
 	if (r == 0)
 		r = wall_cover_past(s);
+	wall_expect_pending(s, now);
 	if (r == 0)
 		log_find_newest(s);
 	return r == 0 ? fresh_tail(s, now) : r;

@@ -113,6 +113,18 @@ int wall_cover_past(struct store *s)
 	return 0;
 }
 
+/*
+ * What an earlier run of this boot heard without a clock waits for the same segment as what we are
+ * going to hear. Whether there is any only the log knows; a segment for nothing does no harm.
+ */
+void wall_expect_pending(struct store *s, usec_t now)
+{
+	for (size_t i = 0; i < s->n_runs; i++)
+		if (s->runs[i].info.number != s->run.number && !s->runs[i].synced &&
+		    streq(s->runs[i].info.boot_id, s->run.boot_id))
+			s->pending_since = now;
+}
+
 void store_set_clock(struct store *s, const struct clock_state *clock)
 {
 	s->clock = *clock;
@@ -121,13 +133,15 @@ void store_set_clock(struct store *s, const struct clock_state *clock)
 
 int store_resolve_clock(struct store *s, enum clk clk, usec_t now, int64_t offset_us)
 {
-	struct segment g = {.to_us = (int64_t)now, .offset_us = offset_us, .clk = (uint8_t)clk};
+	struct segment g = {.offset_us = offset_us, .clk = (uint8_t)clk};
 	int r;
 
 	if (s->pending_since == USEC_INFINITY)
 		return 0;
 	memcpy(g.boot_id, s->run.boot_id, sizeof(g.boot_id));
 	g.from_us = covered_until(s, g.boot_id);
+	/* A record can be a little ahead of the `now` that its loop was told. */
+	g.to_us = MAX((int64_t)now, s->pending_until);
 	if (g.from_us >= g.to_us)
 		return 0;
 	r = wall_add_segment(s, &g);
