@@ -291,6 +291,7 @@ static void restart(struct world *w, enum action action)
 	}
 	memcpy(w->cursors, w->durable_cursors, sizeof(w->cursors));
 	world_open(w);
+	world_note_durable(w);
 	if (action == POWER_CUT)
 		world_count_losses(w);
 	else

@@ -52,6 +52,8 @@ struct world {
 	uint64_t cursors[N_SINKS][N_STREAMS];	      /* the highest seen of this process */
 	uint64_t durable_cursors[N_SINKS][N_STREAMS]; /* of the last commit that succeeded */
 	char durable[2048];			      /* what memory said when it was committed */
+	int64_t durable_row;	 /* the highest number of a row that a commit wrote */
+	size_t durable_refusals; /* how many it wrote */
 	uint16_t next_bpm;
 	bool uncertain;
 	const char *(*story)(void); /* what led here, for a failure */
@@ -406,6 +408,15 @@ static inline void check_sink(struct world *w, size_t sink, const struct rows *r
 	}
 }
 
+static inline int64_t highest_row(const struct rows *rows)
+{
+	int64_t highest = 0;
+
+	for (size_t i = 0; i < rows->n; i++)
+		highest = MAX(highest, rows->rows[i].number);
+	return highest;
+}
+
 static inline void world_check_all(struct world *w)
 {
 	static struct rows rows;
@@ -417,6 +428,10 @@ static inline void world_check_all(struct world *w)
 	check_content(w);
 	for (size_t i = 0; i < w->n_sinks; i++)
 		check_sink(w, i, &rows, &refusals);
+	/* What took the place of a receipt does not wait for the next lazy commit. */
+	if (highest_row(&rows) > w->durable_row || refusals.n > w->durable_refusals)
+		world_check(w, store_commit_due(w->s) <= w->p->now + 2 * USEC_PER_SEC,
+			    "a row or a quarantined record does not force a commit");
 }
 
 /* As somebody who looks from outside sees it. */
@@ -437,6 +452,18 @@ static inline void world_audit(struct world *w)
 			    lines[i].stream, lines[i].difference);
 }
 
+static inline void world_note_durable(struct world *w)
+{
+	static struct rows rows;
+	static struct refusals refusals;
+
+	rows.n = refusals.n = 0;
+	store_each_row(w->s, collect_row, &rows);
+	assert_int_equal(store_each_quarantined(w->s, collect_refusal, &refusals), 0);
+	w->durable_row = highest_row(&rows);
+	w->durable_refusals = refusals.n;
+}
+
 static inline void world_committed(struct world *w, int r)
 {
 	for (size_t i = 0; i < w->n_known; i++) {
@@ -444,6 +471,8 @@ static inline void world_committed(struct world *w, int r)
 		w->known[i].maybe |= r != 0;
 	}
 	w->uncertain = r != 0;
-	if (r == 0)
+	if (r == 0) {
 		memcpy(w->durable_cursors, w->cursors, sizeof(w->cursors));
+		world_note_durable(w);
+	}
 }
