@@ -18,8 +18,8 @@ struct decode_error {
 };
 
 /*
- * `return decode_fail(error, code, at, "...")`: fills `error` (may be NULL) and yields `code`. A macro,
- * so that a reader and an analyser both see what is returned.
+ * `return decode_fail(error, code, at, "...")`: fills `error` (may be NULL) and yields `code`. A
+ * macro, so that a reader and an analyser both see what is returned.
  */
 #define decode_fail(error, code, at, ...) (decode_say(error, at, __VA_ARGS__), (code))
 void decode_say(struct decode_error *error, size_t at, const char *format, ...) _printf_(3, 4);

@@ -41,7 +41,7 @@
 
 #include <math.h>
 
-#define FACTOR_MAX 1e6 /* straps say 0.000244 and the like */
+#define FACTOR_MAX 1e30 /* straps say 0.000244 and the like; this much cannot overflow */
 
 enum {
 	TYPE_MASK = 0x3f,
@@ -311,9 +311,9 @@ static int acc_compressed(const struct pmd_header *header, const struct bytes *b
 
 	if (header->frame_type > 1)
 		return unknown_layout(header, error);
-	if (!isfinite(factor))
+	if (!(fabs(factor) <= FACTOR_MAX)) /* also what is not a number */
 		return decode_fail(error, DECODE_E_UNSUPPORTED, FRAME_TYPE_AT,
-				   "expected a conversion factor that is a number");
+				   "expected a conversion factor that makes sense");
 	r = delta_measure(*b, 3, 2, PMD_ACC_MAX, &d, error);
 	if (r != 0)
 		return r;
@@ -337,9 +337,6 @@ int pmd_acc_decode(const uint8_t *data, size_t size, double factor, struct pmd_a
 	r = begin_frame(data, size, PMD_ACC, &header, &b, error);
 	if (r != 0)
 		return r;
-	if (!(fabs(factor) <= FACTOR_MAX)) /* also what is not a number */
-		return decode_fail(error, DECODE_E_MALFORMED, 0,
-				   "the start answer's factor makes no sense");
 	r = header.compressed ? acc_compressed(&header, &b, factor, ret, error)
 			      : acc_raw(&header, &b, ret, error);
 	if (r != 0)

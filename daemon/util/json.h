@@ -1,8 +1,8 @@
 /*
  * Writes JSON into a buf. Commas are its business; the caller opens, names and closes. Output is
  * canonical for what was asked: no white space, keys in the order given. Reading JSON is sink/'s
- * (jansson): only servers send us any. Not json_string() and json_null(): those are jansson's symbols,
- * and ours, being in the program, would be called by that library in place of its own.
+ * (jansson): only servers send us any. Not json_string() and json_null(): those are jansson's
+ * symbols, and ours, being in the program, would be called by that library in place of its own.
  */
 #pragma once
 
