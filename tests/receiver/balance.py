@@ -180,6 +180,8 @@ def read_truth(path):
             if not text.endswith("\n"):
                 break
             line = json.loads(text)
+            if "event" in line:
+                continue  # the last one has a member `unread` too: a total
             if "unread" in line:
                 unread.add(line["unread"])
             elif "hex" in line:

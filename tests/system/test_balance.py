@@ -232,3 +232,12 @@ def test_command_line(world):
     world.beat(SECOND, 61, held=False)
     done = subprocess.run([*program, "--json", "--outage", "1:2"], capture_output=True)
     assert done.returncode == 1 and json.loads(done.stdout)["total"]["lost"] == 1
+
+
+def test_the_last_line_is_not_a_notification(world):
+    world.beat(1000000, 60)
+    world.beat(2000000, 61)
+    world.line(event="end", emitted=2, yes=2, unread=1)
+    result = world.balance()
+    assert result["total"]["unread"] == 0 and result["total"]["expected"] == 2
+    assert result["total"]["invented"] == 0
