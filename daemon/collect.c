@@ -51,6 +51,7 @@ struct collect {
 	const struct config *config;
 	struct collect_handler handler;
 	enum gap_reason interrupted;
+	size_t n_known;		      /* streams from before this start */
 	struct device_status *status; /* apart from `devices`, because it is shown as an array */
 	struct device *devices;
 	size_t n;
@@ -84,6 +85,7 @@ int collect_new(struct store *store, const struct config *config, enum gap_reaso
 	c->config = config;
 	c->handler = *handler;
 	c->interrupted = interrupted;
+	c->n_known = store_stream_count(store);
 	*ret = TAKE(c);
 	return 0;
 }
@@ -184,7 +186,8 @@ static int start_flow(struct collect *c, size_t i, enum kind kind, struct flow *
 		return 0;
 	flow->started = true;
 	store_stream_status(c->store, flow->stream, &known);
-	if (known.admitted == 0)
+	/* A power cut may have taken all its records; that it had some its name tells. */
+	if (known.admitted == 0 && flow->stream > c->n_known)
 		return 0;
 	flow->interrupted = c->interrupted;
 	flow->last_known = store_last_heard(c->store, flow->stream, &flow->last_us);

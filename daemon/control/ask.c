@@ -32,6 +32,25 @@ static int connect_private(const char *runtime_dir, usec_t patience, sd_bus **re
 	return 0;
 }
 
+/* Through authentication, for which sd-bus alone would wait 25 s. 0: ready. */
+static int wait_ready(sd_bus *bus, usec_t until)
+{
+	usec_t now;
+	int r;
+
+	while ((r = sd_bus_is_ready(bus)) == 0) {
+		r = sd_bus_process(bus, NULL);
+		if (r < 0)
+			return r;
+		now = clock_boot_usec();
+		if (now >= until)
+			return -ETIMEDOUT;
+		if (r == 0)
+			(void)sd_bus_wait(bus, until - now); /* process() tells what went wrong */
+	}
+	return r < 0 ? r : 0;
+}
+
 int control_ask_sync(const char *runtime_dir, usec_t patience, struct tables *ret)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -42,6 +61,11 @@ int control_ask_sync(const char *runtime_dir, usec_t patience, struct tables *re
 	r = connect_private(runtime_dir, patience, &bus);
 	if (r < 0)
 		return ASK_E_SILENT;
+	r = wait_ready(bus, clock_boot_usec() + patience);
+	if (r < 0) {
+		sd_bus_close_unref(bus);
+		return ASK_E_SILENT;
+	}
 	r = sd_bus_call_method(bus, NULL, CONTROL_OBJECT, CONTROL_INTERFACE, "Sync", &error, &reply,
 			       "b", false);
 	if (r >= 0)

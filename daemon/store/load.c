@@ -78,6 +78,7 @@ static int load_run(struct store *s, sqlite3_stmt *stmt)
 	(void)snprintf(run->info.boot_id, sizeof(run->info.boot_id), "%s", text(stmt, 2));
 	run->offset_us = sqlite3_column_int64(stmt, 3);
 	run->synced = sqlite3_column_int(stmt, 4) != 0;
+	run->started_us = sqlite3_column_int64(stmt, 5);
 	s->n_runs++;
 	s->run = run->info; /* the newest stays */
 	return 0;
@@ -218,7 +219,8 @@ int schema_load(struct store *s)
 		row_fn fn;
 	} tables[] = {
 		{"SELECT key, value FROM meta", load_meta},
-		{"SELECT number, nonce, boot_id, offset_us, synced FROM run ORDER BY number",
+		{"SELECT number, nonce, boot_id, offset_us, synced, started_us FROM run"
+		 " ORDER BY number",
 		 load_run},
 		{"SELECT number, uuid, device, kind, subject, shed, deleted, salvage_lost, gaps,"
 		 " last_wall_us FROM stream ORDER BY number",

@@ -352,10 +352,23 @@ static bool last_heard(struct store *s, uint32_t stream, struct last_heard *h)
 	       h->found;
 }
 
+/* A stream whose records a power cut took, all of them: it was made in the run before this one. */
+static bool last_run_began(const struct store *s, int64_t *ret_boot_us)
+{
+	const struct run_entry *before = s->n_runs > 1 ? &s->runs[s->n_runs - 2] : NULL;
+
+	if (!before || !before->synced || !s->clock.synchronised)
+		return false;
+	*ret_boot_us = before->started_us - s->clock.offset_us;
+	return true;
+}
+
 bool store_last_heard(struct store *s, uint32_t stream, int64_t *ret_boot_us)
 {
 	struct last_heard h = {0};
 
+	if (stream_last_seq(stream_of(s, stream)) == 0)
+		return last_run_began(s, ret_boot_us);
 	if (!last_heard(s, stream, &h))
 		return false;
 	*ret_boot_us = h.boot_us;

@@ -70,6 +70,7 @@ struct run_entry {
 	int64_t offset_us; /* wall - boot when it began: the best guess for records without a clock
 			    */
 	bool synced;
+	int64_t started_us; /* wall */
 };
 
 struct keep {

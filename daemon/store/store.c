@@ -195,7 +195,7 @@ static int insert_run(struct store *s, const struct run_entry *run)
 		sqlite3_bind_blob(stmt, 2, run->info.nonce.bytes, sizeof(run->info.nonce.bytes),
 				  SQLITE_STATIC) == SQLITE_OK &&
 		sqlite3_bind_text(stmt, 3, run->info.boot_id, -1, SQLITE_STATIC) == SQLITE_OK &&
-		sqlite3_bind_int64(stmt, 4, clock_wall_usec()) == SQLITE_OK &&
+		sqlite3_bind_int64(stmt, 4, run->started_us) == SQLITE_OK &&
 		sqlite3_bind_int64(stmt, 5, run->offset_us) == SQLITE_OK &&
 		sqlite3_bind_int(stmt, 6, run->synced) == SQLITE_OK &&
 		sqlite3_step(stmt) == SQLITE_DONE;
@@ -209,6 +209,7 @@ static int insert_run(struct store *s, const struct run_entry *run)
 static int begin_run(struct store *s, bool created)
 {
 	struct run_entry run = {.info.number = s->run.number + 1,
+				.started_us = clock_wall_usec(),
 				.offset_us = s->clock.offset_us,
 				.synced = s->clock.synchronised};
 	struct run_entry *runs = reallocarray(s->runs, s->n_runs + 1, sizeof(*runs));

@@ -16,6 +16,7 @@ started is ended by close(), by process id.
 import json
 import os
 import pathlib
+import re
 import select
 import shutil
 import signal
@@ -40,8 +41,12 @@ class HubError(RuntimeError):
     """Something did not come up, or did not end; with the last lines it wrote."""
 
 
+SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:|SUMMARY: \w+Sanitizer")
+
+
 def build_dir():
-    return pathlib.Path(os.environ.get("VITALD_BUILD", TOP / "build"))
+    """VITALD_BUILD, from the top of the tree if it is relative."""
+    return TOP / os.environ.get("VITALD_BUILD", "build")
 
 
 def until(condition, timeout, what, tick=TICK):
@@ -107,7 +112,8 @@ class Hub:
         self.db = self.dir / "receiver.db"
         self.config_file = self.dir / "vitald.conf"
         self.log = open(self.dir / "log", "ab")
-        self.env = os.environ | {"LC_ALL": "C.UTF-8"} | (env or {})
+        self.env = {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+        self.env |= os.environ | {"LC_ALL": "C.UTF-8"} | (env or {})
         self.daemon = self.straps = None
         self.kills = []  # wall time of each, us
         self.lives = []  # usage of each daemon that ended
@@ -265,6 +271,7 @@ class Hub:
         """`vitald drain`: (exit status, what it said)."""
         done = subprocess.run([self.vitald, "drain", "--config", str(self.config_file)], text=True,
                               capture_output=True, timeout=timeout, env=self.env)
+        self.heard(done.stderr)
         return done.returncode, done.stdout + done.stderr
 
     # -- asking
@@ -273,6 +280,7 @@ class Hub:
         """`vitalctl WORDS`: (exit status, what it said)."""
         done = subprocess.run([self.vitalctl, "--config", str(self.config_file), *words], text=True,
                               capture_output=True, timeout=timeout, env=self.env)
+        self.heard(done.stderr)
         return done.returncode, done.stdout, done.stderr
 
     def ctl_json(self, *words, timeout=30):
@@ -306,10 +314,18 @@ class Hub:
     def balance(self, **more):
         return balance_.balance(self.truth, self.db, kills=self.kills, **more)
 
+    @staticmethod
+    def heard(text):
+        """A program that a sanitizer complained of has failed, whatever it returned."""
+        if SANITIZER.search(text):
+            raise HubError(text)
+
+    def said(self):
+        """All that the daemon and the straps wrote."""
+        return (self.dir / "log").read_text(errors="replace")
+
     def tail(self, lines=30):
-        self.log.flush()
-        text = (self.dir / "log").read_text(errors="replace")
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(self.said().splitlines()[-lines:])
 
     # -- the end
 
@@ -328,6 +344,7 @@ class Hub:
         """Ends what was started. The directory stays, the runtime directory goes."""
         for process in (self.straps, self.daemon):
             if process:
+                process.send_signal(signal.SIGCONT)  # it may have been stopped
                 self._end(process, signal.SIGTERM, 10)
         self.straps = self.daemon = None
         if self.receiver_process:

@@ -1,0 +1,38 @@
+"""`new_hub(...)`: hubs that end with the test. When one failed its log is shown; what a sanitizer said fails
+any test."""
+
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "receiver"))
+
+from hub import SANITIZER, Hub  # noqa: E402
+from scenario import QUICK  # noqa: E402
+
+
+def merged(config):
+    """QUICK with the test's own on top."""
+    settings = {section: dict(keys) for section, keys in QUICK.items()}
+    for section, keys in (config or {}).items():
+        settings.setdefault(section, {}).update(keys)
+    return settings
+
+
+@pytest.fixture
+def new_hub(tmp_path, request):
+    hubs = []
+
+    def make(config=None, **options):
+        hubs.append(Hub(tmp_path / f"hub{len(hubs)}", config=merged(config), **options))
+        return hubs[-1]
+
+    yield make
+    for hub in hubs:
+        hub.close()
+    told = [hub.said() for hub in hubs]
+    for text in told:
+        print("\n".join(text.splitlines()[-60:]))  # pytest shows it if the test failed
+    for text in told:
+        assert not SANITIZER.search(text), text
