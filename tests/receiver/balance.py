@@ -319,10 +319,10 @@ def _in_hand(sent, kills, count):
     return found
 
 
-def _balance_one(sent, got, rejected, kills, kill_count):
+def _balance_one(sent, got, rejected, kills, kill_count, near_us):
     """One (device, kind) -> its line of the table."""
     expected = [one for one in sent if one.expected]
-    pair(expected, got)
+    pair(expected, got, near_us)
     left = [one for one in expected if not one.pair]
     over = [one for one in got if not one.pair]
 
@@ -337,13 +337,13 @@ def _balance_one(sent, got, rejected, kills, kill_count):
             twins.setdefault(one.content, []).append(one)
     doubled, kept, strange = [], [], []
     for one in over:
-        near = [t for t in twins.get(one.content, ()) if abs(t.t_us - one.t_us) <= NEAR_US]
+        near = [t for t in twins.get(one.content, ()) if abs(t.t_us - one.t_us) <= near_us]
         if any(t.repeats for t in near):
             kept.append(one)
         else:
             (doubled if near else strange).append(one)
     # what is left on both sides and close in time is one thing with two contents
-    altered = list(_greedy(rest, sorted(strange, key=lambda one: one.t_us), NEAR_US // 3))
+    altered = list(_greedy(rest, sorted(strange, key=lambda one: one.t_us), near_us // 3))
     changed = {a for a, _ in altered}
     lost = [one for one in rest if one not in changed]
     in_hand = set(_in_hand(sent, kills, kill_count)) & set(lost)
@@ -429,11 +429,12 @@ COLUMNS = ("emitted handed unread undecodable repeated expected received matched
 
 
 def balance(truth_path, db_path, *, waiting=None, quarantined=None, kills=(), kill_count=0, outages=(),
-            disturbed=()):
+            disturbed=(), near_us=NEAR_US):
     """The whole balance as a dict. `waiting`, `quarantined`: numbers or vitalctl's JSON; they are taken
     off what would be called lost. `kills`: wall times in us of SIGKILLs, or `kill_count` if only their
     number is known. `outages`: [(from_us, to_us)] when the receiver was away; `disturbed`: the same of
-    everything else that was done to it or to the daemon."""
+    everything else that was done to it or to the daemon. `near_us`: more where the daemon stood still,
+    since a heart rate gets its time when it is read."""
     sent, ignored = read_truth(truth_path)
     got, gaps, rejected, conflicts, holes = read_receiver(db_path)
     by_key = collections.defaultdict(list)
@@ -441,7 +442,7 @@ def balance(truth_path, db_path, *, waiting=None, quarantined=None, kills=(), ki
         by_key[one.device, one.kind].append(one)
     streams = {}
     for key in sorted(by_key.keys() | got.keys()):
-        one = _balance_one(by_key[key], got[key], rejected[key], kills, kill_count)
+        one = _balance_one(by_key[key], got[key], rejected[key], kills, kill_count, near_us)
         streams[" ".join(key)] = one | {"gaps": dict(gaps[key])}
     total = {name: sum(one[name] for one in streams.values()) for name in COLUMNS}
     missing = sum(len(one["missing"]) for one in streams.values())

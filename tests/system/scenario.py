@@ -36,11 +36,11 @@ def settle(hub, timeout=60):
     assert hub.stop() == 0
 
 
-def judge(hub, *, two_contents=0, waiting=0, quarantined=0):
+def judge(hub, *, two_contents=0, waiting=0, quarantined=0, **more):
     """The balance of a hub whose daemon has stopped: nothing lost, nothing altered, ledger balanced."""
     audit = hub.audit()
     assert audit and audit["balanced"], audit
-    result = hub.balance(waiting=audit, quarantined=audit)
+    result = hub.balance(waiting=audit, quarantined=audit, **more)
     total = result["total"]
     words = b.table(result)
     assert total["lost"] == 0 and total["altered"] == 0, words
