@@ -72,6 +72,8 @@ struct store *store_close(struct store *s)
 	return NULL;
 }
 
+enum { LOOK_TRIES = 5 };
+
 static int store_new(const char *state_dir, const char *runtime_dir, struct store **ret)
 {
 	_cleanup_(store_closep) struct store *s = calloc(1, sizeof(*s));
@@ -338,8 +340,23 @@ int store_open(const struct store_options *o, usec_t now, const struct clock_sta
 	return 0;
 }
 
+/* Ids that neither the log we see nor the ring has: the owner committed them in between. */
+static bool leaves_a_hole(const struct store *s)
+{
+	uint64_t position = tail_start(s->tail), next;
+	const uint8_t *payload;
+	struct slot slot;
+
+	while (tail_read(s->tail, position, &slot, &payload, &next) == 0) {
+		if (slot.id > s->log_id)
+			return slot.id > s->log_id + 1;
+		position = next;
+	}
+	return false;
+}
+
 /* Takes what the tail holds beyond the log into account, without writing. */
-static int look_at_tail(struct store *s)
+static int look_at_tail(struct store *s, bool *ret_torn)
 {
 	struct store_opening ignored = {0};
 	char path[512];
@@ -352,11 +369,15 @@ static int look_at_tail(struct store *s)
 		s->tail = tail_free(s->tail);
 		return 0;
 	}
-	r = count_tail(s, &ignored);
+	r = tail_freeze(s->tail);
+	if (r == 0)
+		r = count_tail(s, &ignored);
+	*ret_torn = r == STORE_E_CORRUPT || ignored.n_torn > 0 || leaves_a_hole(s);
 	return r == STORE_E_CORRUPT ? 0 : r; /* a stream made just now: not ours to see yet */
 }
 
-int store_look(const char *state_dir, const char *runtime_dir, struct store **ret)
+static int look_once(const char *state_dir, const char *runtime_dir, bool *ret_torn,
+		     struct store **ret)
 {
 	_cleanup_(store_closep) struct store *s = NULL;
 	bool created;
@@ -373,12 +394,34 @@ int store_look(const char *state_dir, const char *runtime_dir, struct store **re
 	if (r == 0)
 		r = schema_load(s);
 	if (r == 0)
-		r = look_at_tail(s);
+		r = look_at_tail(s, ret_torn);
 	if (r != 0)
 		return r;
 	log_find_newest(s);
 	*ret = TAKE(s);
 	return 0;
+}
+
+/*
+ * The log is seen as of one commit, the ring as of a moment later. If its owner committed in
+ * between and went on over slots of the ring, some records are in neither: look again.
+ */
+int store_look(const char *state_dir, const char *runtime_dir, struct store **ret)
+{
+	for (int tries = LOOK_TRIES; tries > 0; tries--) {
+		struct store *s = NULL;
+		bool torn = false;
+		int r = look_once(state_dir, runtime_dir, &torn, &s);
+
+		if (r != 0)
+			return r;
+		if (!torn || tries == 1) {
+			*ret = s;
+			return 0;
+		}
+		(void)store_close(s); /* returns NULL by convention */
+	}
+	return -EAGAIN;
 }
 
 int store_finish(struct store *s, usec_t now)

@@ -47,6 +47,7 @@ struct header {
 
 struct tail {
 	struct header *header;
+	bool frozen; /* a copy of our own, on the heap */
 	uint8_t *ring;
 	size_t size;
 	uint64_t let_go; /* pages before this are not in our RSS */
@@ -56,7 +57,9 @@ struct tail *tail_free(struct tail *t)
 {
 	if (!t)
 		return NULL;
-	if (t->header)
+	if (t->header && t->frozen)
+		free(t->header);
+	else if (t->header)
 		(void)munmap(t->header, HEADER_SIZE + t->size); /* nothing can be done about it */
 	free(t);
 	return NULL;
@@ -119,8 +122,11 @@ int tail_create(const char *path, size_t size, const struct uuid *incarnation, u
 	t->header->run = run;
 	(void)snprintf(t->header->boot_id, sizeof(t->header->boot_id), "%s", boot_id);
 	t->header->magic = TAIL_MAGIC;
-	if (rename(fresh, path) < 0)
-		return -errno;
+	if (rename(fresh, path) < 0) {
+		r = -errno;
+		(void)unlink(fresh); /* the error to tell is r */
+		return r;
+	}
 	*ret = TAKE(t);
 	return 0;
 }
@@ -289,6 +295,8 @@ int tail_read(const struct tail *t, uint64_t position, struct slot *ret,
 	const uint8_t *p;
 	uint32_t crc;
 
+	if (position % 8 != 0)
+		return TAIL_E_DAMAGED;
 	if (position < end && is_padding(t, position, rest)) {
 		position += rest;
 		rest = t->size;
@@ -299,14 +307,37 @@ int tail_read(const struct tail *t, uint64_t position, struct slot *ret,
 		return TAIL_E_DAMAGED;
 	p = t->ring + position % t->size;
 	memcpy(ret, p, sizeof(*ret));
-	if (ret->size < sizeof(*ret) || ret->size > rest || ret->size > end - position ||
-	    sizeof(*ret) + ret->n_payload > ret->size)
+	if (ret->size < sizeof(*ret) || ret->size % 8 != 0 || ret->size > rest ||
+	    ret->size > end - position || sizeof(*ret) + ret->n_payload > ret->size)
 		return TAIL_E_DAMAGED;
 	crc = crc32c(0, p + sizeof(crc), sizeof(*ret) - sizeof(crc));
 	if (crc32c(crc, p + sizeof(*ret), ret->n_payload) != ret->crc)
 		return TAIL_E_DAMAGED;
 	*ret_payload = p + sizeof(*ret);
 	*ret_next = position + ret->size;
+	return 0;
+}
+
+/*
+ * What is in the ring is copied between two readings of what the owner may do to it meanwhile: of
+ * slots it appended behind our `end` we know nothing, slots it reclaimed fail their CRC or lie
+ * before a start that has moved.
+ */
+int tail_freeze(struct tail *t)
+{
+	uint64_t end = tail_end(t), start = tail_start(t);
+	struct header *copy = malloc(HEADER_SIZE + t->size);
+
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, t->header, HEADER_SIZE + t->size);
+	start = MIN(MAX(start, tail_start(t)), end);
+	atomic_store_explicit(&copy->start, start, memory_order_relaxed);
+	atomic_store_explicit(&copy->end, end, memory_order_relaxed);
+	(void)munmap(t->header, HEADER_SIZE + t->size); /* nothing can be done about it */
+	t->header = copy;
+	t->ring = (uint8_t *)copy + HEADER_SIZE;
+	t->frozen = true;
 	return 0;
 }
 

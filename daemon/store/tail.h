@@ -59,5 +59,7 @@ int tail_append(struct tail *t, struct slot *slot, const void *payload, uint64_t
  */
 int tail_read(const struct tail *t, uint64_t position, struct slot *ret,
 	      const uint8_t **ret_payload, uint64_t *ret_next);
+/* Makes it a copy of our own, that no owner changes any more: for those who look. */
+int tail_freeze(struct tail *t);
 /* Forgets that pages before `position` were ever touched by us: they stay, but not in our RSS. */
 void tail_let_go(struct tail *t, uint64_t position);
