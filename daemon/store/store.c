@@ -604,9 +604,11 @@ int store_retire_sinks(struct store *s)
 {
 	for (size_t i = 0; i < s->n_sinks; i++) {
 		struct sink_info info = s->sinks[i].info;
+		bool wanted = s->sinks[i].seen;
 		int r;
 
-		if (s->sinks[i].seen || info.retired)
+		s->sinks[i].seen = false; /* a reload asks for them anew */
+		if (wanted || info.retired)
 			continue;
 		info.retired = true;
 		r = write_sink(s, &info);

@@ -57,7 +57,9 @@ int store_stream(struct store *s, const char *device, enum kind kind, const char
 		 uint32_t *ret);
 /* Finds or makes the sink. `from_now`: a new one starts behind what is there already (exempt). */
 int store_sink(struct store *s, const char *name, bool required, bool from_now, uint32_t *ret);
-/* Sinks that were not asked for with store_sink() since the start are retired: they hold nothing.
+/*
+ * Sinks that were not asked for with store_sink() since the last call are retired: they keep their
+ * cursors and hold nothing. Once after each time the config was read.
  */
 int store_retire_sinks(struct store *s);
 

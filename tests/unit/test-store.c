@@ -316,6 +316,36 @@ static void old_history_goes(void **state)
 	store_close(s);
 }
 
+static bool is_retired(struct store *s, uint32_t sink)
+{
+	struct sink_info info;
+
+	store_sink_info(s, sink, &info);
+	return info.retired;
+}
+
+/* The config is read a second time, without the second sink; and then with it again. */
+static void a_reload_retires_and_recalls(void **state)
+{
+	struct place *p = *state;
+	struct store *s = open_store(p, NULL);
+	uint32_t a, b;
+
+	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
+	assert_int_equal(store_sink(s, "b", true, false, &b), 0);
+	assert_int_equal(store_retire_sinks(s), 0);
+	assert_false(is_retired(s, a) || is_retired(s, b));
+	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
+	assert_int_equal(store_retire_sinks(s), 0);
+	assert_false(is_retired(s, a));
+	assert_true(is_retired(s, b));
+	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
+	assert_int_equal(store_sink(s, "b", true, false, &b), 0);
+	assert_int_equal(store_retire_sinks(s), 0);
+	assert_false(is_retired(s, a) || is_retired(s, b));
+	store_close(s);
+}
+
 static int count_shed_gap(void *userdata, const struct record *r)
 {
 	uint64_t *n = userdata;
@@ -402,6 +432,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(due_by_T_and_by_laziness, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(wall_time_is_frozen_later, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(old_history_goes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_reload_retires_and_recalls, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_size_limit_sheds_and_recovers, set_up,
 						tear_down),
 	};
