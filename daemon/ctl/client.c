@@ -197,8 +197,11 @@ static enum reach ask_daemon(struct client *c, const struct question *q, struct 
 	for (size_t i = 0; reach != REACHED && i < n_ways; i++) {
 		c->bus = sd_bus_close_unref(c->bus);
 		reach = i == 0 ? reach_private(c) : reach_system(c);
-		if (reach == REACHED)
+		if (reach == REACHED) {
 			reach = ask(c, q, ret, ret_r);
+			if (reach == NOBODY && worst == FORBIDDEN)
+				worst = NOBODY; /* a closed directory says less than the bus */
+		}
 		worst = MAX(worst, reach);
 	}
 	if (reach == REACHED)
@@ -294,7 +297,8 @@ int client_query(struct client *c, const char *which, struct tables *ret)
 	r = look(c, &store);
 	if (r)
 		r = explain_store(c, r);
-	if (r && !(r > 0 && streq(which, "status")))
+	/* of a daemon that may be well, who may not ask says nothing; of a dead one, that it is */
+	if (r && (r < 0 || reach == FORBIDDEN || !streq(which, "status")))
 		return r;
 	return control_tables_from_store(store, c->config, c->problem, which, ret);
 }
