@@ -2,12 +2,12 @@
  * What a store needs while it has time: checkpoints, the end of old history, an eye on its size.
  *
  * wal_autocheckpoint is off, because SQLite's own would run inside the commit that happens to cross
- * the line. Past a thousand pages a PASSIVE one runs when the loop is idle; past the cap a
+ * the line. Past a megabyte a PASSIVE one runs when the loop is idle; past the cap a
  * TRUNCATE, which a reader may refuse: nobody waits for a reader, the next idle moment tries again.
  */
 #include "store/state.h"
 
-enum { WAL_PAGES_IDLE = 1000, WAL_PAGES_CAP = 4000 };
+enum { WAL_PAGES_IDLE = 2000, WAL_PAGES_CAP = 8000 };
 
 int store_checkpoint(struct store *s)
 {

@@ -12,7 +12,7 @@
 #include "store/state.h"
 
 enum {
-	BLOCK_BYTES = 3072, /* three pages: a reader of one record unpacks no more than that */
+	BLOCK_BYTES = 3072, /* six pages: a reader of one record unpacks no more than that */
 	NOTE_EVERY = 4096,  /* blocks; a start reads at most so many to learn how far runs reach */
 };
 
@@ -239,13 +239,15 @@ static int give_block(struct reading *g, sqlite3_stmt *stmt)
 	return r;
 }
 
-static int read_log(struct reading *g, uint64_t first_id)
+/* Rows with first_id <= id < end_id. */
+static int read_log(struct reading *g, uint64_t first_id, uint64_t end_id)
 {
 	sqlite3_stmt *stmt = g->s->statements[SQL_READ_STREAM];
 	int code = SQLITE_DONE, r = 0;
 
 	if (sqlite3_bind_int64(stmt, 1, (int64_t)first_id) != SQLITE_OK ||
-	    sqlite3_bind_int64(stmt, 2, g->stream) != SQLITE_OK)
+	    sqlite3_bind_int64(stmt, 2, g->stream) != SQLITE_OK ||
+	    sqlite3_bind_int64(stmt, 3, (int64_t)MIN(end_id, (uint64_t)INT64_MAX)) != SQLITE_OK)
 		return store_fail_sql(g->s, "record");
 	while (r == 0 && !g->done && (code = sqlite3_step(stmt)) == SQLITE_ROW)
 		r = give_block(g, stmt);
@@ -282,17 +284,41 @@ static int read_tail(struct reading *g)
 	return r;
 }
 
+int log_read_some(struct store *s, const struct cut_range *want, uint64_t n_ids,
+		  uint64_t *ret_next_id, store_record_cb cb, void *userdata)
+{
+	struct reading g = {s,
+			    want->stream,
+			    want->first_seq,
+			    want->last_seq,
+			    cb,
+			    userdata,
+			    want->first_seq > want->last_seq};
+	uint64_t end_id = n_ids < UINT64_MAX - want->first_id ? want->first_id + n_ids : UINT64_MAX;
+	int r = 0;
+
+	*ret_next_id = UINT64_MAX;
+	if (!g.done && want->first_id <= s->log_id)
+		r = read_log(&g, want->first_id, end_id);
+	if (r != 0 || g.done)
+		return r;
+	if (end_id <= s->log_id)
+		*ret_next_id = end_id;
+	else if (s->tail)
+		r = read_tail(&g);
+	return r;
+}
+
 int store_read(struct store *s, uint32_t stream, uint64_t first_seq, uint64_t last_seq,
 	       uint64_t first_id, store_record_cb cb, void *userdata)
 {
-	struct reading g = {s, stream, first_seq, last_seq, cb, userdata, first_seq > last_seq};
-	int r = 0;
+	const struct cut_range want = {.stream = stream,
+				       .first_seq = first_seq,
+				       .last_seq = last_seq,
+				       .first_id = first_id};
+	uint64_t next;
 
-	if (!g.done && first_id <= s->log_id)
-		r = read_log(&g, first_id);
-	if (r == 0 && !g.done && s->tail)
-		r = read_tail(&g);
-	return r;
+	return log_read_some(s, &want, UINT64_MAX, &next, cb, userdata);
 }
 
 /* How far back the newest block of a stream is looked for. */

@@ -21,6 +21,7 @@ enum store_error {
 	STORE_E_NOTHING = 6, /* nothing to do */
 	STORE_E_CLOCK = 7,   /* the record has no wall time yet */
 	STORE_E_DENIED = 8,  /* may not read it */
+	STORE_E_MORE = 9,    /* looked at as much as one turn of a loop has time for: ask again */
 	STORE_E_BUSY = 9,    /* a request is under way: ask again when it has ended */
 };
 

@@ -57,7 +57,8 @@ usec_t outbox_next_due(const struct store *s, uint32_t sink);
 /*
  * Claims from the most urgent row that is due (priority, then heart rate before ECG, then the
  * oldest), and from further rows like it while the taker has room. Rows that bisecting has limited
- * go alone. The rows are `uploading` until confirmed, deferred, split or released.
+ * go alone. The rows are `uploading` until confirmed, deferred, split or released. STORE_E_MORE:
+ * nothing found yet, ask again at once.
  */
 int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_taker *taker,
 		 struct cut *ret);

@@ -20,9 +20,11 @@
  *   record.payload = for each record: boot_us difference to the one before (zigzag varint, the
  * first 0), then its content as pack.h draws it
  *
- * Pages are 1024 bytes: a small commit writes half of what 4096 writes. The file is WAL with
- * synchronous=FULL: NORMAL may roll back what was committed. Checkpoints are ours
- * (store_checkpoint()).
+ * Pages are 512 bytes, because a commit writes whole ones: one with a record, a cursor and the end
+ * of a batch row wrote 1.8 times what a bare fdatasync of a block does with pages of 1024, and 1.4
+ * with these; an outage a tenth less in all. The price is a deeper tree: draining costs a quarter
+ * more. The file is WAL with synchronous=FULL: NORMAL may roll back what was committed. Checkpoints
+ * are ours (store_checkpoint()).
  *
  * PRAGMA user_version numbers the migrations below. A store that is newer than this program is
  * refused untouched; each migration has a way back, and a test goes there and back on a real file.
@@ -42,7 +44,7 @@ static const char *const statement_text[SQL_MAX_] = {
 		"INSERT OR IGNORE INTO record(id, stream, seq, n, boot_us, clk, offset_us,"
 		" payload) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
 	[SQL_READ_STREAM] = "SELECT id, seq, n, boot_us, clk, offset_us, payload FROM record"
-			    " WHERE id >= ?1 AND stream = ?2 ORDER BY id",
+			    " WHERE id >= ?1 AND id < ?3 AND stream = ?2 ORDER BY id",
 	[SQL_PUT_CURSOR] =
 		"INSERT OR REPLACE INTO cursor(sink, stream, seq, id, confirmed, quarantined,"
 		" moved, exempt, held) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -176,7 +178,7 @@ static int make_writable(struct store *s)
 	 */
 	(void)sqlite3_file_control(s->db, "main", SQLITE_FCNTL_PERSIST_WAL,
 				   &persist); /* a saving */
-	r = sql_exec(s, "PRAGMA page_size=1024; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+	r = sql_exec(s, "PRAGMA page_size=512; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
 			"PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;"
 			"PRAGMA cache_size=-384; PRAGMA temp_store=MEMORY");
 	if (r != 0)

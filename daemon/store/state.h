@@ -199,6 +199,12 @@ int log_write_tail(struct store *s);
 int log_note_runs(struct store *s);
 /* When each stream was last heard, from the newest records that are there. */
 void log_find_newest(struct store *s);
+/*
+ * store_read(), but looks at no more than `n_ids` ids from want->first_id on. `ret_next_id`: where
+ * to go on; UINT64_MAX: all was looked at.
+ */
+int log_read_some(struct store *s, const struct cut_range *want, uint64_t n_ids,
+		  uint64_t *ret_next_id, store_record_cb cb, void *userdata);
 uint64_t log_high_id(struct store *s, int *ret_r);
 
 /* streams.c */

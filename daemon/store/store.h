@@ -83,7 +83,7 @@ int store_keep_undecoded(struct store *s, const struct undecoded *u);
 usec_t store_commit_due(const struct store *s);
 /* One transaction, FULL: the whole tail, cursors, rows, quarantine, counters. */
 int store_commit(struct store *s, usec_t now);
-/* Idle work: PASSIVE checkpoint past a thousand pages, TRUNCATE past the cap. */
+/* Idle work: PASSIVE checkpoint past a megabyte, TRUNCATE past the cap. */
 int store_checkpoint(struct store *s);
 /*
  * The size limit comes near: history that every required sink has confirmed should go, however

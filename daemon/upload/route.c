@@ -131,6 +131,10 @@ static bool fill(struct route *r, struct lane *l, size_t limit, usec_t now)
 	int q;
 
 	q = lane_cut(l, r->store, r->number, r->config->gateway, limit, now);
+	if (q == STORE_E_MORE) {
+		*not_before = now;
+		return false; /* the timer runs again at once, after whatever else there is to do */
+	}
 	if (q > 0) {
 		*not_before = now + (q == STORE_E_CLOCK ? CLOCK_SILENCE : STORE_SILENCE);
 		return false;

@@ -419,6 +419,46 @@ static void the_size_limit_sheds_and_recovers(void **state)
 	store_close(s);
 }
 
+static int take_all(void *userdata, const struct stream_info *stream, uint64_t after,
+		    const struct record *r)
+{
+	return 0;
+}
+
+/* One record behind many of another stream: found in slices, and not taken for lost meanwhile. */
+static void a_rare_stream_is_claimed_in_slices(void **state)
+{
+	const struct cut_taker taker = {NULL, begin_nothing, take_all};
+	struct place *p = *state;
+	struct store *s = open_store(p, NULL);
+	uint32_t often = heart_rate_stream(s), rare, sink;
+	struct cut cut = {0};
+	size_t n_more = 0;
+	uint64_t seq;
+	int r;
+
+	assert_int_equal(store_sink(s, "server", true, false, &sink), 0);
+	assert_int_equal(store_stream(s, "a0:b1:c2:d3:e4:f6", KIND_HEART_RATE, "u-2", &rare), 0);
+	for (unsigned i = 0; i < 150000; i++)
+		(void)admit(p, s, often, 60);
+	seq = admit(p, s, rare, 60);
+	assert_int_equal(store_commit(s, p->now), 0);
+	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+	while ((r = outbox_claim(s, sink, p->now, &taker, &cut)) == STORE_E_MORE ||
+	       (r == 0 && cut.ranges[0].stream == often)) {
+		n_more += r == STORE_E_MORE;
+		if (r == 0)
+			cut_done(&cut); /* its rows are under way from here on */
+	}
+	assert_int_equal(r, 0);
+	assert_in_range(n_more, 1, 5);
+	assert_int_equal(cut.n_records, 1);
+	assert_int_equal(cut.ranges[0].stream, rare);
+	assert_int_equal(cut.ranges[0].first_seq, seq);
+	outbox_release(s, &cut);
+	store_close(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -431,6 +471,8 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(due_by_T_and_by_laziness, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(wall_time_is_frozen_later, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_rare_stream_is_claimed_in_slices, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(old_history_goes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_reload_retires_and_recalls, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_size_limit_sheds_and_recovers, set_up,
