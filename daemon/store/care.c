@@ -65,6 +65,8 @@ static bool finished(const struct store *s, uint32_t stream, uint64_t first, uin
 		if (!k->info.retired && k->info.required &&
 		    (c->seq < last || c->quarantined > 0 || c->held))
 			return false;
+		if (k->in_flight && c->seq < last)
+			return false; /* it may be on its way */
 	}
 	for (size_t i = 0; i < s->n_rows; i++) {
 		const struct batch_row *row = &s->rows[i].row;
@@ -80,7 +82,32 @@ struct old_block {
 	int64_t id;
 	uint32_t stream;
 	uint64_t n;
+	uint64_t last_seq;
 };
+
+/*
+ * When a block was heard, at the latest: by its own clock or its segment's if those were
+ * synchronised; else by the next block that was, because blocks stand in the order they were heard.
+ * INT64_MAX: nobody can tell yet.
+ */
+static int64_t heard_until(struct store *s, const struct record *first)
+{
+	sqlite3_stmt *stmt = s->statements[SQL_NEXT_UTC];
+	struct record *r = &s->scratch_record;
+	int64_t wall_us = INT64_MAX;
+
+	r->seq = first->seq;
+	r->clk = first->clk;
+	r->boot_us = first->boot_us;
+	r->offset_us = first->offset_us;
+	if (wall_resolve(s, r) && r->clk == CLK_UTC)
+		return record_wall_us(r);
+	if (sqlite3_bind_int64(stmt, 1, (int64_t)first->id) == SQLITE_OK &&
+	    sqlite3_step(stmt) == SQLITE_ROW)
+		wall_us = sqlite3_column_int64(stmt, 0);
+	(void)sqlite3_reset(stmt); /* repeats the error of the step */
+	return wall_us;
+}
 
 /* The oldest blocks, up to the first that has to stay. */
 static int find_old(struct store *s, int64_t before_wall_us, size_t n_rows, struct old_block *ret,
@@ -96,13 +123,17 @@ static int find_old(struct store *s, int64_t before_wall_us, size_t n_rows, stru
 		uint32_t stream = (uint32_t)sqlite3_column_int64(stmt, 1);
 		uint64_t seq = (uint64_t)sqlite3_column_int64(stmt, 2);
 		uint64_t count = (uint64_t)sqlite3_column_int64(stmt, 3);
-		int64_t wall_us = sqlite3_column_int64(stmt, 4) + sqlite3_column_int64(stmt, 6);
+		const struct record first = {.id = (uint64_t)sqlite3_column_int64(stmt, 0),
+					     .seq = seq,
+					     .boot_us = sqlite3_column_int64(stmt, 4),
+					     .clk = (uint8_t)sqlite3_column_int(stmt, 5),
+					     .offset_us = sqlite3_column_int64(stmt, 6)};
 
-		if ((before_wall_us != INT64_MAX && sqlite3_column_int(stmt, 5) != CLK_UTC) ||
-		    wall_us >= before_wall_us || stream < 1 || stream > s->n_streams ||
-		    !finished(s, stream, seq, seq + count - 1))
+		if (stream < 1 || stream > s->n_streams ||
+		    !finished(s, stream, seq, seq + count - 1) ||
+		    (before_wall_us != INT64_MAX && heard_until(s, &first) >= before_wall_us))
 			break;
-		ret[n++] = (struct old_block){sqlite3_column_int64(stmt, 0), stream, count};
+		ret[n++] = (struct old_block){(int64_t)first.id, stream, count, seq + count - 1};
 	}
 	(void)sqlite3_reset(stmt); /* repeats the error of the step */
 	*ret_n = n;
@@ -131,6 +162,54 @@ static void count_deleted(struct store *s, const struct old_block *blocks, size_
 	}
 }
 
+/* A row of a retired sink gives up what is deleted. */
+static int shorten_row(struct store *s, struct row_entry *entry, uint64_t last_seq)
+{
+	const struct stream_state *st = stream_of(s, entry->row.stream);
+	struct cursor_state *c = cursor_of(s, entry->row.sink, entry->row.stream);
+	uint64_t end = MIN(last_seq, entry->row.last_seq);
+	uint64_t n = stream_count_between(st, entry->row.first_seq, end);
+
+	c->exempt += n;
+	c->dirty = true;
+	if (end == entry->row.last_seq)
+		return row_end(s, entry);
+	entry->row.first_seq = stream_seq_after(st, end);
+	entry->row.count -= n;
+	row_touch(s, entry);
+	return 0;
+}
+
+static bool shortens(const struct row_entry *entry, const struct old_block *b)
+{
+	return entry->row.stream == b->stream && entry->row.first_seq <= b->last_seq;
+}
+
+/*
+ * Sinks that hold nothing (retired, or not required) need not have what is deleted before they had
+ * it: it is exempt there, so that their ledger balances and a sink that comes back owes nothing
+ * that is gone.
+ */
+static int exempt(struct store *s, const struct old_block *b)
+{
+	int r = 0;
+
+	for (size_t i = s->n_rows; r == 0 && i-- > 0;)
+		if (shortens(&s->rows[i], b))
+			r = shorten_row(s, &s->rows[i], b->last_seq);
+	for (uint32_t sink = 1; sink <= s->n_sinks; sink++) {
+		struct cursor_state *c = cursor_of(s, sink, b->stream);
+
+		if (c->seq >= b->last_seq)
+			continue;
+		c->exempt += stream_count_between(stream_of(s, b->stream), c->seq + 1, b->last_seq);
+		c->seq = b->last_seq;
+		c->id = MAX(c->id, (uint64_t)b->id);
+		c->dirty = true;
+	}
+	return r;
+}
+
 int store_prune(struct store *s, int64_t before_wall_us, size_t n_rows)
 {
 	_cleanup_(freep) struct old_block *blocks = calloc(n_rows, sizeof(*blocks));
@@ -144,7 +223,12 @@ int store_prune(struct store *s, int64_t before_wall_us, size_t n_rows)
 		r = find_old(s, before_wall_us, n_rows, blocks, &n);
 	if (r != 0 || n == 0)
 		return r != 0 ? r : STORE_E_NOTHING;
-	r = sql_step(s, SQL_BEGIN);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = exempt(s, &blocks[i]);
+	if (r == 0)
+		r = store_commit(s, s->latest);
+	if (r == 0)
+		r = sql_step(s, SQL_BEGIN);
 	if (r != 0)
 		return r;
 	count_deleted(s, blocks, n, 1);

@@ -185,6 +185,9 @@ static int write_all(struct store *s)
 {
 	int r = log_write_tail(s);
 
+	for (size_t i = 0; r == 0 && i < s->n_sinks; i++)
+		if (s->sinks[i].unwritten)
+			r = sink_write(s, &s->sinks[i].info);
 	if (r == 0)
 		r = write_cursors(s);
 	if (r == 0)
@@ -205,7 +208,7 @@ static void committed(struct store *s)
 	for (size_t i = 0; i < s->n_streams; i++)
 		s->streams[i].dirty = false;
 	for (size_t i = 0; i < s->n_sinks; i++) {
-		s->sinks[i].skipped = false;
+		s->sinks[i].skipped = s->sinks[i].unwritten = false;
 		for (size_t k = 0; k < s->n_streams; k++)
 			s->sinks[i].cursors[k].dirty = false;
 	}

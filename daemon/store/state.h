@@ -45,6 +45,7 @@ struct cursor_state {
 struct sink_entry {
 	struct sink_info info;
 	bool seen;		      /* in the config of this start */
+	bool unwritten;		      /* new: the next commit writes it */
 	struct cursor_state *cursors; /* [stream number - 1] */
 	uint64_t cut_pos;	      /* in the tail: the next record to cut */
 	uint64_t in_flight_pos; /* where the cut under way began; cut_pos when there is none */
@@ -94,6 +95,7 @@ enum statement {
 	SQL_PUT_META,
 	SQL_MAX_ID,
 	SQL_OLDEST,
+	SQL_NEXT_UTC,
 	SQL_DELETE_RECORD,
 	SQL_ADD_UNDECODED,
 	SQL_TRIM_UNDECODED,
@@ -226,6 +228,7 @@ int care_measure(struct store *s); /* how full is it? After each commit */
 
 /* commit.c */
 void keep_free(struct store *s);
+int sink_write(struct store *s, const struct sink_info *info); /* store.c */
 int streams_write(struct store *s); /* the counters that changed, within a transaction */
 
 /* wall.c: when was that? */

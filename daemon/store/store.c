@@ -515,7 +515,7 @@ int store_stream(struct store *s, const char *device, enum kind kind, const char
 	return r;
 }
 
-static int insert_sink(struct store *s, const struct sink_info *info)
+int sink_write(struct store *s, const struct sink_info *info)
 {
 	sqlite3_stmt *stmt = NULL;
 	bool ok = sqlite3_prepare_v2(s->db,
@@ -536,7 +536,7 @@ static int insert_sink(struct store *s, const struct sink_info *info)
 /* On a store that is only looked at, the change stays in memory. */
 static int write_sink(struct store *s, const struct sink_info *info)
 {
-	return s->owner_fd < 0 ? 0 : insert_sink(s, info);
+	return s->owner_fd < 0 ? 0 : sink_write(s, info);
 }
 
 /*
@@ -589,15 +589,17 @@ int store_sink(struct store *s, const char *name, bool required, bool from_now, 
 			return r;
 		}
 	(void)snprintf(info.name, sizeof(info.name), "%s", name); /* the config bounds it */
-	r = write_sink(s, &info);
-	if (r == 0)
-		r = sink_add(s, &info);
+	r = sink_add(s, &info);
 	if (r != 0)
 		return r;
 	s->sinks[info.number - 1].seen = true;
+	s->sinks[info.number - 1].unwritten = true;
 	exempt_history(s, info.number, from_now);
-	*ret = info.number;
-	return 0;
+	/* Together with what it need not have: half of that is a sink that owes what is gone. */
+	r = s->owner_fd < 0 ? 0 : store_commit(s, s->latest);
+	if (r == 0)
+		*ret = info.number;
+	return r;
 }
 
 int store_retire_sinks(struct store *s)
