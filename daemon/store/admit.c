@@ -124,11 +124,11 @@ int store_admit(struct store *s, struct record *r, usec_t now)
 
 int store_keep_undecoded(struct store *s, const struct undecoded *u)
 {
-	struct keep *k;
+	struct keep *k, **end = &s->keep;
 
 	s->undecoded++;
 	if (s->n_keep >= 64)
-		return 0; /* a storm of them: the newest 64 a commit are enough to see why */
+		return 0; /* a storm of them: the first 64 of a commit are enough to see why */
 	k = calloc(1, sizeof(*k));
 	if (!k)
 		return -ENOMEM;
@@ -139,8 +139,9 @@ int store_keep_undecoded(struct store *s, const struct undecoded *u)
 		return -ENOMEM;
 	}
 	memcpy((void *)k->u.data, u->data, u->size);
-	k->next = s->keep;
-	s->keep = k;
+	while (*end)
+		end = &(*end)->next;
+	*end = k; /* in the order they came */
 	s->n_keep++;
 	if (s->dirty_since == USEC_INFINITY)
 		s->dirty_since = s->latest;
