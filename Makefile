@@ -2,6 +2,7 @@
 #
 #   SANITIZE=1     builds with ASan and UBSan into a directory of its own
 #   DESTDIR, PREFIX, SYSCONFDIR   where `make install` puts things, and the *DIRs below
+#   BENCH_OPTIONS='--full --json FILE'   for `make bench`, see scripts/bench --help
 #   O=dir          another build directory
 
 VERSION := 0.1.0
@@ -109,6 +110,11 @@ demo:
 	@scripts/deps demo
 	@$(MAKE) --no-print-directory all
 	@VITALD_BUILD=$(O) scripts/demo
+
+bench:
+	@scripts/deps bench
+	@$(MAKE) --no-print-directory all $(BENCHES)
+	@VITALD_BUILD=$(O) scripts/bench $(BENCH_OPTIONS)
 
 UNITS := vitald.service vitald-sync.service vitald-sync.timer
 CONFDIR = $(SYSCONFDIR)/vitald
