@@ -109,6 +109,7 @@ static int set_aside(struct store *s)
 
 static int find_tail(struct store *s, struct store_opening *opening)
 {
+	struct run_info run;
 	char path[512];
 	int r;
 
@@ -121,7 +122,9 @@ static int find_tail(struct store *s, struct store_opening *opening)
 		opening->tail = opening->created || opening->clean ? TAIL_NONE : TAIL_LOST;
 		return 0;
 	}
-	if (r == TAIL_E_DAMAGED || !uuid_equal(tail_incarnation(s->tail), &s->incarnation)) {
+	/* A run that the log never saw: the log was put back from a copy. */
+	if (r == TAIL_E_DAMAGED || !uuid_equal(tail_incarnation(s->tail), &s->incarnation) ||
+	    !store_run(s, tail_run(s->tail), &run)) {
 		opening->tail = TAIL_FOREIGN;
 		return set_aside(s);
 	}

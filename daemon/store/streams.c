@@ -74,6 +74,7 @@ uint64_t stream_seq_at(const struct stream_state *st, uint64_t k)
 int stream_reach(struct stream_state *st, uint64_t run, uint64_t n)
 {
 	struct run_count *runs;
+	size_t at = st->n_runs;
 
 	if (st->n_runs > 0 && st->runs[st->n_runs - 1].run == run) {
 		st->runs[st->n_runs - 1].last_n = MAX(st->runs[st->n_runs - 1].last_n, n);
@@ -84,12 +85,15 @@ int stream_reach(struct stream_state *st, uint64_t run, uint64_t n)
 			st->runs[i].last_n = MAX(st->runs[i].last_n, n);
 			return 0;
 		}
-	assert(st->n_runs == 0 || st->runs[st->n_runs - 1].run < run);
 	runs = reallocarray(st->runs, st->n_runs + 1, sizeof(*runs));
 	if (!runs)
 		return -ENOMEM;
 	st->runs = runs;
-	st->runs[st->n_runs++] = (struct run_count){.run = run, .last_n = n};
+	/* Behind all others, but for what a damaged table says. */
+	for (; at > 0 && runs[at - 1].run > run; at--)
+		runs[at] = runs[at - 1];
+	runs[at] = (struct run_count){.run = run, .last_n = n};
+	st->n_runs++;
 	return 0;
 }
 

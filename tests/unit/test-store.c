@@ -459,6 +459,45 @@ static void a_rare_stream_is_claimed_in_slices(void **state)
 	store_close(s);
 }
 
+static void copy(struct place *p, const char *from, const char *to)
+{
+	char command[256];
+
+	(void)snprintf(command, sizeof(command), "cp '%s/%s' '%s/%s'", p->state, from, p->state,
+		       to);
+	assert_int_equal(system(command), 0);
+}
+
+/* The log was put back from a copy: the tail belongs to a run that it never saw. */
+static void a_tail_newer_than_the_log(void **state)
+{
+	struct place *p = *state;
+	struct store_opening opening;
+	struct store *s = open_store(p, NULL);
+	uint32_t stream = heart_rate_stream(s);
+	char path[128];
+
+	(void)admit(p, s, stream, 60);
+	assert_int_equal(store_finish(s, p->now), 0);
+	store_close(s);
+	copy(p, "store.db", "copy");
+	s = open_store(p, NULL);
+	(void)admit(p, s, stream, 61);
+	store_close(s);
+	copy(p, "copy", "store.db");
+	(void)snprintf(path, sizeof(path), "%s/store.db-wal", p->state);
+	(void)unlink(path); /* may be gone already */
+	s = open_store(p, &opening);
+	assert_int_equal(opening.tail, TAIL_FOREIGN);
+	(void)snprintf(path, sizeof(path), "%s/tail.foreign", p->run);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(count_all(s, stream), 1);
+	(void)admit(p, s, stream, 61);
+	assert_int_equal(count_all(s, stream), 2);
+	assert_balanced(s);
+	store_close(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -474,6 +513,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_rare_stream_is_claimed_in_slices, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(old_history_goes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_tail_newer_than_the_log, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_reload_retires_and_recalls, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_size_limit_sheds_and_recovers, set_up,
 						tear_down),

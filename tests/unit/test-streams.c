@@ -1,4 +1,7 @@
-/* What GET /v1/streams may say, in both of its forms, and everything that is not it. */
+/*
+ * store/streams: the arithmetic of seq against a plain list of them: what comes before, after, how
+ * many lie between, the k-th; over several runs, with runs that are empty in this stream.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,110 +9,109 @@
 
 #include <cmocka.h>
 
-#include "sink/sink.h"
+#include "store/state.h"
 
-#define A "0b000000-0000-0000-0000-000000000000"
-#define B "5d000000-0000-0000-0000-000000000000"
+static const struct run_count runs[] = {{1, 3}, {2, 1}, {5, 4}, {9, 2}};
+static uint64_t seqs[16];
+static size_t n_seqs;
 
-static struct answer answer_of(const char *body)
+static void fill(struct stream_state *st)
 {
-	return (struct answer){.status = 200, .body = (const uint8_t *)body, .size = strlen(body)};
+	n_seqs = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(runs); i++) {
+		assert_int_equal(stream_reach(st, runs[i].run, runs[i].last_n), 0);
+		for (uint64_t n = 1; n <= runs[i].last_n; n++)
+			seqs[n_seqs++] = seq_make(runs[i].run, n);
+	}
 }
 
-static void expect_two(const char *body)
+static uint64_t last_below(uint64_t seq)
 {
-	_cleanup_(freep) struct stream_position *positions = NULL;
-	struct answer a = answer_of(body);
-	const char *why = NULL;
-	size_t n;
+	uint64_t found = 0;
 
-	assert_int_equal(streams_parse(&a, &positions, &n, &why), 0);
-	assert_int_equal(n, 2);
-	assert_int_equal(positions[0].stream.bytes[0], 0x0b);
-	assert_int_equal(positions[0].last_seq, 0);
-	assert_int_equal(positions[1].stream.bytes[0], 0x5d);
-	assert_int_equal(positions[1].last_seq, INT64_MAX);
+	for (size_t i = 0; i < n_seqs; i++)
+		if (seqs[i] < seq)
+			found = seqs[i];
+	return found;
 }
 
-static void refuse(struct answer a)
+static uint64_t first_above(uint64_t seq)
 {
-	struct stream_position *positions = NULL;
-	const char *why = NULL;
-	size_t n = 77;
-
-	assert_int_equal(streams_parse(&a, &positions, &n, &why), SINK_E_NOT_UNDERSTOOD);
-	assert_non_null(why);
-	assert_null(positions);
-	assert_int_equal(n, 77);
+	for (size_t i = 0; i < n_seqs; i++)
+		if (seqs[i] > seq)
+			return seqs[i];
+	return 0;
 }
 
-static void test_both_forms(void **state)
+static void as_a_list_says(void **state)
 {
-	expect_two("[{\"stream\":\"" B "\",\"last_seq\":9223372036854775807,\"more\":1},"
-		   "{\"stream\":\"" A "\",\"last_seq\":0}]");
-	expect_two("{\"streams\":[{\"stream\":\"" A "\",\"last_seq\":0},"
-		   "{\"stream\":\"" B "\",\"last_seq\":9223372036854775807}]}");
+	struct stream_state st = {0};
+	uint64_t probes[64];
+	size_t n = 0;
+
+	fill(&st);
+	assert_int_equal(stream_last_seq(&st), seqs[n_seqs - 1]);
+	assert_int_equal(stream_total(&st), n_seqs);
+	for (size_t i = 0; i < n_seqs; i++) {
+		probes[n++] = seqs[i];
+		assert_int_equal(stream_seq_at(&st, i + 1), seqs[i]);
+		assert_int_equal(stream_seq_before(&st, seqs[i]), last_below(seqs[i]));
+	}
+	probes[n++] = 0;
+	probes[n++] = seq_make(3, 1); /* a run in which this stream was silent */
+	probes[n++] = seq_make(10, 1);
+	assert_int_equal(stream_seq_at(&st, 0), 0);
+	assert_int_equal(stream_seq_at(&st, n_seqs + 1), 0);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(stream_seq_after(&st, probes[i]), first_above(probes[i]));
+		for (size_t k = 0; k < n; k++) {
+			uint64_t count = 0;
+
+			for (size_t j = 0; j < n_seqs; j++)
+				count += seqs[j] >= probes[i] && seqs[j] <= probes[k];
+			assert_int_equal(stream_count_between(&st, probes[i], probes[k]), count);
+		}
+	}
+	assert_int_equal(stream_seq_before(&st, seq_make(10, 1)), seqs[n_seqs - 1]);
+	free(st.runs);
 }
 
-static void test_empty(void **state)
+static void empty(void **state)
 {
-	_cleanup_(freep) struct stream_position *positions = NULL;
-	struct answer a = answer_of("[]");
-	const char *why = NULL;
-	size_t n = 77;
+	struct stream_state st = {0};
 
-	assert_int_equal(streams_parse(&a, &positions, &n, &why), 0);
-	assert_int_equal(n, 0);
+	assert_int_equal(stream_last_seq(&st), 0);
+	assert_int_equal(stream_total(&st), 0);
+	assert_int_equal(stream_seq_after(&st, 0), 0);
+	assert_int_equal(stream_seq_before(&st, seq_make(1, 1)), 0);
+	assert_int_equal(stream_seq_at(&st, 1), 0);
+	assert_int_equal(stream_count_between(&st, 0, UINT64_MAX), 0);
 }
 
-static void test_bodies_that_are_wrong(void **state)
+static void reaching(void **state)
 {
-	static const char *const wrong[] = {
-		"",
-		"<html>",
-		"7",
-		"{}",
-		"{\"streams\":{}}",
-		"[7]",
-		"[{\"stream\":\"" A "\"}]",
-		"[{\"last_seq\":1}]",
-		"[{\"stream\":\"x\",\"last_seq\":1}]",
-		"[{\"stream\":\"" A "\",\"last_seq\":-1}]",
-		"[{\"stream\":\"" A "\",\"last_seq\":1.5}]",
-		"[{\"stream\":\"" A "\",\"last_seq\":null}]",
-		"[{\"stream\":\"" A "\",\"last_seq\":9223372036854775808}]",
-		"[{\"stream\":\"" A "\",\"last_seq\":1},{\"stream\":\"" A "\",\"last_seq\":1}]",
-		"[{\"stream\":\"" A "\",\"last_seq\":1}",
-	};
+	struct stream_state st = {0};
 
-	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
-		refuse(answer_of(wrong[i]));
-}
-
-static void test_other_answers(void **state)
-{
-	struct answer a = answer_of("[]");
-
-	a.status = 404;
-	refuse(a);
-	a.status = 0;
-	refuse(a);
-	a.status = 200;
-	a.contract = "2";
-	refuse(a);
-	a.contract = "1";
-	a.transport = TRANSPORT_NETWORK;
-	refuse(a);
-	refuse((struct answer){.status = 200});
+	assert_int_equal(stream_reach(&st, 4, 2), 0);
+	assert_int_equal(stream_reach(&st, 4, 7), 0);
+	assert_int_equal(stream_reach(&st, 4, 5), 0); /* never less */
+	assert_int_equal(stream_reach(&st, 6, 1), 0);
+	assert_int_equal(stream_reach(&st, 4, 8), 0); /* an older one that is known */
+	assert_int_equal(stream_reach(&st, 5, 3), 0); /* one in between, of a damaged table */
+	assert_int_equal(st.n_runs, 3);
+	assert_int_equal(st.runs[0].last_n, 8);
+	assert_int_equal(st.runs[1].run, 5);
+	assert_int_equal(st.runs[2].run, 6);
+	assert_int_equal(stream_total(&st), 12);
+	free(st.runs);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_both_forms),
-		cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_bodies_that_are_wrong),
-		cmocka_unit_test(test_other_answers),
+		cmocka_unit_test(as_a_list_says),
+		cmocka_unit_test(empty),
+		cmocka_unit_test(reaching),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

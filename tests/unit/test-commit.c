@@ -1,0 +1,175 @@
+/*
+ * store/commit and store/admit on a disk that fails: slots are kept, the commit is tried again, one
+ * of unknown outcome writes nothing twice; a ring that is full of what no commit takes sheds,
+ * counts and says so in a gap record; when a commit is due for whom.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "world.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+
+/* No file grows beyond `size` from now on. */
+static void limit_files(rlim_t size)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = size;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static int admit_one(struct place *p, struct store *s, uint32_t stream)
+{
+	struct record r = {.stream = stream,
+			   .type = RECORD_HEART_RATE,
+			   .boot_us = (int64_t)p->now,
+			   .heart_rate = {.bpm = 60, .energy_kj = -1}};
+	int e = store_admit(s, &r, p->now);
+
+	p->now += 1000;
+	return e;
+}
+
+struct gaps {
+	unsigned n, records;
+	struct gap last;
+};
+
+static int count_gaps(void *userdata, const struct record *r)
+{
+	struct gaps *g = userdata;
+
+	g->records++;
+	if (r->type == RECORD_GAP) {
+		g->n++;
+		g->last = r->gap;
+	}
+	return 0;
+}
+
+static void a_full_card(void **state)
+{
+	struct place *p = *state;
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE);
+	unsigned admitted = 0, shed = 0;
+	struct stream_status status;
+	struct gaps gaps = {0};
+	int64_t from;
+
+	limit_files(0);
+	assert_true(store_commit(s, p->now) == 0); /* nothing to write */
+	while (admit_one(p, s, stream) == 0)
+		admitted++;
+	assert_true(admitted > 100); /* the whole ring */
+	from = (int64_t)p->now - 1000;
+	for (shed = 1; shed < 10; shed++)
+		assert_int_equal(admit_one(p, s, stream), STORE_E_FULL);
+	assert_true(store_commit(s, p->now) < 0);
+	assert_true(strlen(store_problem(s)) > 0);
+	assert_int_equal(store_commit_due(s), p->now + USEC_PER_SEC); /* not in a loop */
+	limit_files(RLIM_INFINITY);
+	assert_int_equal(admit_one(p, s, stream), STORE_E_FULL); /* before the next try */
+	shed++;
+	p->now += USEC_PER_SEC;
+	assert_int_equal(admit_one(p, s, stream), 0);
+	assert_int_equal(store_commit(s, p->now), 0);
+	assert_int_equal(store_read(s, stream, 1, UINT64_MAX, 0, count_gaps, &gaps), 0);
+	assert_int_equal(gaps.records, admitted + 2);
+	assert_int_equal(gaps.n, 1);
+	assert_int_equal(gaps.last.reason, GAP_STORE_FULL);
+	assert_int_equal(gaps.last.n, shed);
+	assert_int_equal(gaps.last.duration_us, (int64_t)p->now - 1000 - from);
+	store_stream_status(s, stream, &status);
+	assert_int_equal(status.shed, shed);
+	assert_balanced(s);
+	store_close(s);
+}
+
+/* fdatasync() fails behind the last byte of a commit: what it did is known after the next start. */
+static void a_commit_of_unknown_outcome(void **state)
+{
+	static const bool died[] = {false, true};
+
+	for (size_t i = 0; i < ARRAY_SIZE(died); i++) {
+		static struct world w;
+		struct gaps gaps = {0};
+		uint32_t stream;
+
+		w = (struct world){0};
+		assert_int_equal(set_up((void **)&w.p), 0);
+		w.s = open_store(w.p);
+		stream = stream_of_kind(w.s, KIND_HEART_RATE);
+		(void)admit(w.p, w.s, stream, 1);
+		(void)admit(w.p, w.s, stream, 2);
+		sync_fails = true;
+		assert_true(store_commit(w.s, w.p->now) < 0);
+		sync_fails = false;
+		(void)admit(w.p, w.s, stream, 3);
+		if (died[i]) {
+			world_die(&w, false);
+			w.s = open_store(w.p);
+		} else {
+			assert_int_equal(store_commit(w.s, w.p->now), 0);
+		}
+		(void)admit(w.p, w.s, stream, 4);
+		assert_int_equal(store_read(w.s, stream, 1, UINT64_MAX, 0, count_gaps, &gaps), 0);
+		assert_int_equal(gaps.records, 4);
+		assert_balanced(w.s);
+		store_close(w.s);
+		assert_int_equal(tear_down((void **)&w.p), 0);
+	}
+}
+
+static void when_it_is_due(void **state)
+{
+	struct place *p = *state;
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), required, optional;
+	struct taken taken = {.room = 10};
+	struct cut_taker taker = taker_of(&taken);
+	struct receipt_entry e = {.stream = stream};
+	usec_t heard = p->now;
+	struct cut cut;
+
+	(void)admit(p, s, stream, 1);
+	assert_int_equal(store_commit_due(s), heard + USEC_PER_SEC); /* nobody else has it */
+	assert_int_equal(store_sink(s, "a", true, false, &required), 0);
+	assert_int_equal(store_sink(s, "b", false, false, &optional), 0);
+	assert_int_equal(store_commit_due(s), USEC_INFINITY);
+	heard = p->now;
+	e.acked_through = admit(p, s, stream, 1);
+	assert_int_equal(outbox_reopen(s, required, p->now), 0);
+	assert_int_equal(store_commit(s, p->now), 0);
+	heard = p->now;
+	e.acked_through = admit(p, s, stream, 1);
+	assert_int_equal(store_commit_due(s), heard + USEC_PER_SEC);
+	assert_int_equal(outbox_cut(s, required, &taker, &cut), 0);
+	assert_int_equal(store_commit_due(s), heard + USEC_PER_SEC); /* no answer yet */
+	assert_int_equal(outbox_confirm(s, &cut, &e, 1, p->now), 0);
+	assert_int_equal(store_commit_due(s), heard + 300 * USEC_PER_SEC); /* lazily */
+	for (unsigned i = 0; i < 130; i++)
+		(void)admit(p, s, stream, 1);
+	assert_int_equal(store_commit_due(s), 0); /* half full */
+	store_close(s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		store_test(a_full_card),
+		cmocka_unit_test(a_commit_of_unknown_outcome),
+		store_test(when_it_is_due),
+	};
+
+	(void)signal(SIGXFSZ, SIG_IGN); /* the error is what is wanted */
+	flaky_disk();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
