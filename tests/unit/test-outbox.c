@@ -1,0 +1,510 @@
+/*
+ * store/outbox: cuts and claims, and what each answer makes of them; which row goes first, when two
+ * become one, how bisecting shrinks and grows again, what a conflict holds, what a ring that went
+ * around leaves, and that running out of memory loses nothing.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "place.h"
+
+static uint32_t hr, ecg, sink;
+static struct taken taken;
+static struct cut cut;
+static struct batch_row rows[64];
+static size_t n_rows;
+static int allocations_left = -1; /* of reallocarray(); -1: as many as are wanted */
+
+void *reallocarray(void *p, size_t n, size_t size)
+{
+	size_t bytes;
+
+	if (allocations_left == 0 || __builtin_mul_overflow(n, size, &bytes)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (allocations_left > 0)
+		allocations_left--;
+	return realloc(p, bytes);
+}
+
+static struct store *make(struct place *p)
+{
+	struct store *s = open_store(p);
+
+	hr = stream_of_kind(s, KIND_HEART_RATE);
+	ecg = stream_of_kind(s, KIND_ECG);
+	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
+	taken.room = 256;
+	return s;
+}
+
+static uint64_t admit_some(struct place *p, struct store *s, uint32_t stream, unsigned n)
+{
+	uint64_t seq = 0;
+
+	while (n--)
+		seq = admit(p, s, stream, 60);
+	return seq;
+}
+
+static int cut_new(struct store *s)
+{
+	struct cut_taker taker = taker_of(&taken);
+
+	return outbox_cut(s, sink, &taker, &cut);
+}
+
+static int claim(struct place *p, struct store *s)
+{
+	struct cut_taker taker = taker_of(&taken);
+
+	return outbox_claim(s, sink, p->now, &taker, &cut);
+}
+
+static void collect(void *userdata, const struct batch_row *row)
+{
+	rows[n_rows++] = *row;
+}
+
+static size_t look_at_rows(const struct store *s)
+{
+	n_rows = 0;
+	store_each_row(s, collect, NULL);
+	return n_rows;
+}
+
+static struct cursor_status cursor(const struct store *s, uint32_t stream)
+{
+	struct cursor_status c;
+
+	store_cursor_status(s, sink, stream, &c);
+	return c;
+}
+
+static void confirm(struct place *p, struct store *s, uint64_t acked_through)
+{
+	struct receipt_entry e[8] = {0};
+	size_t n = cut.n_ranges;
+
+	for (size_t i = 0; i < n; i++)
+		e[i] = (struct receipt_entry){.stream = cut.ranges[i].stream,
+					      .acked_through = acked_through
+								       ? acked_through
+								       : cut.ranges[i].last_seq};
+	assert_int_equal(outbox_confirm(s, &cut, e, n, p->now), 0);
+}
+
+static void the_immediate_lane(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+	usec_t first;
+	uint64_t last;
+
+	assert_int_equal(cut_new(s), STORE_E_NOTHING);
+	assert_int_equal(outbox_waiting_since(s, sink), USEC_INFINITY);
+	first = p->now;
+	last = admit_some(p, s, hr, 3);
+	(void)admit_some(p, s, ecg, 2);
+	assert_int_equal(outbox_waiting_since(s, sink), first);
+	taken.room = 4;
+	assert_int_equal(cut_new(s), 0);
+	assert_int_equal(outbox_waiting_since(s, sink), USEC_INFINITY); /* one at a time */
+	assert_int_equal(cut.n_ranges, 2);
+	assert_int_equal(cut.n_records, 4);
+	assert_int_equal(cut.heard_us, first);
+	assert_int_equal(cut.kinds, 1 << KIND_HEART_RATE | 1 << KIND_ECG);
+	assert_int_equal(taken.records[0].after, 0);
+	outbox_release(s, &cut); /* no judgement: the same again */
+	assert_int_equal(cut_new(s), 0);
+	assert_int_equal(cut.n_records, 4);
+	confirm(p, s, 0);
+	assert_int_equal(cursor(s, hr).cursor, last);
+	assert_int_equal(cursor(s, hr).confirmed, 3);
+	assert_int_equal(cursor(s, ecg).waiting, 1);
+	assert_int_equal(cut_new(s), 0);
+	assert_int_equal(taken.records[0].after, cursor(s, ecg).cursor);
+	confirm(p, s, 0);
+	assert_int_equal(look_at_rows(s), 0);
+	assert_balanced(s);
+	store_close(s);
+}
+
+static void a_partial_receipt(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+	uint64_t last = admit_some(p, s, hr, 5);
+
+	assert_int_equal(cut_new(s), 0);
+	confirm(p, s, last - 2);
+	assert_int_equal(look_at_rows(s), 1);
+	assert_int_equal(rows[0].first_seq, last - 1);
+	assert_int_equal(rows[0].count, 2);
+	assert_int_equal(rows[0].priority, BATCH_HIGH);
+	assert_int_equal(cursor(s, hr).cursor, last);
+	assert_int_equal(cursor(s, hr).anchor, last - 2);
+	assert_int_equal(store_commit_due(s), 0); /* a new row forces a commit */
+	assert_int_equal(claim(p, s), 0);
+	assert_int_equal(claim(p, s), STORE_E_NOTHING); /* it is under way */
+	confirm(p, s, last - 1);
+	assert_int_equal(look_at_rows(s), 1);
+	assert_int_equal(rows[0].first_seq, last);
+	assert_int_equal(claim(p, s), 0);
+	confirm(p, s, last);
+	assert_int_equal(look_at_rows(s), 0);
+	assert_balanced(s);
+	store_close(s);
+}
+
+static void neighbours_become_one(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+	uint64_t last = 0;
+
+	for (unsigned i = 0; i < 3; i++) {
+		last = admit_some(p, s, hr, 2);
+		assert_int_equal(cut_new(s), 0);
+		assert_int_equal(outbox_defer(s, &cut, p->now, p->now + 100 - i, "down"), 0);
+	}
+	assert_int_equal(look_at_rows(s), 1);
+	assert_int_equal(rows[0].count, 6);
+	assert_int_equal(rows[0].last_seq, last);
+	assert_int_equal(rows[0].status, BATCH_FAILED);
+	assert_int_equal(rows[0].retry_count, 1);
+	assert_string_equal(rows[0].last_error, "down");
+	assert_int_equal(outbox_next_due(s, sink), rows[0].next_attempt);
+	assert_int_equal(claim(p, s), STORE_E_NOTHING); /* not yet */
+	outbox_hurry(s, sink, true);
+	assert_int_equal(outbox_next_due(s, sink), 0);
+	assert_int_equal(claim(p, s), 0);
+	assert_int_equal(cut.retry_count, 1);
+	outbox_release(s, &cut);
+	assert_int_equal(look_at_rows(s), 1);
+	assert_int_equal(rows[0].status, BATCH_FAILED);
+	assert_int_equal(rows[0].priority, BATCH_CRITICAL);
+	assert_balanced(s);
+	store_close(s);
+}
+
+/* After an outage: the newest minute first, then heart rate, then ECG; one range a stream. */
+static void what_goes_first(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+	uint64_t first = admit_some(p, s, hr, 1), newest;
+
+	(void)admit_some(p, s, ecg, 2);
+	p->now += 120 * USEC_PER_SEC;
+	(void)admit_some(p, s, hr, 2);
+	p->now += 31 * USEC_PER_SEC;
+	newest = admit_some(p, s, hr, 3);
+	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+	assert_int_equal(cut_new(s), STORE_E_NOTHING);
+	assert_int_equal(look_at_rows(s), 3);
+	assert_int_equal(claim(p, s), 0);
+	assert_int_equal(cut.ranges[0].stream, hr);
+	assert_int_equal(cut.ranges[0].last_seq, newest);
+	assert_true(cut.ranges[0].first_seq > first);
+	assert_int_equal(cut.n_ranges, 2); /* and ECG, but not heart rate again */
+	assert_int_equal(cut.ranges[1].stream, ecg);
+	confirm(p, s, 0);
+	assert_int_equal(claim(p, s), 0);
+	assert_int_equal(cut.n_ranges, 1);
+	assert_int_equal(cut.ranges[0].first_seq, first);
+	confirm(p, s, 0);
+	assert_int_equal(claim(p, s), STORE_E_NOTHING);
+	assert_int_equal(outbox_next_due(s, sink), USEC_INFINITY);
+	assert_balanced(s);
+	store_close(s);
+}
+
+/* One bad record among 16: found by halves, alone in quarantine, all others arrive. */
+static void bisecting(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+	uint64_t bad = admit_some(p, s, hr, 11);
+	unsigned requests = 0, quarantined = 0;
+
+	(void)admit_some(p, s, hr, 5);
+	(void)admit_some(p, s, ecg, 3);
+	for (int r = cut_new(s); r == 0 && requests < 100; r = claim(p, s), requests++) {
+		bool refused = false;
+
+		for (size_t i = 0; i < taken.n; i++)
+			refused |= taken.records[i].stream == hr && taken.records[i].seq == bad;
+		if (!refused) {
+			confirm(p, s, 0);
+			continue;
+		}
+		r = outbox_split(s, &cut, p->now, "400");
+		if (r == STORE_E_NOTHING) {
+			assert_int_equal(cut.ranges[0].first_seq, bad);
+			assert_int_equal(outbox_quarantine(s, &cut, p->now, "bad", "why"), 0);
+			quarantined++;
+		}
+	}
+	assert_int_equal(quarantined, 1);
+	assert_true(requests <= 14);
+	assert_int_equal(look_at_rows(s), 0);
+	assert_int_equal(cursor(s, hr).confirmed, 15);
+	assert_int_equal(cursor(s, hr).quarantined, 1);
+	assert_int_equal(cursor(s, ecg).confirmed, 3);
+	assert_balanced(s);
+	store_close(s);
+}
+
+/* A bad record that may not be quarantined yet does not hold up the rest of its row. */
+static void the_rest_goes_on(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+	uint64_t last = admit_some(p, s, hr, 4);
+
+	assert_int_equal(cut_new(s), 0);
+	assert_int_equal(outbox_split(s, &cut, p->now, "400"), 0);
+	assert_int_equal(claim(p, s), 0);
+	assert_int_equal(cut.n_records, 2);
+	assert_int_equal(outbox_split(s, &cut, p->now, "400"), 0);
+	assert_int_equal(claim(p, s), 0);
+	assert_int_equal(cut.n_records, 1);
+	assert_int_equal(outbox_split(s, &cut, p->now, "400"), STORE_E_NOTHING);
+	assert_int_equal(outbox_defer(s, &cut, p->now, p->now + 1000000, "400"), 0);
+	while (claim(p, s) == 0)
+		confirm(p, s, 0);
+	assert_int_equal(look_at_rows(s), 1);
+	assert_int_equal(rows[0].first_seq, last - 3);
+	assert_int_equal(rows[0].count, 1);
+	assert_balanced(s);
+	store_close(s);
+}
+
+static void limits_grow_again(void **state)
+{
+	static const unsigned expected[] = {2, 4, 8, 16, 32};
+	struct place *p = *state;
+	struct store *s = make(p);
+
+	(void)admit_some(p, s, hr, 62);
+	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+	taken.room = 4;
+	assert_int_equal(claim(p, s), 0);
+	assert_int_equal(outbox_split(s, &cut, p->now, "413"), 0);
+	taken.room = 256;
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
+		assert_int_equal(claim(p, s), 0);
+		assert_int_equal(cut.n_records, expected[i]);
+		confirm(p, s, 0);
+	}
+	assert_int_equal(look_at_rows(s), 0);
+	assert_balanced(s);
+	store_close(s);
+}
+
+static void rejected(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+	uint64_t last = admit_some(p, s, hr, 4);
+	struct rejection bad = {.seq = last - 1, .code = "range", .detail = "bpm 0"};
+	struct receipt_entry e = {.stream = hr,
+				  .acked_through = last,
+				  .rejected = &bad,
+				  .n_rejected = 1};
+
+	assert_int_equal(cut_new(s), 0);
+	assert_int_equal(outbox_confirm(s, &cut, &e, 1, p->now), 0);
+	assert_int_equal(cursor(s, hr).confirmed, 3);
+	assert_int_equal(cursor(s, hr).quarantined, 1);
+	assert_int_equal(store_commit_due(s), 0);
+	assert_balanced(s);
+	store_close(s);
+}
+
+static void a_conflict_holds_its_stream(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+	uint64_t last = admit_some(p, s, hr, 4);
+	struct rejection bad = {.seq = last - 1, .conflict = true};
+	struct receipt_entry e[] = {
+		{.stream = hr, .acked_through = last, .rejected = &bad, .n_rejected = 1},
+		{.stream = ecg, .identity_conflict = true, .acked_through = UINT64_MAX}};
+
+	(void)admit_some(p, s, ecg, 2);
+	assert_int_equal(cut_new(s), 0);
+	assert_int_equal(outbox_confirm(s, &cut, e, 2, p->now), 0);
+	assert_true(cursor(s, hr).held && cursor(s, ecg).held);
+	assert_int_equal(cursor(s, hr).confirmed, 2);
+	assert_int_equal(cursor(s, hr).quarantined, 0);
+	assert_int_equal(cursor(s, ecg).confirmed, 0);
+	last = admit_some(p, s, hr, 2);
+	assert_int_equal(cut_new(s), STORE_E_NOTHING);
+	assert_int_equal(claim(p, s), STORE_E_NOTHING);
+	assert_int_equal(outbox_next_due(s, sink), USEC_INFINITY);
+	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+	assert_int_equal(claim(p, s), STORE_E_NOTHING);
+	assert_balanced(s);
+	assert_int_equal(store_commit(s, p->now), 0);
+	store_close(s);
+	s = make(p); /* a hold outlives the process */
+	assert_true(cursor(s, hr).held);
+	assert_int_equal(outbox_unhold(s, sink, hr), 0);
+	assert_int_equal(outbox_unhold(s, sink, hr), 0); /* it is over */
+	while (claim(p, s) == 0)
+		confirm(p, s, 0);
+	assert_int_equal(cursor(s, hr).confirmed, 6);
+	assert_int_equal(cursor(s, hr).anchor, last);
+	assert_int_equal(cursor(s, ecg).waiting, 2);
+	assert_balanced(s);
+	store_close(s);
+}
+
+/* A hold that came by the backlog while new records of the stream were on their way. */
+static void unhold_waits_for_the_cut(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+	struct cut immediate;
+	struct rejection bad = {.conflict = true};
+	struct receipt_entry e = {.stream = hr, .rejected = &bad, .n_rejected = 1};
+
+	bad.seq = e.acked_through = admit_some(p, s, hr, 1);
+	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+	(void)admit_some(p, s, hr, 1);
+	assert_int_equal(cut_new(s), 0);
+	immediate = cut;
+	assert_int_equal(claim(p, s), 0);
+	assert_int_equal(outbox_confirm(s, &cut, &e, 1, p->now), 0);
+	assert_true(cursor(s, hr).held);
+	assert_int_equal(outbox_unhold(s, sink, hr), STORE_E_BUSY);
+	cut = immediate;
+	confirm(p, s, 0);
+	assert_int_equal(outbox_unhold(s, sink, hr), 0);
+	while (claim(p, s) == 0)
+		confirm(p, s, 0);
+	assert_int_equal(cursor(s, hr).confirmed, 2);
+	assert_balanced(s);
+	store_close(s);
+}
+
+static void the_ring_went_around(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+
+	(void)admit_some(p, s, hr, 2000);
+	assert_int_equal(outbox_waiting_since(s, sink), 0);
+	assert_int_equal(cut_new(s), STORE_E_NOTHING); /* rows are made of it */
+	assert_true(look_at_rows(s) >= 1);
+	while (claim(p, s) == 0)
+		confirm(p, s, 0);
+	assert_int_equal(cursor(s, hr).confirmed, 2000);
+	assert_balanced(s);
+	store_close(s);
+}
+
+/* What was open when the last run ended is in no ring: a cut must not pass it. */
+static void a_start_without_reopen(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+	uint64_t old = admit_some(p, s, hr, 3), last;
+
+	store_close(s);
+	s = make(p);
+	last = admit_some(p, s, hr, 1);
+	assert_int_equal(cut_new(s), STORE_E_NOTHING);
+	assert_int_equal(claim(p, s), 0);
+	assert_int_equal(cut.ranges[0].first_seq, last); /* the newest minute first */
+	confirm(p, s, 0);
+	assert_int_equal(claim(p, s), 0);
+	assert_int_equal(cut.ranges[0].last_seq, old);
+	confirm(p, s, 0);
+	assert_int_equal(cursor(s, hr).confirmed, 4);
+	assert_balanced(s);
+	store_close(s);
+}
+
+static int fail_to_add(void *userdata, const struct stream_info *stream, uint64_t after,
+		       const struct record *r)
+{
+	return -EIO;
+}
+
+static void a_taker_that_fails(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+	struct cut_taker taker = {&taken, taken_begin, fail_to_add};
+
+	(void)admit_some(p, s, hr, 3);
+	assert_int_equal(outbox_cut(s, sink, &taker, &cut), -EIO);
+	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+	assert_int_equal(outbox_claim(s, sink, p->now, &taker, &cut), -EIO);
+	assert_int_equal(claim(p, s), 0);
+	confirm(p, s, 0);
+	assert_int_equal(cursor(s, hr).confirmed, 3);
+	store_close(s);
+}
+
+/* At whatever allocation memory ends, what was not settled goes again. */
+static void no_memory(void **state)
+{
+	for (int left = 0; left < 4; left++)
+		for (int how = 0; how < 4; how++) {
+			struct place *p;
+			struct store *s;
+			int r;
+
+			assert_int_equal(set_up((void **)&p), 0);
+			s = make(p);
+			(void)admit_some(p, s, hr, 3);
+			(void)admit_some(p, s, ecg, 3);
+			if (how & 1)
+				assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+			assert_int_equal(how & 1 ? claim(p, s) : cut_new(s), 0);
+			allocations_left = left;
+			r = how & 2 ? outbox_split(s, &cut, p->now, "400")
+				    : outbox_defer(s, &cut, p->now, p->now, "down");
+			allocations_left = -1;
+			assert_true(r == 0 || r == -ENOMEM);
+			(void)admit_some(p, s, hr, 1);
+			while (cut_new(s) == 0 || claim(p, s) == 0)
+				confirm(p, s, 0);
+			assert_int_equal(cursor(s, hr).confirmed, 4);
+			assert_int_equal(cursor(s, ecg).confirmed, 3);
+			assert_balanced(s);
+			store_close(s);
+			assert_int_equal(tear_down((void **)&p), 0);
+		}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		store_test(the_immediate_lane),
+		store_test(a_partial_receipt),
+		store_test(neighbours_become_one),
+		store_test(what_goes_first),
+		store_test(bisecting),
+		store_test(the_rest_goes_on),
+		store_test(limits_grow_again),
+		store_test(rejected),
+		store_test(a_conflict_holds_its_stream),
+		store_test(unhold_waits_for_the_cut),
+		store_test(the_ring_went_around),
+		store_test(a_start_without_reopen),
+		store_test(a_taker_that_fails),
+		cmocka_unit_test(no_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
