@@ -497,11 +497,15 @@ static int open_store(struct daemon *d)
 
 static int say_opening_failed(const struct daemon *d, int r)
 {
+	struct owner_info owner;
+
 	switch (r) {
 	case STORE_E_OWNED:
+		store_owner(d->config->state_dir, d->config->runtime_dir, &owner);
 		log_event(LOG_ERR, CATALOG_OWNER_BUSY, NULL,
-			  "Another vitald owns %s and does not let go: see vitalctl status",
-			  d->config->state_dir);
+			  "Another vitald (%s, pid %d) owns %s and does not let go: see vitalctl "
+			  "status",
+			  owner.role[0] ? owner.role : "unknown", owner.pid, d->config->state_dir);
 		return EXIT_BUSY;
 	case STORE_E_NEWER:
 	case STORE_E_CORRUPT:

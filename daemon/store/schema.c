@@ -139,6 +139,7 @@ int sql_put_meta_int(struct store *s, const char *key, int64_t value)
 static int connect(struct store *s, bool writable)
 {
 	char path[512];
+	int persist = 1;
 	int flags = writable ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
 
 	if ((size_t)snprintf(path, sizeof(path), "%s/store.db", s->state_dir) >= sizeof(path))
@@ -151,6 +152,13 @@ static int connect(struct store *s, bool writable)
 		return store_fail(s, STORE_E_DENIED, "may not read %s", path);
 	if (sqlite3_open_v2(path, &s->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
 		return s->db ? store_fail_sql(s, path) : -ENOMEM;
+	/*
+	 * The WAL file stays when we stop: written over, it costs a commit no metadata; made anew
+	 * and grown, it costs the file system's journal each time. And it stays beside a store
+	 * that is corrupt: SQLite would delete it when it closes what it could not read.
+	 */
+	(void)sqlite3_file_control(s->db, "main", SQLITE_FCNTL_PERSIST_WAL,
+				   &persist);	       /* a saving */
 	(void)sqlite3_extended_result_codes(s->db, 0); /* the primary codes say enough */
 	return 0;
 }
@@ -171,15 +179,8 @@ static int read_version(struct store *s, int *ret)
 
 static int make_writable(struct store *s)
 {
-	int persist = 1;
 	int r;
 
-	/*
-	 * The WAL file stays when we stop: written over, it costs a commit no metadata; made anew
-	 * and grown, it costs the file system's journal each time.
-	 */
-	(void)sqlite3_file_control(s->db, "main", SQLITE_FCNTL_PERSIST_WAL,
-				   &persist); /* a saving */
 	r = sql_exec(s, "PRAGMA page_size=512; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
 			"PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;"
 			"PRAGMA cache_size=-384; PRAGMA temp_store=MEMORY");

@@ -201,7 +201,7 @@ class Hub:
     # -- daemon
 
     def start_daemon(self, *, timeout=20, wait=True, options=(), env=None):
-        self._drain_notify()
+        self.drain_notify()
         self.daemon = subprocess.Popen(
             [self.vitald, "--config", str(self.config_file), *options],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
@@ -212,7 +212,7 @@ class Hub:
             self.wait_ready(timeout)
         return self.daemon.pid
 
-    def _drain_notify(self):
+    def drain_notify(self):
         while select.select([self.notify], [], [], 0)[0]:
             self.notify.recv(65536)
 
