@@ -4,8 +4,11 @@
 #   DESTDIR, PREFIX, SYSCONFDIR   where `make install` puts things, and the *DIRs below
 #   BENCH_OPTIONS='--full --json FILE'   for `make bench`, see scripts/bench --help
 #   O=dir          another build directory
+#   V=1            shows the commands
 
 VERSION := 0.1.0
+Q := $(if $(V),,@)
+SAY := $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),@:,@echo)
 CC ?= gcc
 ifeq ($(origin CC),default)
 CC := gcc
@@ -66,40 +69,49 @@ all: $(PROGRAMS)
 
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(SAY) '  CC $@'
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(O)/libvitald.a: $(ROOM_OBJECTS)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(SAY) '  AR $@'
+	$(Q)$(AR) rcs $@ $^
 
 $(O)/vitald: $(call objects,$(DAEMON_SOURCES)) $(O)/libvitald.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(SAY) '  LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 $(O)/vitalctl: $(call objects,$(CTL_SOURCES)) $(O)/libvitald.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(SAY) '  LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 $(UNIT_TESTS): $(O)/tests/%: $(O)/tests/unit/%.o $(JOIN_OBJECTS) $(O)/libvitald.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka -lm
+	$(SAY) '  LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka -lm
 
 $(BENCHES): $(O)/bench/%: $(O)/tests/bench/%.o $(call objects,$(BENCH_HELPERS)) $(JOIN_OBJECTS) \
 		$(O)/libvitald.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+	$(SAY) '  LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
 
 # Fuzzers are built by clang, with coverage counters in every room; -g1 keeps them small.
 FUZZ_FLAGS := -std=gnu11 -g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -w
 FUZZ_OBJECTS := $(ROOM_SOURCES:%.c=$(O)/fuzz/%.o)
 $(O)/fuzz/%.o: %.c
 	@mkdir -p $(@D)
-	clang $(ALL_CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+	$(SAY) '  CLANG $@'
+	$(Q)clang $(ALL_CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
 
 $(O)/fuzz/librooms.a: $(FUZZ_OBJECTS)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(SAY) '  AR $@'
+	$(Q)$(AR) rcs $@ $^
 
 $(FUZZERS): $(O)/fuzz/%: $(O)/fuzz/tests/fuzz/%.o $(O)/fuzz/librooms.a
-	clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(PKG_LIBS)
+	$(SAY) '  CLANG $@'
+	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(PKG_LIBS)
 
 unit-build: $(UNIT_TESTS)
 fuzz-build: $(FUZZERS)
