@@ -14,6 +14,12 @@
 enum { RING = 16 * 1024, HEADER = 4096, AT_START = 80 };
 
 static uint8_t file[HEADER + RING];
+static char path[64];
+
+static void remove_file(void)
+{
+	(void)unlink(path); /* may be gone already */
+}
 
 static void sign_slots(size_t n)
 {
@@ -33,7 +39,7 @@ static void sign_slots(size_t n)
 	}
 }
 
-static void read_all(const char *path)
+static void read_all(void)
 {
 	_cleanup_(tail_freep) struct tail *t = NULL;
 	const uint8_t *payload;
@@ -57,13 +63,13 @@ static void read_all(const char *path)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static char path[64];
 	static struct tail *made;
 	size_t n = size < 16 ? 0 : MIN(size - 16, (size_t)RING);
 	int fd;
 
 	if (!path[0]) {
 		(void)snprintf(path, sizeof(path), "/dev/shm/fuzz-tail.%d", (int)getpid());
+		assert(atexit(remove_file) == 0);
 		assert(tail_create(path, RING, &(struct uuid){{1}}, 1, "boot", &made) == 0);
 	}
 	fd = open(path, O_RDWR | O_CLOEXEC);
@@ -76,6 +82,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	sign_slots(n);
 	assert(pwrite(fd, file, sizeof(file), 0) == (ssize_t)sizeof(file));
 	(void)close(fd); /* written */
-	read_all(path);
+	read_all();
 	return 0;
 }

@@ -419,14 +419,18 @@ static void check_everything_arrived(struct world *w)
 		}
 }
 
-static void finish(struct world *w)
+/* The audit opens the store from outside twice over, which costs as much as a schedule: each fourth
+ * one is asked; check_sink() holds the same equation for all. */
+static void finish(struct world *w, bool audit)
 {
-	world_audit(w);
+	if (audit)
+		world_audit(w);
 	for (size_t i = 0; i < w->n_sinks; i++)
 		drain_sink(w, i);
 	world_check_all(w);
 	check_everything_arrived(w);
-	assert_balanced(w->s);
+	if (audit)
+		assert_balanced(w->s);
 }
 
 /* --- when are two states alike? --- */
@@ -596,8 +600,7 @@ static void explore(struct world *w, size_t depth)
 	if (was_seen(hash_of(w), length))
 		return;
 	if (length == depth) {
-		run.n_schedules++;
-		finish(w);
+		finish(w, run.n_schedules++ % 4 == 0);
 		return;
 	}
 	for (unsigned i = 0; i < N_EXPLORED; i++)
@@ -676,14 +679,14 @@ static void walk(struct world *w, uint64_t seed, size_t length)
 		if (run.length % 40 == 0)
 			world_audit(w);
 	}
-	finish(w);
+	finish(w, true);
 	world_close(w);
 }
 
 static void random_walks(void **state)
 {
 	static struct world w;
-	uint64_t n = getenv("VITALD_LONG") ? 2000 : 50;
+	uint64_t n = getenv("VITALD_LONG") ? 2000 : 25;
 
 	w = (struct world){.p = *state};
 	if (getenv("VITALD_SEED")) {
