@@ -274,7 +274,7 @@ int store_commit(struct store *s, usec_t now)
 	r = transaction(s);
 	took = clock_boot_usec() - begin;
 	s->longest_commit_us = MAX(s->longest_commit_us, took);
-	s->commits_late += ends != USEC_INFINITY && now + took > ends + LATE_AFTER;
+	s->commits_late += !s->replaying && ends != USEC_INFINITY && now + took > ends + LATE_AFTER;
 	if (r != 0) {
 		s->retry_at = now + RETRY_AFTER;
 		return r;

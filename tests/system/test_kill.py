@@ -141,4 +141,5 @@ def test_power_cut_that_takes_all_there_was(new_hub):
     accepted(hub, 20)
     settle(hub)
     assert hub.balance()["total"]["gaps"] == {"power_cut": 3}
+    assert "later than durability_window" not in hub.said(), "a dead daemon is no slow card"
     assert not uncovered(hub, {"power_cut"})
