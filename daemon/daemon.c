@@ -413,8 +413,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 		(void)sd_event_exit(d->event, EXIT_SUCCESS); /* only fails when it is exiting */
 		return 0;
 	}
-	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
-			 (unsigned long long)clock_boot_usec()); /* no systemd is fine */
+	(void)sd_notify(0, "RELOADING=1"); /* no systemd is fine */
 	r = reload(d);
 	(void)sd_notify(0, "READY=1");
 	if (r < 0) {
