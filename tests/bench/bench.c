@@ -4,6 +4,7 @@
  * "name value".
  *
  *	bulk KIND DIR N      N records from bytes to anchors as fast as they are taken
+ *	slices KIND DIR N    the same, with each turn of the loop timed
  *	light DIR S HOW      100 records a second for S seconds; HOW: up, nolinger, down
  *	commit DIR N         bytes of the smallest commits
  *	fill DIR HOURS       ten straps, heart rate and ECG, at a hub whose server is away
@@ -229,7 +230,7 @@ static int on_feeder(sd_event_source *source, void *userdata)
 	return 0;
 }
 
-static int bulk(const char *kind_text, const char *directory, uint64_t n)
+static int bulk(const char *kind_text, const char *directory, uint64_t n, bool timed)
 {
 	static struct bench b;
 	struct feeder feeder = {&b, streq(kind_text, "ecg") ? KIND_ECG : KIND_HEART_RATE, n};
@@ -241,6 +242,7 @@ static int bulk(const char *kind_text, const char *directory, uint64_t n)
 	    sd_event_add_defer(b.hub.event, &source, on_feeder, &feeder) < 0 ||
 	    sd_event_source_set_priority(source, SD_EVENT_PRIORITY_NORMAL + 10) < 0)
 		return fail("cannot begin");
+	b.hub.timed = timed;
 	meter_read(directory, &start);
 	while (hub_confirmed(&b.hub) < n) {
 		bool wanted = b.handed < n && has_room(&b, feeder.kind);
@@ -531,6 +533,7 @@ static int drain(const char *directory)
 	if (begin(&b, directory, NULL, true) < 0)
 		return fail("cannot begin");
 	backlog = waiting(&b);
+	b.hub.timed = true;
 	pace.first_stream = (uint32_t)store_stream_count(b.hub.store) + 1;
 	put("rss_at_start", (double)meter_rss());
 	meter_read(directory, &start);
@@ -554,11 +557,11 @@ static int drain(const char *directory)
 
 static int usage(void)
 {
-	(void)fputs(
-		"usage: bench bulk heart_rate|ecg DIR N | light DIR SECONDS up|nolinger|down |\n"
-		"             commit DIR N | fill DIR HOURS | drain DIR |\n"
-		"             disk DIR N | rows DIR STORE.DB COMMITS | bare URL CA|- N\n",
-		stderr);
+	(void)fputs("usage: bench bulk|slices heart_rate|ecg DIR N | light DIR SECONDS "
+		    "up|nolinger|down |\n"
+		    "             commit DIR N | fill DIR HOURS | drain DIR |\n"
+		    "             disk DIR N | rows DIR STORE.DB COMMITS | bare URL CA|- N\n",
+		    stderr);
 	return 2;
 }
 
@@ -567,7 +570,9 @@ int main(int argc, char **argv)
 	const char *mode = argc > 1 ? argv[1] : "";
 
 	if (streq(mode, "bulk") && argc == 5)
-		return bulk(argv[2], argv[3], strtoull(argv[4], NULL, 10));
+		return bulk(argv[2], argv[3], strtoull(argv[4], NULL, 10), false);
+	if (streq(mode, "slices") && argc == 5)
+		return bulk(argv[2], argv[3], strtoull(argv[4], NULL, 10), true);
 	if (streq(mode, "light") && argc == 5)
 		return light(argv[2], strtod(argv[3], NULL), argv[4]);
 	if (streq(mode, "commit") && argc == 4)

@@ -224,20 +224,30 @@ static void note_slice(struct hub *h, usec_t wall, usec_t waited, usec_t cpu)
 	h->longest_cpu = MAX(h->longest_cpu, cpu);
 }
 
+static void dispatch(struct hub *h)
+{
+	must(MIN(sd_event_dispatch(h->event), 0), h, "loop");
+}
+
+static void dispatch_timed(struct hub *h)
+{
+	usec_t waited = kept_waiting(), cpu = cpu_now(), start = hub_now();
+
+	dispatch(h);
+	note_slice(h, hub_now() - start, kept_waiting() - waited, cpu_now() - cpu);
+}
+
 void hub_turn(struct hub *h, usec_t timeout)
 {
-	usec_t cpu, start, waited;
 	int r = sd_event_prepare(h->event);
 
 	if (r == 0)
 		r = sd_event_wait(h->event, timeout);
-	waited = kept_waiting();
-	cpu = cpu_now();
-	start = hub_now();
-	if (r > 0)
-		must(MIN(sd_event_dispatch(h->event), 0), h, "loop");
 	must(MIN(r, 0), h, "loop");
-	note_slice(h, hub_now() - start, kept_waiting() - waited, cpu_now() - cpu);
+	if (r > 0 && h->timed)
+		dispatch_timed(h);
+	else if (r > 0)
+		dispatch(h);
 }
 
 void hub_frame(struct hub *h, const struct frame *f)

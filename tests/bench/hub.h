@@ -27,6 +27,7 @@ struct hub {
 	uint64_t immediate, background; /* ... a success */
 	bool settled;			/* since this was last cleared */
 	/* Slices of the loop: by the clock; less what other processes had of the core; CPU. */
+	bool timed; /* costs a twentieth of a loop that is busy */
 	usec_t longest_wall, longest;
 	usec_t longest_cpu;
 };
