@@ -141,7 +141,7 @@ static int set_durations(const struct config_key *key, const char *value, void *
 {
 	_cleanup_(freep) char *copy = strdup(value);
 	usec_t list[CONFIG_MAX_RETRIES] = {0};
-	struct config *c = (struct config *)((char *)field - key->offset);
+	struct config *c = (void *)((char *)field - key->offset);
 	char *save = NULL;
 	size_t n = 0;
 
