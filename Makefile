@@ -137,8 +137,8 @@ install: all
 		$(DBUSDIR) $(CONFDIR)/vitald.conf.d $(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man8)
 	install -m 0755 $(O)/vitald $(DESTDIR)$(SBINDIR)/vitald
 	install -m 0755 $(O)/vitalctl $(DESTDIR)$(BINDIR)/vitalctl
-	for unit in $(UNITS); do sed 's|@SBINDIR@|$(SBINDIR)|g' systemd/$$unit >$(O)/$$unit && \
-		install -m 0644 $(O)/$$unit $(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
+	for unit in $(UNITS); do sed 's|@SBINDIR@|$(SBINDIR)|g' systemd/$$unit \
+		>$(DESTDIR)$(UNITDIR)/$$unit && chmod 0644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
 	install -m 0644 systemd/vitald.sysusers $(DESTDIR)$(SYSUSERSDIR)/vitald.conf
 	install -m 0644 systemd/vitald.catalog $(DESTDIR)$(CATALOGDIR)/vitald.catalog
 	install -m 0644 systemd/org.vitald.conf $(DESTDIR)$(DBUSDIR)/org.vitald.conf
