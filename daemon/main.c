@@ -32,7 +32,7 @@ static const char help[] =
 	"75 drain: something is left, try again later; 78 a mistake in the config; 1 anything "
 	"else.\n"
 	"\n"
-	"How is it doing?  vitalctl status        What happened?  journalctl -u vitald\n";
+	"How is it doing?  vitalctl status        What happened?  sudo journalctl -u vitald\n";
 
 static int check_config(const char *path)
 {

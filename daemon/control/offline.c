@@ -20,8 +20,8 @@ int control_tables_from_store(struct store *look, const struct config *config, c
 		.consequence =
 			"no wearable is heard and nothing is uploaded; what was heard before "
 			"is kept",
-		.remedy =
-			"`systemctl restart vitald`; why it stopped: `journalctl -u vitald -n 50`",
+		.remedy = "`sudo systemctl restart vitald`; why it stopped: `sudo journalctl -u "
+			  "vitald -n 50`",
 	};
 	_cleanup_(events_closep) struct events *events = NULL;
 	struct snapshot s = {

@@ -114,13 +114,13 @@ static void find_source(const struct snapshot *s, struct problem_list *list)
 	if (s->config && s->config->source == CONFIG_SOURCE_NONE) {
 		t = add(list, SEVERITY_NOT_WORKING, "no source of samples is configured");
 		say(t->consequence, "no wearable is heard");
-		say(t->remedy, "set `type` in [source] of %s, then `systemctl reload vitald`",
+		say(t->remedy, "set `type` in [source] of %s, then `sudo systemctl reload vitald`",
 		    CONFIG_DEFAULT_FILE);
 	} else if (s->source_problem) {
 		t = add(list, SEVERITY_NOT_WORKING, "the source is not there: %s",
 			s->source_problem);
 		say(t->consequence, "no wearable is heard; it is tried again and again");
-		say(t->remedy, "see `journalctl -u vitald -n 50`");
+		say(t->remedy, "see `sudo journalctl -u vitald -n 50`");
 	} else if (s->n_devices == 0) {
 		t = add(list, SEVERITY_DEGRADED, "no wearable has been seen yet");
 		say(t->consequence, "there is nothing to record");
@@ -250,7 +250,8 @@ static void find_sinks(const struct snapshot *s, struct problem_list *list)
 	t = add(list, SEVERITY_DEGRADED, "no server is configured");
 	say(t->consequence, "what is heard stays on this machine");
 	say(t->remedy,
-	    "add [sink \"name\"] with url and token_file to %s, then `systemctl reload vitald`",
+	    "add [sink \"name\"] with url and token_file to %s, then `sudo systemctl reload "
+	    "vitald`",
 	    CONFIG_DEFAULT_FILE);
 }
 
@@ -286,7 +287,7 @@ static void find_store(const struct snapshot *s, struct problem_list *list)
 	if (f.tail_size && f.tail_used > f.tail_size / 10 * 8) {
 		t = add(list, SEVERITY_DEGRADED, "the tail is nearly full");
 		say(t->consequence, "records come faster than the card takes them");
-		say(t->remedy, "is the card failing? See `journalctl -k`");
+		say(t->remedy, "is the card failing? See `sudo journalctl -k`");
 	}
 	if (f.commits_late) {
 		t = add(list, SEVERITY_NOTICE,

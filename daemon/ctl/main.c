@@ -129,15 +129,16 @@ static int help(void)
 		"  --config FILE  the daemon's configuration (%s)\n"
 		"  --json         one JSON value instead of a page\n"
 		"  --version      the version\n\n"
-		"`vitalctl COMMAND --help` says more. When the daemon is not running, what its\n"
-		"store holds is shown instead. Start with `vitalctl status`.\n",
+		"`vitalctl COMMAND --help` says more. When the daemon is not running, `status`\n"
+		"and `audit` read its store, as root or user vitald. Start with `vitalctl "
+		"status`.\n",
 		CONFIG_DEFAULT_FILE);
 	return EXIT_FINE;
 }
 
 static int help_command(const struct command *c)
 {
-	(void)printf("vitalctl %s%s%s [--json]\n\n%s.\n\n%s\n\nFor example: %s\n", c->name,
+	(void)printf("vitalctl %s%s%s [--json]\n\n%s\n\n%s\n\nFor example: %s\n", c->name,
 		     c->arguments[0] ? " " : "", c->arguments, c->line, c->help, c->example);
 	return EXIT_FINE;
 }
