@@ -173,6 +173,7 @@ static int replay_tail(struct store *s, struct store_opening *opening, usec_t no
 	if (opening->n_recovered > 0) {
 		opening->tail = TAIL_RECOVERED;
 		r = store_commit(s, now);
+		s->commits_late = 0; /* it was we who were dead, not the card that was slow */
 	}
 	/* What lies behind a tear has no length to step over it: it is kept for whoever can tell.
 	 */
