@@ -221,6 +221,29 @@ static void remove_stale(int fd, const struct sockaddr_un *address)
 		(void)unlink(address->sun_path); /* bind() tells if it is still there */
 }
 
+/*
+ * The daemon is not root: what root binds belongs to the owner of the directory, who made it the
+ * place to meet. The owner's rights are taken for the call, so that nothing is changed by a path
+ * that the owner might exchange meanwhile.
+ */
+static int bind_for_owner(int fd, const struct sockaddr_un *address)
+{
+	_cleanup_(freep) char *directory = strdup(address->sun_path);
+	char *slash = directory ? strrchr(directory, '/') : NULL;
+	struct stat st = {0};
+	int r;
+
+	if (slash)
+		slash[slash == directory] = '\0';
+	if (geteuid() != 0 || !slash || stat(directory, &st) < 0 || st.st_uid == 0)
+		return bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno
+											: 0;
+	if (setegid(st.st_gid) < 0 || seteuid(st.st_uid) < 0)
+		return -errno;
+	r = bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+	return seteuid(0) < 0 || setegid(0) < 0 ? -errno : r;
+}
+
 int air_listen(const char *path, int *ret_fd)
 {
 	struct sockaddr_un address;
@@ -237,10 +260,12 @@ int air_listen(const char *path, int *ret_fd)
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, BACKLOG) < 0) {
-		r = errno == EADDRINUSE ? AIR_E_IN_USE : -errno;
+	r = bind_for_owner(fd, &address);
+	if (r == 0 && listen(fd, BACKLOG) < 0)
+		r = -errno;
+	if (r != 0) {
 		close_fd(fd);
-		return r;
+		return r == -EADDRINUSE ? AIR_E_IN_USE : r;
 	}
 	*ret_fd = fd;
 	return 0;

@@ -56,7 +56,7 @@ struct device {
 	struct link links[LINKS_MAX];
 };
 
-enum presence { UNTOLD, ABSENT, PRESENT };
+enum presence { UNTOLD, ABSENT, CLOSED /* there, but not to us */, PRESENT };
 
 struct source {
 	sd_event *event;
@@ -230,7 +230,7 @@ static void retry_in(struct source *s, usec_t pause)
 	(void)sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
 }
 
-static void disconnect(struct source *s, const char *problem)
+static void disconnect(struct source *s, enum presence presence, const char *problem)
 {
 	while (s->devices) /* before hanging up: then the other side counts what is unread */
 		end_device(&s->devices, GAP_LINK_LOSS);
@@ -238,7 +238,7 @@ static void disconnect(struct source *s, const char *problem)
 	s->fd = close_fd(s->fd);
 	s->greeted = false;
 	retry_in(s, s->retry);
-	tell(s, ABSENT, problem);
+	tell(s, presence, problem);
 }
 
 static bool on_strap(struct source *s, const struct handover *m)
@@ -360,7 +360,7 @@ static int on_messages(sd_event_source *source, int fd, uint32_t events, void *u
 	for (unsigned i = 0; r > 0 && i < MESSAGES_A_SLICE; i++)
 		r = read_message(s, &why);
 	if (r < 0)
-		disconnect(s, why);
+		disconnect(s, ABSENT, why);
 	return 0;
 }
 
@@ -385,14 +385,15 @@ static int on_retry(sd_event_source *source, uint64_t at, void *userdata)
 	struct source *s = userdata;
 	char problem[256];
 	int r = try_connect(s);
+	bool closed = r == -EACCES || r == -EPERM;
 
 	if (r >= 0)
 		return 0;
-	(void)snprintf(problem, sizeof(problem),
-		       "no simulated wearables at %s (%s): start `vitald simulate --socket` with "
-		       "this path",
-		       s->address.sun_path, strerror(-r));
-	disconnect(s, problem);
+	(void)snprintf(problem, sizeof(problem), "no simulated wearables at %s (%s): %s",
+		       s->address.sun_path, strerror(-r),
+		       closed ? "the socket is not open to this user"
+			      : "start `vitald simulate --socket` with this path");
+	disconnect(s, closed ? CLOSED : ABSENT, problem);
 	return 0;
 }
 

@@ -498,6 +498,27 @@ static void it_waits_for_a_simulator_and_comes_back(void **state)
 	assert_int_equal(b->n_states, 5); /* once each change, however often it tried */
 }
 
+/* The daemon has a user of its own and a closed directory; the simulator is often started by root.
+ */
+static void a_socket_of_roots_is_the_directorys_owners(void **state)
+{
+	struct bench *b = *state;
+	struct stat st;
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chown(b->dir, 65534, 65534), 0);
+	listen_to(b);
+	start_simulator(b, "");
+	RUN_UNTIL(b, b->there);
+	assert_int_equal(stat(b->socket, &st), 0);
+	assert_int_equal(st.st_uid, 65534);
+	assert_int_equal(stat(b->control, &st), 0);
+	assert_int_equal(st.st_gid, 65534);
+	assert_int_equal(kill(b->simulator, SIGTERM), 0);
+	stop_simulator(b);
+}
+
 static void commands_do_what_they_say(void **state)
 {
 	struct bench *b = *state;
@@ -732,6 +753,7 @@ int main(void)
 		TEST(a_full_socket_drops),
 		TEST(what_a_killed_reader_left_is_unread),
 		TEST(it_waits_for_a_simulator_and_comes_back),
+		TEST(a_socket_of_roots_is_the_directorys_owners),
 		TEST(commands_do_what_they_say),
 		TEST(freeing_the_source_tells_nobody),
 		TEST(nonsense_ends_the_connection),
