@@ -26,7 +26,7 @@ CATALOGDIR ?= $(PREFIX)/lib/systemd/catalog
 # systemd looks below /usr/local too, dbus-daemon does not.
 DBUSDIR ?= $(if $(filter /usr,$(PREFIX)),/usr/share,$(SYSCONFDIR))/dbus-1/system.d
 
-LIBS := sqlite3 libcurl libsystemd jansson zlib libcrypto
+LIBS := sqlite3 libcurl libsystemd jansson libdeflate libcrypto
 PKG = pkg-config
 
 CFLAGS ?= -O2 -g
@@ -88,13 +88,13 @@ $(O)/vitalctl: $(call objects,$(CTL_SOURCES)) $(O)/libvitald.a
 $(UNIT_TESTS): $(O)/tests/%: $(O)/tests/unit/%.o $(JOIN_OBJECTS) $(O)/libvitald.a
 	@mkdir -p $(@D)
 	$(SAY) '  LD $@'
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka -lz -lm
 
 $(BENCHES): $(O)/bench/%: $(O)/tests/bench/%.o $(call objects,$(BENCH_HELPERS)) $(JOIN_OBJECTS) \
 		$(O)/libvitald.a
 	@mkdir -p $(@D)
 	$(SAY) '  LD $@'
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lz -lm
 
 # Fuzzers are built by clang, with coverage counters in every room; -g1 keeps them small.
 FUZZ_FLAGS := -std=gnu11 -g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -w
