@@ -155,6 +155,20 @@ static void put_wall_age(struct table *t, const struct snapshot *s, int64_t wall
 		table_null(t);
 }
 
+/* Where nobody is asked to confirm, nothing is. */
+static void put_confirmed(struct table *t, const struct snapshot *s, const struct device_status *d,
+			  const struct device_debt *debt)
+{
+	if (s->config && !s->config->n_sinks)
+		table_null(t);
+	else if (debt->owed_wall_us == INT64_MAX && d->last_frame_us)
+		age_or_null(t, s->now, d->last_frame_us);
+	else
+		put_wall_age(t, s,
+			     debt->owed_wall_us == INT64_MAX ? debt->last_wall_us
+							     : debt->owed_wall_us);
+}
+
 static void put_device(struct table *t, const struct snapshot *s, const struct device_status *d)
 {
 	struct device_debt debt = device_debt(s, d->address);
@@ -175,12 +189,7 @@ static void put_device(struct table *t, const struct snapshot *s, const struct d
 		age_or_null(t, s->now, d->last_frame_us);
 	else
 		put_wall_age(t, s, debt.last_wall_us);
-	if (debt.owed_wall_us == INT64_MAX && d->last_frame_us)
-		age_or_null(t, s->now, d->last_frame_us);
-	else
-		put_wall_age(t, s,
-			     debt.owed_wall_us == INT64_MAX ? debt.last_wall_us
-							    : debt.owed_wall_us);
+	put_confirmed(t, s, d, &debt);
 	table_u64(t, debt.waiting);
 	table_u64(t, s->running ? d->gaps : debt.gaps);
 	table_u64(t, d->frames);
