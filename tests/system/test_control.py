@@ -30,10 +30,15 @@ def flowing(hub):
     accepted(hub, 10)
 
 
+def introduced(hub):
+    """Each strap has said its rate and its battery."""
+    return all(d["bpm"] and d["battery_percent"] for d in hub.ctl_json("status")["devices"])
+
+
 def test_healthy(new_hub):
     hub = new_hub()
     flowing(hub)
-    until(lambda: hub.ctl("status")[0] == 0, 10, "healthy")
+    until(lambda: hub.ctl("status")[0] == 0 and introduced(hub), 10, "healthy")
     status, report = ask(hub, "status")
     assert status == 0 and report["problems"] == []
     assert report["summary"]["state"] == "healthy" and report["summary"]["running"] is True
