@@ -11,7 +11,7 @@
  * Why the dup: the packets in a socketpair live as long as some descriptor of end B does. When the
  * daemon dies by SIGKILL, its control connection hangs up; what it had not read is then still in B,
  * and is read here instead, packet by packet, before B goes. Packets leave in order, so if k of
- *them remain they are the last k that were sent, and a ring of numbers a link says which. What was
+ * them remain they are the last k that were sent, and a ring of numbers a link says which. What was
  * sent between the death and our noticing is among them. So `yes - unread` is exact, to the packet.
  *
  * A link that ends before the daemon has read all of it keeps its dup (end A is closed: the daemon
@@ -22,9 +22,9 @@
  *	          \--- daemon gone, air_close ----------------------/
  *
  * Full means full: SO_SNDBUF of end A counts the kernel's overhead as well, so that 212992 bytes
- *(the default of Linux, and what bluetoothd leaves it at) hold 167 frames of 229 bytes. Nobody
- *queues. An empty packet is a notification without bytes, not the end; SO_PASSCRED tells them
- *apart, since a packet brings credentials along and the end of a connection does not.
+ * (the default of Linux, and what bluetoothd leaves it at) hold 167 frames of 229 bytes. Nobody
+ * queues. An empty packet is a notification without bytes, not the end; SO_PASSCRED tells them
+ * apart, since a packet brings credentials along and the end of a connection does not.
  *
  * One daemon at a time: while one is connected the next waits in the backlog of the listener.
  */
@@ -297,8 +297,10 @@ bool air_has_listener(const struct air *a)
 	return a->client >= 0;
 }
 
-/* A daemon that does not take a message is as good as gone: hanging up on it makes it so, on the
- * loop. */
+/*
+ * A daemon that does not take a message is as good as gone: hanging up on it makes it so, on the
+ * loop.
+ */
 static void say(struct air *a, const struct handover *m, int fd)
 {
 	char text[HANDOVER_SIZE];

@@ -9,8 +9,8 @@
  *	gone ADDRESS link_loss|disconnected   no more of it; what was handed over may still be read
  *
  * One space between words, addresses and hexadecimal digits in lower case, UUIDs as
- *characteristic_uuid() writes them, NAME to the end, printable ASCII. Each message has exactly one
- *spelling.
+ * characteristic_uuid() writes them, NAME to the end, printable ASCII. Each message has exactly one
+ * spelling.
  */
 #pragma once
 

@@ -1,21 +1,21 @@
 /*
  * One rhythm drives both streams of a strap, so that the heart-rate curve and the ECG strip of a
- *demo tell the same story.
+ * demo tell the same story.
  *
  * Rhythm. RR = 60 / bpm(phase) * (1 + breathing + wandering). Three phases follow each other for
- *ever:
+ * ever:
  *
  *	rest (60 s)      the resting rate
  *	exercise (60 s)  rises by 82/min, time constant 18 s; breathing hardly shows
  *	recovery (60 s)  falls back, time constant 22 s
  *
  * Each 40 to 160 beats one is ectopic: it comes after 0.62 RR, and the next after 1.38 RR, because
- *the sinus node was not reset (a compensatory pause: both together are two RR).
+ * the sinus node was not reset (a compensatory pause: both together are two RR).
  *
  * Voltage. Each beat is a sum of Gaussians around its R wave, as in McSharry et al., "A dynamical
- *model for generating synthetic electrocardiogram signals", IEEE TBME 50 (2003); the offsets of P
- *and T move with the square root of RR, as Bazett has it. To this come breathing, a slow baseline
- *and noise.
+ * model for generating synthetic electrocardiogram signals", IEEE TBME 50 (2003); the offsets of P
+ * and T move with the square root of RR, as Bazett has it. To this come breathing, a slow baseline
+ * and noise.
  */
 #include "source/heart.h"
 

@@ -2,22 +2,22 @@
  * The daemon's ear for simulated wearables.
  *
  *	ABSENT -- connect, "hello" --> PRESENT -- "strap" -------------> a device: connected()
- *	  ^                              |        "value"                  frame()
- *	  |                              |        "link" + descriptor      a socket on the loop:
- *frame() |                              |        "gone", or its last socket ended -> disconnected()
+ *	  ^                              |        "value" -------------> frame()
+ *	  |                              |        "link" + descriptor -> a socket: frame()
+ *	  |                              |        "gone", or its last socket ended -> disconnected()
  *	  +--- hang-up, nonsense --------+        (what lies in its sockets is read first)
  *
  * Nothing of a device outlives its connection. A descriptor that arrives is checked to be a
- *SEQPACKET socket; a message that is not one of handover.h's, or not in this order, ends the
- *connection, since whoever wrote it is not the simulator of this version.
+ * SEQPACKET socket; a message that is not one of handover.h's, or not in this order, ends the
+ * connection, since whoever wrote it is not the simulator of this version.
  *
  * A socket ends when recvmsg() gives nothing *and* no credentials: an empty packet, which is a
  * notification without bytes, brings the sender's along (SO_PASSCRED), the end does not. poll()
- *cannot tell the two apart once the other side has hung up. A packet longer than FRAME_MAX is
- *handed on, up to PACKET_SIZE bytes: refusing it is the decoders' business, and they count it.
+ * cannot tell the two apart once the other side has hung up. A packet longer than FRAME_MAX is
+ * handed on, up to PACKET_SIZE bytes: refusing it is the decoders' business, and they count it.
  *
  * Each wake-up reads at most PACKETS_A_SLICE packets of one socket, so that none starves the
- *others; messages come before packets, so that "gone" is known when its hang-ups are seen.
+ * others; messages come before packets, so that "gone" is known when its hang-ups are seen.
  */
 #include "source/handover.h"
 #include "source/source.h"

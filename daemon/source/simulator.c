@@ -1,11 +1,11 @@
 /*
  * `vitald simulate`: the process with the simulated wearables in it. One loop, one timer for
- *whatever notification is due next, one socket for the daemon (air.c), one for commands.
+ * whatever notification is due next, one socket for the daemon (air.c), one for commands.
  *
- *	RUNNING --- SIGTERM, SIGINT: a second of grace ------> CLOSING --- all is read, nobody
- *listens
- *	        \-- --duration is over: ten seconds of grace /             or grace is over --> end
- *line, exit
+ *	RUNNING --- SIGTERM, SIGINT -------> CLOSING --- all is read, nobody listens,
+ *	        \-- --duration is over ---/              or grace is over ---> end line, exit
+ *
+ * Grace is a second after a signal, ten seconds after --duration; a further signal ends it.
  *
  * In CLOSING the straps are silent and the links are still up, so that a daemon can read what is on
  * its way to it; what it did not read is in the truth as unread, exactly.

@@ -20,8 +20,10 @@ struct source_handler {
 	/* The link is gone; GAP_LINK_LOSS or GAP_DISCONNECTED. */
 	void (*disconnected)(void *userdata, const char *device, enum gap_reason why,
 			     usec_t boot_us);
-	/* The source as a whole came (problem NULL) or went (a sentence): no simulator, no
-	 * bluetoothd. */
+	/*
+	 * The source as a whole came (problem NULL) or went (a sentence): no simulator, no
+	 * bluetoothd.
+	 */
 	void (*state)(void *userdata, const char *problem);
 };
 

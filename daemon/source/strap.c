@@ -6,9 +6,9 @@
  *	2a19      each minute: battery, one percent less each twenty
  *
  * Bytes. 2A37 (Heart Rate Service 1.0, 3.1): flags, bpm u8, RR u16 in 1/1024 s, oldest first. A
- *Polar H10 never sets the contact bits: flags are 10 with RR intervals, 00 without. The other model
- *sends 16 and 06, and for three seconds in three hundred it has lost the skin: 04, and no
- *intervals.
+ * Polar H10 never sets the contact bits: flags are 10 with RR intervals, 00 without. The other
+ * model sends 16 and 06, and for three seconds in three hundred it has lost the skin: 04, and no
+ * intervals.
  *
  *	PMD   0  type: 00, ECG
  *	      1  u64 ns since 2000-01-01 of the LAST sample, on the strap's clock
@@ -16,8 +16,8 @@
  *	     10  73 samples
  *
  * Sample k is taken k/130 s after the strap was put on, so timestamps of frames are 73/130 s apart
- *to the nanosecond. A heart-rate value holds the beats up to its own time: what a radio drops is
- *lost with it, as in life.
+ * to the nanosecond. A heart-rate value holds the beats up to its own time: what a radio drops is
+ * lost with it, as in life.
  */
 #include "source/strap.h"
 

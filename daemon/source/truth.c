@@ -2,18 +2,18 @@
  * Writes the truth that everything else is measured against. Lines:
  *
  *	notification  {"n":1,"t_boot_us":..,"t_wall_us":..,"device":"..","char":"2a37","hex":"..",
- *	               "handed":"yes","what":"ok",  then what the bytes mean:
- *	               "bpm":60,"contact":"unsupported","rr_1024":[1041]}        2a37
- *	               "ts_ns":..,"uv":-12,"n_samples":73}                       fb005c82, uv: the
- *first "percent":96}                                             2a19 correction    {"unread":17}
- *n 17 was handed over, and lay unread when the daemon died event
- *{"event":"link_loss","t_boot_us":..,"t_wall_us":..,"device":"..",...} end
- *{"event":"end",...,"emitted":N,"yes":..,"full":..,"no_listener":..,"no_link":..,
- *	               "lost_in_air":..,"unread":..}
+ *	               "handed":"yes","what":"ok", and then what the bytes mean:
+ *	  2a37         "bpm":60,"contact":"unsupported","rr_1024":[1041]}
+ *	  fb005c82     "ts_ns":..,"uv":-12,"n_samples":73}    uv: the first sample
+ *	  2a19         "percent":96}
+ *	correction    {"unread":17}    n 17 was handed over, and lay unread when the daemon died
+ *	event         {"event":"link_loss","t_boot_us":..,"t_wall_us":..,"device":"..",...}
+ *	end           {"event":"end",...,"emitted":N,"yes":..,"full":..,"no_listener":..,
+ *	               "no_link":..,"lost_in_air":..,"unread":..}
  *
  * emitted = yes + full + no_listener + no_link + lost_in_air; what a daemon heard is yes - unread.
- *A malformed notification has no members after "what": its bytes mean nothing. A write that fails
- *is remembered and told at the end, once: there is nobody to tell before.
+ * A malformed notification has no members after "what": its bytes mean nothing. A write that fails
+ * is remembered and told at the end, once: there is nobody to tell before.
  */
 #include "source/truth.h"
 

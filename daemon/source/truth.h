@@ -40,6 +40,7 @@ void truth_unread(struct truth *t, uint64_t n);
 /* `format` adds members: ",\"key\":value"; "" for none. `device` may be NULL. */
 void truth_event(struct truth *t, usec_t boot_us, const char *event, const char *device,
 		 const char *format, ...) _printf_(5, 6);
-/* The last line, with the totals. < 0: some line could not be written: the file is worth nothing.
+/*
+ * The last line, with the totals. < 0: some line could not be written: the file is worth nothing.
  */
 int truth_end(struct truth *t, usec_t boot_us);

@@ -3,7 +3,7 @@
  *
  * Time. The strap's time runs `speed * (1 + drift)` times as fast as CLOCK_BOOTTIME. The two are
  * pinned together at an anchor; a new rate, or the end of a pause, sets a new anchor where both
- *are, so the strap's time never jumps and never runs back.
+ * are, so the strap's time never jumps and never runs back.
  *
  *	strap ns = anchor_ns + (boot - anchor_us) * 1000 * rate
  *
