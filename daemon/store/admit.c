@@ -32,8 +32,10 @@ static int publish(struct store *s, struct record *r, usec_t now)
 	e = tail_append(s->tail, &slot, s->scratch.data, s->log_pos);
 	if (e != TAIL_E_FULL)
 		return e;
-	/* Full of what is not in the log: this is the moment to put it there. On a disk that just
-	 * failed not again for each record: the loop would do nothing else. */
+	/*
+	 * Full of what is not in the log: this is the moment to put it there. On a disk that just
+	 * failed not again for each record: the loop would do nothing else.
+	 */
 	if (now < s->retry_at || store_commit(s, now) != 0)
 		return TAIL_E_FULL;
 	return tail_append(s->tail, &slot, s->scratch.data, s->log_pos);

@@ -2,8 +2,8 @@
  * What a store needs while it has time: checkpoints, the end of old history, an eye on its size.
  *
  * wal_autocheckpoint is off, because SQLite's own would run inside the commit that happens to cross
- * the line. Past a megabyte a PASSIVE one runs when the loop is idle; past the cap a
- * TRUNCATE, which a reader may refuse: nobody waits for a reader, the next idle moment tries again.
+ * the line. Past a megabyte a PASSIVE one runs when the loop is idle; past the cap a TRUNCATE,
+ * which a reader may refuse: nobody waits for a reader, the next idle moment tries again.
  */
 #include "store/state.h"
 

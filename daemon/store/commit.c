@@ -2,7 +2,7 @@
  * The commit: one transaction with the whole tail, cursors, rows, quarantine and counters,
  * synchronised to the disk (FULL) when it returns. When it is due:
  *
- *   T after the oldest record that some required sink has not confirmed was heard   (promise 1)
+ *   T after the oldest record that some required sink has not confirmed was heard   (promised)
  *   lazy_commit after the oldest record that is not in the log was heard            (history)
  *   a few seconds after rows made progress; at once for new rows and quarantine,
  *   and when the tail is half full
@@ -199,7 +199,8 @@ static int write_all(struct store *s)
 	return r == 0 ? streams_write(s) : r;
 }
 
-/* All of it is on the disk: what was to be written is clean now, and the tail's slots are history.
+/*
+ * All of it is on the disk: what was to be written is clean now, and the tail's slots are history.
  */
 static void committed(struct store *s)
 {

@@ -69,8 +69,8 @@ void store_sink_info(const struct store *s, uint32_t sink, struct sink_info *ret
 
 /* A stream at a sink: `vitalctl anchors`. */
 struct cursor_status {
-	uint64_t cursor; /* every seq at or below is confirmed, in a row, quarantined, moved or
-			    exempt */
+	/* Every seq at or below is confirmed, in a row, quarantined, moved or exempt. */
+	uint64_t cursor;
 	uint64_t anchor; /* everything up to here is confirmed: min(cursor, lowest row - 1) */
 	uint64_t confirmed, waiting, quarantined, moved, exempt; /* counters, of records */
 	uint64_t in_rows;					 /* of `waiting` */
@@ -143,7 +143,7 @@ uint64_t store_before(const struct store *s, uint32_t stream, uint64_t seq);
 bool store_last_heard(struct store *s, uint32_t stream, int64_t *ret_boot_us);
 
 /*
- * The ledger, recomputed from the records (design: per stream admitted = log and tail + deleted +
+ * The ledger, recomputed from the records (per stream admitted = log and tail + deleted +
  * salvage_lost; per required sink admitted - salvage_lost = confirmed + waiting + quarantined +
  * moved + exempt). In steps, so that a loop stays responsive: audit_step() looks at some rows and
  * returns STORE_E_NOTHING while there is more. A finished audit has a line for each (sink, stream).

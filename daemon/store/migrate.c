@@ -1,7 +1,7 @@
 /*
  * Steps between versions of the store. Append only: a step that was released is never changed,
  * because stores that went through it exist. Each has a way back, so that an owner who must go back
- * to an older vitald can (design: `store downgrade`). Version 0 is an empty file.
+ * to an older vitald can. Version 0 is an empty file.
  */
 #include "store/migrate.h"
 

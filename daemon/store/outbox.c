@@ -2,11 +2,11 @@
  * What is owed to each sink. Two schedules that lost data elsewhere shaped this file:
  *
  *  - A cursor that passes a batch because the *next* one was confirmed. So the immediate lane has
- * one cut under way for each sink, and the cursor passes it only by a receipt or in the same commit
- * that writes its batch rows or its quarantine.
+ *    one cut under way for each sink, and the cursor passes it only by a receipt or in the same
+ *    commit that writes its batch rows or its quarantine.
  *  - A long outage that makes a row for each failed batch. So nothing is cut while a sink is down,
- * and when it is back one row a stream says "from the cursor to the newest"; a row is a range still
- * to send, and one row that ends where the next begins is one row.
+ *    and when it is back one row a stream says "from the cursor to the newest"; a row is a range
+ *    still to send, and one row that ends where the next begins is one row.
  *
  *        confirmed        |  row  |  confirmed  |    row     | in flight |  open
  *      ...................|#######|.............|############|~~~~~~~~~~~|-------->  seq

@@ -48,7 +48,8 @@ struct cut_taker {
 
 /* When the oldest record that waits for the immediate lane was heard; USEC_INFINITY: none waits. */
 usec_t outbox_waiting_since(const struct store *s, uint32_t sink);
-/* Cuts what is new. STORE_E_NOTHING, STORE_E_CLOCK (no wall time yet), or 0 and `ret` is in flight.
+/*
+ * Cuts what is new. STORE_E_NOTHING, STORE_E_CLOCK (no wall time yet), or 0 and `ret` is in flight.
  */
 int outbox_cut(struct store *s, uint32_t sink, const struct cut_taker *taker, struct cut *ret);
 
@@ -62,7 +63,8 @@ usec_t outbox_next_due(const struct store *s, uint32_t sink);
  */
 int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_taker *taker,
 		 struct cut *ret);
-/* All rows of this sink are due now (network back, `vitalctl sync`); with `critical`, also first.
+/*
+ * All rows of this sink are due now (network back, `vitalctl sync`); with `critical`, also first.
  */
 void outbox_hurry(struct store *s, uint32_t sink, bool critical);
 
@@ -84,7 +86,8 @@ int outbox_split(struct store *s, struct cut *c, usec_t now, const char *error);
 /* The single record of this cut is refused for good. */
 int outbox_quarantine(struct store *s, struct cut *c, usec_t now, const char *code,
 		      const char *detail);
-/* No answer and no judgement (shutdown, handover): rows wait as before, an immediate cut is uncut.
+/*
+ * No answer and no judgement (shutdown, handover): rows wait as before, an immediate cut is uncut.
  */
 void outbox_release(struct store *s, struct cut *c);
 

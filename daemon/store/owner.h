@@ -13,8 +13,10 @@ int owner_take(const char *state_dir, int *ret_fd);
 /* Does anybody hold it? < 0: cannot tell. */
 int owner_held(const char *state_dir);
 
-/* "Let go": a file in the runtime directory, made by who wants to own, removed by who has become
- * it. */
+/*
+ * "Let go": a file in the runtime directory, made by who wants to own, removed by who has become
+ * it.
+ */
 int owner_ask(const char *runtime_dir);
 bool owner_asked(const char *runtime_dir);
 void owner_answered(const char *runtime_dir);

@@ -1,15 +1,19 @@
 /*
  * The database: its tables, how it is opened, and how it becomes newer.
  *
- *   meta        key -> value      incarnation, ids that must not come back, how the last stop was
- *   run         number, nonce, boot       one row a start of an owner: seq = number << 28 | n
- *   stream      number, device, kind, subject    what is measured; named by a UUIDv5 of those
- *   stream_run  (stream, run) -> last n   how far each run came, for runs whose records may be gone
- *   record      id | stream seq n boot_us clk offset_us payload    the log: append-only, in id
- * order sink        number, name cursor      (sink, stream) -> seq     at or below: confirmed, in a
- * row, quarantined, moved, exempt batch       number | a range still to send quarantine  (sink,
- * stream, seq)       refused for good clock       a segment of a boot -> offset     frozen wall
- * time for records admitted without one undecoded   frames nobody could read, the last thousand
+ *   meta        key -> value                   incarnation, ids never to come back, the last stop
+ *   run         number, nonce, boot            one a start of an owner: seq = number << 28 | n
+ *   stream      number, device, kind, subject  what is measured; named by a UUIDv5 of those
+ *   stream_run  (stream, run) -> last n        how far each run came, should its records be gone
+ *   record      id | stream seq n boot_us      the log: append-only, in id order
+ *               clk offset_us payload
+ *   sink        number, name                   whom the data is for; a retired one keeps its row
+ *   cursor      (sink, stream) -> seq          at or below: confirmed, in a row, quarantined,
+ *                                              moved, exempt
+ *   batch       number | a range               still to send
+ *   quarantine  (sink, stream, seq)            refused for good
+ *   clock       a segment of a boot -> offset  frozen wall time for records admitted without one
+ *   undecoded   number | bytes, why            frames nobody could read, the last thousand
  *
  * A row of `record` is a block: consecutive records of one stream as one commit found them, its id
  * that of the last of them. A commit in an outage holds one or two notifications a stream, a lazy
@@ -17,8 +21,8 @@
  * in the table is the highest id in the log, and "the log holds every id up to there" is what
  * recovery asks.
  *
- *   record.payload = for each record: boot_us difference to the one before (zigzag varint, the
- * first 0), then its content as pack.h draws it
+ *   record.payload   for each record: boot_us difference to the one before (zigzag varint, the
+ *                    first 0), then its content as pack.h draws it
  *
  * Pages are 512 bytes, because a commit writes whole ones: one with a record, a cursor and the end
  * of a batch row wrote 1.8 times what a bare fdatasync of a block does with pages of 1024, and 1.4
@@ -26,7 +30,7 @@
  * more. The file is WAL with synchronous=FULL: NORMAL may roll back what was committed. Checkpoints
  * are ours (store_checkpoint()).
  *
- * PRAGMA user_version numbers the migrations below. A store that is newer than this program is
+ * PRAGMA user_version numbers the steps of migrate.c. A store that is newer than this program is
  * refused untouched; each migration has a way back, and a test goes there and back on a real file.
  */
 #include "store/migrate.h"

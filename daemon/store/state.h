@@ -68,8 +68,8 @@ struct segment {
 
 struct run_entry {
 	struct run_info info;
-	int64_t offset_us; /* wall - boot when it began: the best guess for records without a clock
-			    */
+	/* wall - boot when it began: the best guess for records without a clock */
+	int64_t offset_us;
 	bool synced;
 	int64_t started_us; /* wall */
 };

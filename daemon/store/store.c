@@ -15,12 +15,12 @@
  *
  * Promises kept here, and what each is there against:
  *  - Each start of an owner commits a new run before anything is admitted. So no number that a
- * server saw before a power cut can come back with other content.
+ *    server saw before a power cut can come back with other content.
  *  - At a start the tail is replayed and committed before the new run begins; only a tail of this
  *    store's incarnation, only ids that the log has not got.
  *  - A commit takes the whole tail in id order together with cursors, rows, quarantine and
- * counters, in one transaction. So the log always holds every id up to some id, and a cursor on the
- * disk never stands above records that are not there.
+ *    counters, in one transaction. So the log always holds every id up to some id, and a cursor on
+ *    the disk never stands above records that are not there.
  *  - A COMMIT that failed may have happened all the same. Slots are kept until one succeeds; before
  *    the next try the log is asked how far it reaches.
  *  - Numbers are given under the owner's lock only.
@@ -175,7 +175,8 @@ static int replay_tail(struct store *s, struct store_opening *opening, usec_t no
 		r = store_commit(s, now);
 		s->commits_late = 0; /* it was we who were dead, not the card that was slow */
 	}
-	/* What lies behind a tear has no length to step over it: it is kept for whoever can tell.
+	/*
+	 * What lies behind a tear has no length to step over it: it is kept for whoever can tell.
 	 */
 	return r == 0 && opening->n_torn ? set_aside(s) : r;
 }

@@ -65,7 +65,8 @@ int store_retire_sinks(struct store *s);
 
 /* What the clock says from now on: how records that are admitted get their wall time. */
 void store_set_clock(struct store *s, const struct clock_state *clock);
-/* Gives all records of this boot that have none yet their wall time, for ever; committed at once.
+/*
+ * Gives all records of this boot that have none yet their wall time, for ever; committed at once.
  */
 int store_resolve_clock(struct store *s, enum clk clk, usec_t now, int64_t offset_us);
 /* When the oldest record without a wall time was heard; USEC_INFINITY: there is none. */

@@ -347,8 +347,10 @@ void tail_let_go(struct tail *t, uint64_t position)
 	uint64_t from = MAX(t->let_go, tail_start(t)) / page * page;
 	uint64_t to = position / page * page;
 
-	/* MADV_DONTNEED on a shared mapping drops our page table entries and keeps the file's
-	 * pages. */
+	/*
+	 * MADV_DONTNEED on a shared mapping drops our page table entries and keeps the file's
+	 * pages.
+	 */
 	while (from < to) {
 		uint64_t n = MIN(to - from, t->size - from % t->size);
 

@@ -31,8 +31,10 @@ struct slot {
 struct tail *tail_free(struct tail *t);
 DEFINE_CLEANUP(struct tail *, tail_free)
 
-/* Makes an empty ring, in place of whatever is at `path`. Takes all its memory now: ENOSPC, not
- * SIGBUS. */
+/*
+ * Makes an empty ring, in place of whatever is at `path`. Takes all its memory now: ENOSPC, not
+ * SIGBUS.
+ */
 int tail_create(const char *path, size_t size, const struct uuid *incarnation, uint64_t run,
 		const char *boot_id, struct tail **ret);
 /* Opens a ring. TAIL_E_ABSENT, TAIL_E_DAMAGED (its header makes no sense), or < 0. */

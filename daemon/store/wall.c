@@ -3,9 +3,8 @@
  * time minus boot time). The others are given theirs later, all that were heard until then at once,
  * by a segment that is committed before the first of them is encoded and never changes:
  *
- *      boot 4f..       |---- segment 1: est ----|------- segment 2: utc -------|  records that
- * follow CLOCK_BOOTTIME  0                     to_us                          to_us  carry their
- * own
+ *      boot 4f..       |---- segment 1: est ----|------- segment 2: utc -------|    what follows
+ *      CLOCK_BOOTTIME  0                      to_us                          to_us  carries its own
  *
  * A record belongs to the segment of its boot in whose (from, to] its boot_us lies. Segments of a
  * boot are added one behind the other, so that answer is the same for ever, for every sink.
