@@ -11,10 +11,11 @@
  * of each stream, in that order, so it tells what is in the batch and nothing of how it was
  * written: the same cut has it again after a restart, no other cut ever has.
  *
- *   begin -> add ... add -> finish -> (judge the answer; finish again without gzip, on a 415) ->
- * begin
+ *   begin -> add ... add -> finish -> judge the answer -> begin
+ *                             ^            |
+ *                             +-- on 415 --+   without gzip
  *
- * Nothing is copied together for gzip: the chunks are deflated where they lie. After a failed add
+ * Where the chunks lie is entry.c's business; gzip.c wants them in one piece. After a failed add
  * or finish the batch is good for nothing but the next begin.
  */
 #include "sink/batch.h"

@@ -3,12 +3,12 @@
  * 200 to anything, a proxy invents 502, and a server can have bugs. So data is only ever let go on
  * a receipt, and a receipt is all of this, or it is none:
  *
- *   status 200, X-Ingest-Contract: 1, a JSON object with "contract":1 and "batch": the id we sent;
- *   in "streams" each stream of the batch at most once and no other one (one left out: nothing
- * taken); "acked_through" 0 or the seq of a record that was in the batch; "rejected" only seqs of
- * the batch, each once, at or below acked_through; accepted + duplicate + rejected = our records at
- * or below acked_through, counted one by one; nothing acknowledged where "identity_conflict" says
- * that nothing was stored.
+ *   - status 200, X-Ingest-Contract: 1, a JSON object with "contract":1 and "batch": the id we sent
+ *   - "streams": each stream of the batch at most once, and no other one (left out: nothing taken)
+ *   - "acked_through": 0, or the seq of a record that was in the batch
+ *   - "rejected": only seqs of the batch, each once, at or below acked_through
+ *   - accepted + duplicate + rejected = our records at or below acked_through, counted one by one
+ *   - nothing acknowledged where "identity_conflict" says that nothing was stored
  *
  * Members we do not know are ignored, null is as good as absent, absent numbers are 0.
  *
@@ -19,10 +19,11 @@
  *   200 without a receipt, other 2xx,   transient: a captive portal or a proxy, not the server
  *     3xx, 407, 511
  *   409                                 busy
- *   400, 422                            record; with the rejected entries, where the body names
- * them 401 / 413 / 415                     token / too_large / encoding 403, 404, 405, any other
- * 4xx,       account: the same again will not help, the owner must look certificate refused by
- * either certificate not valid in time       clock
+ *   400, 422                            record; with those to blame, where the body names them
+ *   401 / 413 / 415                     token / too_large / encoding
+ *   403, 404, 405, any other 4xx,       account: the same again will not help, the owner must look
+ *     certificate refused by either
+ *   certificate not valid in time       clock
  */
 #include "sink/answer.h"
 #include "sink/batch.h"
@@ -36,8 +37,7 @@
 /* What a list of streams in an answer is read as. */
 enum reading {
 	READ_RECEIPT, /* a 200: everything must add up */
-	READ_REFUSAL, /* a 400 or 422: nothing is taken, `rejected` says which records are to blame
-		       */
+	READ_REFUSAL, /* a 400 or 422: nothing is taken, `rejected` names the records to blame */
 };
 
 /* Not a receipt: never leaves this file. */

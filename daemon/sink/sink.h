@@ -59,8 +59,10 @@ struct answer {
 	size_t size;
 };
 
-/* Judges the answer to the batch last finished. `ret` is to be freed with verdict_done(). < 0: no
- * memory. */
+/*
+ * Judges the answer to the batch last finished. `ret` is to be freed with verdict_done(). < 0: no
+ * memory.
+ */
 int receipt_judge(const struct batch *b, const struct answer *a, struct verdict *ret);
 
 /* One element of GET /v1/streams. */
@@ -75,7 +77,10 @@ int streams_parse(const struct answer *a, struct stream_position **ret, size_t *
 
 /*
  * Canonical bytes, the base of batch ids and of windows. Little-endian: seq u64, t_us i64, clk u8,
- * then heart_rate: bpm u16, contact u8, energy_kj i32 or -1, n u16, rr u16... ecg:        dt_ns
- * u32, n u32, i32... gap:        reason u8, from_us i64, to_us i64, n u32
+ * then, by type:
+ *
+ *   heart_rate   bpm u16, contact u8, energy_kj i32 or -1, n u16, rr u16...
+ *   ecg          dt_ns u32, n u32, i32...
+ *   gap          reason u8, from_us i64, to_us i64, n u32
  */
 void record_canonical(const struct record *r, struct buf *out);

@@ -1,11 +1,12 @@
 /*
  * Compares what the server says it holds with what we know:
  *
- *	its last seq is of a run after ours    somebody else is us: a clone, or this store was set
- *	                                       back. Nothing may be sent under these numbers.
- *	its last seq is below our anchor       the server was set back. What it lost is owed to it
- *	                                       again, as far as this store still has it.
- *	it does not know the address (404, 405) an older server; nothing to compare
+ *	its last seq is of a run after ours   somebody else is us: a clone, or this store was set
+ *	                                      back. Nothing may be sent under these numbers.
+ *	its last seq is below our anchor      the server was set back. What it lost is owed to it
+ *	                                      again, as far as this store still has it.
+ *	it does not know the address          an older server; nothing to compare
+ *	(404, 405)
  *
  * An anchor can stand above what the server holds without any fault: the last records before it may
  * be in quarantine or exempt. So a stream counts as behind only if more records are missing than

@@ -15,10 +15,10 @@
  *
  * New records wait for `linger`, so that what is heard at the same time travels together; no longer
  * when many came, or when the last cut could not hold all. The immediate lane has one cut under
- *way, so under load the next cut holds what came meanwhile, and batches grow by themselves.
+ * way, so under load the next cut holds what came meanwhile, and batches grow by themselves.
  *
  * When a sink comes back, what waited becomes rows in one transaction (outbox_reopen()), which
- *needs the immediate lane to be empty; from there on what is new goes out at once again, while the
+ * needs the immediate lane to be empty; from there on what is new goes out at once again, while the
  * backlog lane drains the rows beside it.
  */
 #include "upload/route.h"

@@ -15,8 +15,7 @@ struct uploader;
 
 enum uploader_mode {
 	UPLOADER_DAEMON, /* both lanes, for ever */
-	UPLOADER_DRAIN, /* backlog only, background timeouts, until nothing is left or nothing works
-			 */
+	UPLOADER_DRAIN,	 /* backlog only, background timeouts, until nothing is left or works */
 };
 
 struct uploader_handler {
