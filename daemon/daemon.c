@@ -257,7 +257,8 @@ static void watch_lateness(struct daemon *d)
 	d->told_late = figures.commits_late;
 }
 
-/* Layer 3 inside the loop: should systemd's timer not fire, backoff and holds end every so often.
+/*
+ * Layer 3 inside the loop: should systemd's timer not fire, backoff and holds end every so often.
  */
 static void background(struct daemon *d, usec_t now)
 {

@@ -2,9 +2,11 @@
  * `vitald drain`: layer 3. A process of its own, started by a timer, that gets out what waits,
  * whatever became of the daemon:
  *
- *    nobody owns the store        -> become the owner, recover the tail, upload, hand over when
- * asked a daemon owns it and answers -> ask it to upload now, say what it has a daemon owns it and
- * is mute -> read only: send what can be read, move and write nothing
+ *    nobody owns the store          -> become the owner, recover the tail, upload, hand over when
+ *                                      asked
+ *    a daemon owns it and answers   -> ask it to upload now, say what it has
+ *    a daemon owns it and is mute   -> read only: send what can be read, write nothing
+ *    another drain owns it          -> leave it to that one
  *
  * In the third case the cursors are moved in memory and never written: the daemon, when it wakes,
  * sends the same records again, and the server knows them by (stream, seq).

@@ -9,8 +9,10 @@
  *     16      4     bytes in a slot
  *     20      44    zero
  *     64 + i * slot, i < slots, native byte order (a ring does not leave its boot):
- *             8     number of the event, from 1 without a hole; it lies in slot (number - 1) %
- * slots n     struct sync_event 4     CRC-32C of the two 4     zero
+ *             8     number of the event, from 1 without a hole; its slot is (number - 1) % slots
+ *             n     struct sync_event
+ *             4     CRC-32C of the two
+ *             4     zero
  *
  * One writer, the owner of the store; any number of readers, at any time. There is no lock and no
  * write position to keep in step: a slot is written with one pwrite(), a reader believes a slot

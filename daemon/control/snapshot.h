@@ -41,8 +41,8 @@ struct snapshot {
 	size_t n_sinks;
 	const struct device_status *devices;
 	size_t n_devices;
-	const struct problem
-		*problems; /* beside those that follow from the rest, and before them */
+	/* Beside those that follow from the rest, and before them. */
+	const struct problem *problems;
 	size_t n_problems;
 	const char *source_problem; /* why the source as a whole is not there */
 	const char *bus_problem;    /* control_problem(): why the system bus is not there */
@@ -56,7 +56,8 @@ struct snapshot {
 	struct clock_state clock;
 };
 
-/* `which` of api.h. CONTROL_E_UNKNOWN. "audit" runs to its end here; the daemon does it in steps.
+/*
+ * `which` of api.h. CONTROL_E_UNKNOWN. "audit" runs to its end here; the daemon does it in steps.
  */
 int snapshot_tables(const struct snapshot *s, const char *which, struct tables *ret);
 /* The tables of an audit that is finished. */

@@ -1,9 +1,9 @@
 /*
  * Who is asked, in this order, each with a limit of its own:
  *
- *     RUNTIME_DIR/control   the private socket: no bus needed, works in a demo and when dbus is
- * down org.vitald            the system bus: for those whom only its policy knows (group sudo) the
- * store itself      read only; says less, but never nothing
+ *    RUNTIME_DIR/control   the private socket: no bus needed, works in a demo, or when dbus is down
+ *    org.vitald            the system bus: for those whom only its policy knows (group sudo)
+ *    the store itself      read only; says less, but never nothing
  *
  * A daemon that hangs (SIGSTOP, a dead card) accepts connections in its backlog and never says a
  * word, so everything is asked with a deadline: sd-bus would wait 25 s to authenticate. Its

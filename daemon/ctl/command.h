@@ -3,8 +3,10 @@
 
 #include "control/api.h"
 
-/* What a script may look at. For `status` 1 is degraded and 2 not working; for `audit` 1 is "does
- * not balance". The others are those of sysexits.h. */
+/*
+ * What a script may look at. For `status` 1 is degraded and 2 not working; for `audit` 1 is "does
+ * not balance". The others are those of sysexits.h.
+ */
 enum exit_code {
 	EXIT_FINE = 0,
 	EXIT_DEGRADED = 1,

@@ -267,7 +267,8 @@ static int hex_digit(char c)
 	return at ? (int)(at - digits) : -1;
 }
 
-/* One word: pairs of digits, separated or not. False, with a sentence, when it is something else.
+/*
+ * One word: pairs of digits, separated or not. False, with a sentence, when it is something else.
  */
 static bool read_hex(const char *word, struct buf *ret)
 {

@@ -32,10 +32,12 @@ struct pmd_answer {
 
 int pmd_header_decode(const uint8_t *data, size_t size, struct pmd_header *ret,
 		      struct decode_error *error);
-/* Frame types 0 to 3, raw, and type 0 delta-compressed. sensor_ns and n and uv are set; dt_ns is 0.
+/*
+ * Frame types 0 to 3, raw, and type 0 delta-compressed. sensor_ns and n and uv are set; dt_ns is 0.
  */
 int pmd_ecg_decode(const uint8_t *data, size_t size, struct ecg *ret, struct decode_error *error);
-/* Frame types 0 to 2, raw, and delta-compressed ones; `factor` as the start answer gave it, else 1.
+/*
+ * Frame types 0 to 2, raw, and delta-compressed ones; `factor` as the start answer gave it, else 1.
  */
 int pmd_acc_decode(const uint8_t *data, size_t size, double factor, struct pmd_acc *ret,
 		   struct decode_error *error);

@@ -59,7 +59,8 @@ static void anchor(struct timeline *t, int64_t offset_us, int64_t boot_us)
 	t->window_start_us = boot_us;
 }
 
-/* The window is over: its lowest offset counts from here on, if a clock can have drifted that far.
+/*
+ * The window is over: its lowest offset counts from here on, if a clock can have drifted that far.
  */
 static void close_window(struct timeline *t, int64_t boot_us, int64_t offset_us)
 {

@@ -4,8 +4,7 @@
  * told, each with its place and with what to write. Values are never repeated in a mistake: a token
  * in the wrong line must not reach the journal.
  *
- *   file -> entries (util/ini.c) -> one setter a key -> defaults that depend on others ->
- * cross-checks
+ *   file -> entries (util/ini.c) -> one setter a key -> dependent defaults -> cross-checks
  *
  * Drop-ins are read after the file, in the order of their names, and may set a key again; in one
  * file a key stands once. Where each key was set last is kept in `places` for the cross-checks.
@@ -462,7 +461,8 @@ static void check_sink(struct reader *r, const struct config_sink *s, const stru
 			 "client_key needs its certificate; write client_cert = /path as well");
 }
 
-/* A path that is too long for a socket comes from a long runtime_dir; a long `socket` was refused.
+/*
+ * A path that is too long for a socket comes from a long runtime_dir; a long `socket` was refused.
  */
 static void check(struct reader *r)
 {

@@ -1,4 +1,4 @@
-/* A sync event: what became of one piece of syncing. The plan's SyncEvent; ring, D-Bus, journal. */
+/* A sync event: what became of one piece of syncing. For the ring, D-Bus and the journal. */
 #pragma once
 
 #include "model/record.h"
@@ -16,7 +16,7 @@ enum sync_event_type {
 struct sync_event {
 	int64_t wall_us;
 	uint8_t type; /* enum sync_event_type */
-	uint8_t kind; /* enum kind: the plan's data type */
+	uint8_t kind; /* enum kind: data_type on D-Bus */
 	uint8_t success;
 	uint8_t spare;
 	uint32_t count; /* records */

@@ -1,5 +1,7 @@
-/* The names of the characteristics that this program knows: Bluetooth Assigned Numbers and Polar
- * PMD. */
+/*
+ * The names of the characteristics that this program knows: Bluetooth Assigned Numbers and Polar
+ * PMD.
+ */
 #include "model/frame.h"
 
 #include <strings.h>

@@ -4,7 +4,7 @@
  *
  * Place: (stream, seq), for as long as the data lives. seq = run << 28 | n, n dense from 1 in each
  * run and stream. Time: boot_us on CLOCK_BOOTTIME of the boot its run belongs to; wall time is
- * boot_us + offset_us, frozen before the record is first encoded (design: clk).
+ * boot_us + offset_us, frozen before the record is first encoded.
  */
 #pragma once
 

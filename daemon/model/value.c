@@ -98,7 +98,8 @@ bool value_address(const char *s, char ret[static DEVICE_ADDRESS_SIZE])
 	return true;
 }
 
-/* Copies the host (without brackets) of "host[:port][/path]"; `ret_rest` is what follows the port.
+/*
+ * Copies the host (without brackets) of "host[:port][/path]"; `ret_rest` is what follows the port.
  */
 static bool split_host(const char *s, char *ret_host, size_t size, const char **ret_rest)
 {
@@ -126,7 +127,8 @@ static bool split_host(const char *s, char *ret_host, size_t size, const char **
 	return true;
 }
 
-/* By the letter, not by the resolver: a name that points to 127.0.0.1 today may not do so tomorrow.
+/*
+ * By the letter, not by the resolver: a name that points to 127.0.0.1 today may not do so tomorrow.
  */
 static bool is_loopback(const char *host)
 {

@@ -15,7 +15,8 @@ bool value_boolean(const char *s, bool *ret);
 /* "A0:B1:C2:D3:E4:F5" -> lower case. */
 bool value_address(const char *s, char ret[static DEVICE_ADDRESS_SIZE]);
 
-/* How a URL falls short, in the words of a mistake; NULL when it is one we may send health data to.
+/*
+ * How a URL falls short, in the words of a mistake; NULL when it is one we may send health data to.
  */
 const char *value_url_problem(const char *s);
 const char *value_proxy_problem(const char *s);

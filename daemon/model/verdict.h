@@ -12,8 +12,7 @@ enum verdict_class {
 	VERDICT_BUSY,	   /* 409: same content again after retry_after (or 2 s) */
 	VERDICT_ACCOUNT,   /* hold the sink, tell the owner, probe */
 	VERDICT_TOKEN,	   /* 401: read the credential again, once; then as ACCOUNT */
-	VERDICT_CLOCK,	   /* certificate not valid in time: TRANSIENT while our clock is not
-			      synchronised */
+	VERDICT_CLOCK,	   /* certificate not valid now: TRANSIENT while our clock is not synced */
 	VERDICT_RECORD,	   /* 400, 422: something in this batch; split */
 	VERDICT_TOO_LARGE, /* 413: halve and remember */
 	VERDICT_ENCODING,  /* 415: once without gzip, then as ACCOUNT */
@@ -37,8 +36,8 @@ struct receipt_entry {
 	uint32_t duplicate;
 	bool missing_after;
 	bool identity_conflict;
-	struct rejection
-		*rejected; /* within the batch, by seq; of a receipt: at or below acked_through */
+	/* Within the batch, by seq; of a receipt: at or below acked_through. */
+	struct rejection *rejected;
 	size_t n_rejected;
 };
 

@@ -10,8 +10,10 @@ struct file_list {
 	size_t n;
 };
 
-/* Appends at most `max` bytes of the file. < 0: -errno, nothing is wrong with `ret` but its
- * content. */
+/*
+ * Appends at most `max` bytes of the file. < 0: -errno, nothing is wrong with `ret` but its
+ * content.
+ */
 int file_read(const char *path, size_t max, struct buf *ret);
 
 struct file_list *file_list_free(struct file_list *l);

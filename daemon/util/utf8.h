@@ -3,6 +3,7 @@
 
 #include "util/macro.h"
 
-/* Bytes of the character that `p` starts with, 1 to 4, and its number; 0 where none is well-formed.
+/*
+ * Bytes of the character that `p` starts with, 1 to 4, and its number; 0 where none is well-formed.
  */
 size_t utf8_character(const uint8_t *p, size_t size, uint32_t *ret);
