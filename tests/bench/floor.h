@@ -1,5 +1,7 @@
-/* The floors: what the machine does for the same bytes when nobody adds anything to it. Each prints
- * lines of "name value". */
+/*
+ * The floors: what the machine does for the same bytes when nobody adds anything to it. Each prints
+ * lines of "name value".
+ */
 #pragma once
 
 #include "util/macro.h"

@@ -1,5 +1,7 @@
-/* The bytes that chest straps send, as fast as they are asked for: a minute of each heart, drawn
- * once by the model of daemon/source/heart.h, over and over. */
+/*
+ * The bytes that chest straps send, as fast as they are asked for: a minute of each heart, drawn
+ * once by the model of daemon/source/heart.h, over and over.
+ */
 #pragma once
 
 #include "model/frame.h"

@@ -1,4 +1,5 @@
-/* model/config: no text may crash it; either a config that makes sense comes out, or mistakes do.
+/*
+ * model/config: no text may crash it; either a config that makes sense comes out, or mistakes do.
  */
 #include "model/config.h"
 

@@ -1,5 +1,7 @@
-/* Any body at all as the answer to GET /v1/streams: an array sorted by stream, none twice, or
- * nothing. */
+/*
+ * Any body at all as the answer to GET /v1/streams: an array sorted by stream, none twice, or
+ * nothing.
+ */
 #include "sink/sink.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,7 +1,7 @@
 /*
  * Any sequence of frames, ten bytes each: what the sensor's clock does, what ours does, how many
  * samples. Whatever comes, samples are not later than their arrival, spacing is near the nominal
- *one, a gap does not end before it begins and frames missing fit into an hour.
+ * one, a gap does not end before it begins and frames missing fit into an hour.
  *
  *	0    what ts does: 0 on by n samples, 1 forward a little, 2 back a little, 3 anywhere
  *	1    samples

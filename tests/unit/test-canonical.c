@@ -1,5 +1,7 @@
-/* The canonical bytes of each kind of record, byte by byte: whoever changes one breaks every
- * server. */
+/*
+ * The canonical bytes of each kind of record, byte by byte: whoever changes one breaks every
+ * server.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -349,7 +349,8 @@ static void a_missing_file_is_a_mistake(void **state)
 
 /* ---- config/vitald.conf ---- */
 
-/* The shipped file with its defaults uncommented: "#key" and "#[" lose the sign, prose has a blank.
+/*
+ * The shipped file with its defaults uncommented: "#key" and "#[" lose the sign, prose has a blank.
  */
 static void read_shipped(bool uncomment, struct buf *ret)
 {

@@ -1,4 +1,5 @@
-/* SHA-256 and SHA-1 on the examples of FIPS 180-2, in one piece, in pieces, and one after another.
+/*
+ * SHA-256 and SHA-1 on the examples of FIPS 180-2, in one piece, in pieces, and one after another.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -419,8 +419,10 @@ static void check_everything_arrived(struct world *w)
 		}
 }
 
-/* The audit opens the store from outside twice over, which costs as much as a schedule: each fourth
- * one is asked; check_sink() holds the same equation for all. */
+/*
+ * The audit opens the store from outside twice over, which costs as much as a schedule: each fourth
+ * one is asked; check_sink() holds the same equation for all.
+ */
 static void finish(struct world *w, bool audit)
 {
 	if (audit)

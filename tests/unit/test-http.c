@@ -564,8 +564,8 @@ static const char tls_server[] =
 	"        pass\n"
 	"    p = socket.socket(fileno=t.detach())\n"
 	"    try:\n"
-	"        while p.recv(65536):\n" /* closing on unread data is a reset, which eats the alert
-					  */
+	/* closing on unread data is a reset, which eats the alert */
+	"        while p.recv(65536):\n"
 	"            pass\n"
 	"    except OSError:\n"
 	"        pass\n"

@@ -1,5 +1,7 @@
-/* util/json: commas at every level, integers to their ends, text that is hostile, memory that is
- * not. */
+/*
+ * util/json: commas at every level, integers to their ends, text that is hostile, memory that is
+ * not.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

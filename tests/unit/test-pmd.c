@@ -1,5 +1,7 @@
-/* decode/pmd: every layout we know, every way to end in the middle of one, answers of the control
- * point. */
+/*
+ * decode/pmd: every layout we know, every way to end in the middle of one, answers of the control
+ * point.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -131,7 +131,8 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* Words in one string, split at blanks; ends in _exit's stead with exit(), so that leaks are seen.
+/*
+ * Words in one string, split at blanks; ends in _exit's stead with exit(), so that leaks are seen.
  */
 static pid_t spawn(const char *line)
 {
@@ -273,7 +274,8 @@ static void member(const char *line, const char *key, char *ret, size_t size)
 	ret[n] = '\0';
 }
 
-/* What the truth says was read of this device and characteristic, as lines of hexadecimal digits.
+/*
+ * What the truth says was read of this device and characteristic, as lines of hexadecimal digits.
  */
 static void expect(const char *truth, const char *device, const char *uuid, struct buf *ret)
 {
@@ -498,7 +500,8 @@ static void it_waits_for_a_simulator_and_comes_back(void **state)
 	assert_int_equal(b->n_states, 5); /* once each change, however often it tried */
 }
 
-/* The daemon has a user of its own and a closed directory; the simulator is often started by root.
+/*
+ * The daemon has a user of its own and a closed directory; the simulator is often started by root.
  */
 static void a_socket_of_roots_is_the_directorys_owners(void **state)
 {

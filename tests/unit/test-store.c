@@ -386,7 +386,8 @@ static void confirm_all(struct store *s, uint32_t sink, usec_t now)
 	}
 }
 
-/* At the limit new records are refused and counted; what waits stays; then confirmed history goes.
+/*
+ * At the limit new records are refused and counted; what waits stays; then confirmed history goes.
  */
 static void the_size_limit_sheds_and_recovers(void **state)
 {

@@ -103,7 +103,8 @@ static void frames_are_laid_out_as_pmd_and_evenly_spaced(void **state)
 	}
 }
 
-/* Each normal or ectopic beat stands out of the two seconds around it within 3 samples of its tick.
+/*
+ * Each normal or ectopic beat stands out of the two seconds around it within 3 samples of its tick.
  */
 static void peaks_are_where_the_beats_are(void **state)
 {

@@ -236,7 +236,8 @@ static void test_vectors(void **state)
 	(void)fclose(f); /* was read */
 }
 
-/* A minute of MIT-BIH record 100 as an H10 would send it must give back the samples it was made of.
+/*
+ * A minute of MIT-BIH record 100 as an H10 would send it must give back the samples it was made of.
  */
 static void test_ecg_record(void **state)
 {
