@@ -78,6 +78,21 @@ static struct batch_row row_of_range(const struct store *s, uint32_t sink,
 	};
 }
 
+static bool claimable(const struct store *s, const struct batch_row *row, uint32_t sink, usec_t now)
+{
+	return row->sink == sink && row->status != BATCH_UPLOADING && row->next_attempt <= now &&
+	       !cursor_of(s, sink, row->stream)->held;
+}
+
+/*
+ * A single record that was refused waits for others to be taken: were it tried first, a sink that
+ * refused three of them in a row would be probed with them for ever.
+ */
+static bool is_suspect(const struct batch_row *row)
+{
+	return row->count == 1 && row->retry_count > 0;
+}
+
 /* --- the immediate lane --- */
 
 usec_t outbox_waiting_since(const struct store *s, uint32_t sink)
@@ -151,6 +166,8 @@ int outbox_reopen(struct store *s, uint32_t sink, usec_t now)
 	for (uint32_t i = 1; r == 0 && i <= s->n_streams; i++)
 		if (!cursor_of(s, sink, i)->held)
 			r = row_of_newest(s, sink, i);
+		else
+			k->skipped = true; /* what it has in the tail, only a commit makes safe */
 	if (r == 0 && s->tail)
 		k->cut_pos = k->in_flight_pos = tail_end(s->tail);
 	return r;
@@ -271,6 +288,21 @@ static int cut_slots(struct store *s, struct sink_entry *k, const struct cut_tak
 	return r == 1 ? 0 : r;
 }
 
+/*
+ * A cut that fails becomes rows: with no room for rows, what is new waits until those there are
+ * have shrunk. But not for rows that wait themselves, for their owner or for a witness.
+ */
+static bool has_room(const struct store *s, uint32_t sink)
+{
+	if (!s->max_batches || s->n_rows + s->n_streams <= s->max_batches)
+		return true;
+	for (size_t i = 0; i < s->n_rows; i++)
+		if (claimable(s, &s->rows[i].row, sink, USEC_INFINITY) &&
+		    !is_suspect(&s->rows[i].row))
+			return false;
+	return true;
+}
+
 int outbox_cut(struct store *s, uint32_t sink, const struct cut_taker *taker, struct cut *ret)
 {
 	struct sink_entry *k = sink_of(s, sink);
@@ -283,8 +315,7 @@ int outbox_cut(struct store *s, uint32_t sink, const struct cut_taker *taker, st
 		r = outbox_reopen(s, sink, s->latest);
 		return r != 0 ? r : STORE_E_NOTHING;
 	}
-	/* A cut that fails becomes rows: with no room for rows, what is new waits its turn. */
-	if (s->max_batches && s->n_rows + s->n_streams > s->max_batches)
+	if (!has_room(s, sink))
 		return STORE_E_NOTHING;
 	k->in_flight_pos = k->cut_pos;
 	r = cut_slots(s, k, taker, &c);
@@ -366,18 +397,14 @@ static int owe(struct store *s, const struct cut *c, const struct cut_range *ran
 
 /* --- the backlog lane --- */
 
-static bool claimable(const struct store *s, const struct batch_row *row, uint32_t sink, usec_t now)
-{
-	return row->sink == sink && row->status != BATCH_UPLOADING && row->next_attempt <= now &&
-	       !cursor_of(s, sink, row->stream)->held;
-}
-
 /* Which of two rows goes first. */
 static bool before(const struct store *s, const struct batch_row *a, const struct batch_row *b)
 {
 	unsigned kind_a = stream_of(s, a->stream)->info.kind;
 	unsigned kind_b = stream_of(s, b->stream)->info.kind;
 
+	if (is_suspect(a) != is_suspect(b))
+		return is_suspect(b);
 	if (a->priority != b->priority)
 		return a->priority > b->priority;
 	if (kind_a != kind_b)
@@ -489,7 +516,7 @@ static int claim_row(struct claiming *g, struct row_entry *entry)
 	g->range = (struct cut_range){.stream = row->stream, .row = row->number};
 	g->limit = row->limit;
 	r = log_read_some(g->s, &want, g->ids, &next, claim_record, g);
-	if (r < 0)
+	if (r < 0 || (r > 0 && g->range.count == 0))
 		return r;
 	looked = g->range.count ? g->range.last_id : next;
 	g->ids -= MIN(g->ids, looked - MIN(looked, row->first_id));
@@ -518,13 +545,30 @@ static bool goes_back(const struct cut *c, const struct batch_row *row)
 	return false;
 }
 
+#define CLOCK_REST  USEC_PER_SEC	  /* a row whose records have no time yet is passed over */
+#define DAMAGE_REST (3600 * USEC_PER_SEC) /* and one whose records cannot be read */
+
+/* One row that cannot go is no reason for the others to stay. */
+static void pass_over(struct store *s, struct row_entry *entry, int why, usec_t now)
+{
+	struct batch_row *row = &entry->row;
+
+	row->next_attempt = now + (why == STORE_E_CLOCK ? CLOCK_REST : DAMAGE_REST);
+	if (why == STORE_E_CLOCK)
+		return; /* nothing to write down: it is no failure */
+	row->status = BATCH_FAILED;
+	(void)snprintf(row->last_error, sizeof(row->last_error), "%.*s",
+		       (int)sizeof(row->last_error) - 1, s->problem);
+	row_touch(s, entry);
+}
+
 int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_taker *taker,
 		 struct cut *ret)
 {
 	struct cut c = {.sink = sink};
 	struct claiming g = {.s = s, .taker = taker, .cut = &c, .ids = CLAIM_IDS};
 	struct row_entry *entry;
-	int r = 0;
+	int r = 0, passed = STORE_E_NOTHING;
 
 	s->latest = MAX(s->latest, now);
 	while (r == 0 && !g.enough && (entry = most_urgent(s, &c, now)) != NULL) {
@@ -534,7 +578,11 @@ int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_ta
 		    (entry->row.limit != 0 || run != c.run.number || goes_back(&c, &entry->row)))
 			break;
 		r = claim_row(&g, entry);
-		if (r == 0 && g.range.count == 0 && c.n_records == 0)
+		if ((r == STORE_E_CLOCK || r == STORE_E_CORRUPT) && c.n_records == 0) {
+			pass_over(s, entry, r, now);
+			passed = r;
+			r = 0;
+		} else if (r == 0 && g.range.count == 0 && c.n_records == 0)
 			r = give_up_row(s, entry);
 		else if (g.range.count == 0)
 			break;
@@ -544,7 +592,7 @@ int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_ta
 		return 0;
 	}
 	release(s, &c);
-	return r != 0 ? r : STORE_E_NOTHING;
+	return r != 0 ? r : passed;
 }
 
 void outbox_hurry(struct store *s, uint32_t sink, bool critical)

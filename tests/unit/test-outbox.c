@@ -12,6 +12,8 @@
 
 #include "place.h"
 
+#include <sqlite3.h>
+
 static uint32_t hr, ecg, sink;
 static struct taken taken;
 static struct cut cut;
@@ -40,6 +42,22 @@ static struct store *make(struct place *p)
 	ecg = stream_of_kind(s, KIND_ECG);
 	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
 	taken.room = 256;
+	return s;
+}
+
+static struct store *open_limited(struct place *p, uint64_t max_batches)
+{
+	struct store_options o = {.state_dir = p->state,
+				  .runtime_dir = p->run,
+				  .role = "test",
+				  .tail_size = 16 * 1024,
+				  .durability_window = USEC_PER_SEC,
+				  .lazy_commit = 300 * USEC_PER_SEC,
+				  .max_batches = max_batches};
+	struct store_opening opening;
+	struct store *s = NULL;
+
+	assert_int_equal(store_open(&o, p->now, &synced, &opening, &s), 0);
 	return s;
 }
 
@@ -487,6 +505,73 @@ static void no_memory(void **state)
 		}
 }
 
+/* What the immediate lane will not send has only the disk. */
+static void what_is_held_is_committed_in_time(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+	struct rejection bad = {.seq = admit(p, s, hr, 60), .conflict = true};
+	struct receipt_entry e = {.stream = hr,
+				  .acked_through = bad.seq,
+				  .rejected = &bad,
+				  .n_rejected = 1};
+
+	assert_int_equal(cut_new(s), 0);
+	assert_int_equal(outbox_confirm(s, &cut, &e, 1, p->now), 0);
+	assert_int_equal(store_commit(s, p->now), 0);
+	(void)admit(p, s, hr, 61); /* while the sink is down, say */
+	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+	assert_in_range(store_commit_due(s), 0, p->now + USEC_PER_SEC);
+	store_close(s);
+}
+
+/* Fewer batches than streams: what is new waits for the rows, but not for ever. */
+static void a_low_limit_of_batches_does_not_wedge(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+
+	store_close(s);
+	s = open_limited(p, 1);
+	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
+	(void)admit(p, s, hr, 60);
+	(void)admit(p, s, ecg, 60);
+	assert_int_equal(cut_new(s), 0);
+	outbox_release(s, &cut);
+	store_close(s);
+}
+
+static void a_damaged_record_does_not_stop_the_others(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+	struct cut_taker taker = taker_of(&taken);
+	char path[128];
+	sqlite3 *db;
+
+	(void)admit_some(p, s, hr, 3);
+	(void)admit_some(p, s, ecg, 2);
+	store_close(s);
+	store_close(open_store(p)); /* all of it is in the log now */
+	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "UPDATE record SET payload = x'ff' WHERE stream = 1",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	s = open_store(p);
+	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
+	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+	assert_int_equal(outbox_claim(s, sink, p->now, &taker, &cut), 0);
+	assert_int_equal(cut.ranges[0].stream, ecg);
+	assert_int_equal(cut.n_records, 2);
+	outbox_release(s, &cut);
+	(void)look_at_rows(s);
+	assert_int_equal(n_rows, 2);
+	assert_non_null(strstr(rows[0].last_error, "cannot be read"));
+	store_close(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -503,6 +588,9 @@ int main(void)
 		store_test(the_ring_went_around),
 		store_test(a_start_without_reopen),
 		store_test(a_taker_that_fails),
+		store_test(what_is_held_is_committed_in_time),
+		store_test(a_low_limit_of_batches_does_not_wedge),
+		store_test(a_damaged_record_does_not_stop_the_others),
 		cmocka_unit_test(no_memory),
 	};
 
