@@ -171,11 +171,28 @@ static int upload(struct drain *d)
 	return summarise(d);
 }
 
-static int drain_as_owner(struct drain *d)
+/*
+ * What was heard before the clock was right waits for its wall time. With a daemon that is dead
+ * nobody else is there to give it; a clock that was not synchronised clock_wait after the boot is
+ * taken as it is, like the daemon does.
+ */
+static void resolve_clock(const struct drain *d, const struct clock_state *clock, usec_t now)
+{
+	enum clk clk = clock->synchronised ? CLK_UTC : CLK_EST;
+
+	if (!clock->synchronised && now < d->config->clock_wait)
+		return;
+	if (store_resolve_clock(d->store, clk, now, clock->offset_us) != 0)
+		log_event(LOG_ERR, CATALOG_STORE_TROUBLE, NULL, "Cannot write a clock segment: %s",
+			  store_problem(d->store));
+}
+
+static int drain_as_owner(struct drain *d, const struct clock_state *clock)
 {
 	int status;
 
 	d->owner = true;
+	resolve_clock(d, clock, clock_boot_usec());
 	if (events_open(d->config->runtime_dir, true, &d->events) != 0)
 		d->events = NULL; /* events are a comfort */
 	status = upload(d);
@@ -267,7 +284,7 @@ static int drain(struct drain *d)
 			  opening.problem[0] ? opening.problem : strerror(-r));
 		return r > 0 ? EXIT_STORE : EXIT_FAILURE;
 	}
-	return drain_as_owner(d);
+	return drain_as_owner(d, &clock);
 }
 
 int drain_main(const char *config_path)

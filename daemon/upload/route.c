@@ -136,6 +136,7 @@ static bool fill(struct route *r, struct lane *l, size_t limit, usec_t now)
 		return false; /* the timer runs again at once, after whatever else there is to do */
 	}
 	if (q > 0) {
+		r->no_clock = q == STORE_E_CLOCK;
 		*not_before = now + (q == STORE_E_CLOCK ? CLOCK_SILENCE : STORE_SILENCE);
 		return false;
 	}
@@ -392,11 +393,12 @@ static bool drained(struct route *r, usec_t now)
 	due = outbox_next_due(r->store, r->number);
 	if (due == USEC_INFINITY && !r->reopen)
 		return true;
-	if (is_up(r) && (r->reopen || !r->greeted || due <= now + DRAIN_PATIENCE))
+	if (is_up(r) && (r->reopen || !r->greeted || (due <= now + DRAIN_PATIENCE && !r->no_clock)))
 		return false;
 	(void)snprintf(r->problem, sizeof(r->problem), "sink %s: %s", r->sink->name,
-		       is_up(r) ? "some batches were refused and wait for another attempt"
-				: r->health.reason);
+		       !is_up(r)     ? r->health.reason
+		       : r->no_clock ? "some records wait for the clock to be synchronised"
+				     : "some batches wait for another attempt");
 	return true;
 }
 

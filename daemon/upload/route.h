@@ -44,6 +44,7 @@ struct route {
 	unsigned greetings; /* failed attempts in a row */
 	usec_t greet_at;
 
+	bool no_clock;	   /* drain: what is left has no wall time yet */
 	bool finished;	   /* drain: nothing more can be done here */
 	char problem[240]; /* drain: why something is left, or "" */
 	void (*on_finished)(void *userdata);

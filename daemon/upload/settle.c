@@ -358,6 +358,7 @@ static void on_refused_single(struct route *r, struct lane *l, const struct verd
 		(void)snprintf(reason, sizeof(reason),
 			       "it refuses one record after another and takes none: %.120s",
 			       v->reason);
+		r->trial_new = true; /* a probe with a record it knows would tell nothing new */
 		defer(r, l, health_hold(&r->health, now, reason, PROBE_SELDOM), v->reason, now);
 		break;
 	}

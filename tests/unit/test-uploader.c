@@ -812,6 +812,22 @@ static void a_server_that_refuses_all_quarantines_nothing(void **state)
 	assert_nothing_lost(w);
 }
 
+/* A glitch of a strap is seldom one record. */
+static void bad_neighbours_do_not_block_the_others(void **state)
+{
+	struct world *w = *state;
+
+	w->bad_status = 400;
+	for (unsigned i = 0; i < ARRAY_SIZE(w->bad); i++)
+		w->bad[i] = 5 + i;
+	start(w, UPLOADER_DAEMON);
+	run_until(w, is_greeted);
+	admit(w, 20);
+	run_until(w, all_settled);
+	assert_int_equal(cursor(w).quarantined, 4);
+	assert_nothing_lost(w);
+}
+
 static void too_large_halves_and_remembers(void **state)
 {
 	struct world *w = *state;
@@ -999,6 +1015,28 @@ static void a_drain_gives_up_where_nobody_answers(void **state)
 	assert_false(all_settled(w));
 }
 
+static void a_drain_does_not_wait_for_a_clock(void **state)
+{
+	const struct clock_state unsynced = {.offset_us = 5000};
+	struct world *w = *state;
+	struct store_opening opening;
+	struct store_options o = {.state_dir = w->state,
+				  .runtime_dir = w->run,
+				  .role = "drain",
+				  .tail_size = 1024 * 1024,
+				  .durability_window = USEC_PER_SEC,
+				  .lazy_commit = 300 * USEC_PER_SEC};
+
+	admit(w, 3);
+	w->store = store_close(w->store);
+	assert_int_equal(store_open(&o, clock_boot_usec(), &unsynced, &opening, &w->store), 0);
+	admit(w, 5); /* of a boot that has no time yet */
+	start(w, UPLOADER_DRAIN);
+	run_until(w, is_drained);
+	assert_int_equal(cursor(w).confirmed, 3);
+	assert_non_null(strstr(w->problem, "clock"));
+}
+
 static void stopping_gives_the_cut_back(void **state)
 {
 	struct world *w = *state;
@@ -1055,6 +1093,7 @@ int main(void)
 		TEST(a_named_record_needs_no_witness),
 		TEST(a_lonely_bad_record_waits_for_a_witness),
 		TEST(a_server_that_refuses_all_quarantines_nothing),
+		TEST(bad_neighbours_do_not_block_the_others),
 		TEST(too_large_halves_and_remembers),
 		TEST(a_server_without_gzip_gets_plain),
 		TEST(a_conflict_holds_the_stream_only),
@@ -1066,6 +1105,7 @@ int main(void)
 		TEST(a_drain_ends_when_nothing_is_left),
 		TEST(a_drain_with_nothing_to_do_asks_nobody),
 		TEST(a_drain_gives_up_where_nobody_answers),
+		TEST(a_drain_does_not_wait_for_a_clock),
 		TEST(stopping_gives_the_cut_back),
 		TEST(stopping_cancels_what_is_under_way),
 	};
