@@ -168,7 +168,10 @@ static void lanes_wait_for_the_clock(void **state)
 	assert_int_equal(outbox_cut(s, sink, &taker, &cut), STORE_E_CLOCK);
 	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
 	assert_int_equal(outbox_claim(s, sink, p->now, &taker, &cut), STORE_E_CLOCK);
+	assert_int_equal(outbox_claim(s, sink, p->now, &taker, &cut), STORE_E_NOTHING);
+	p->now += USEC_PER_SEC; /* so long it is passed over */
 	assert_int_equal(outbox_claim(s, sink, p->now, &taker, &cut), STORE_E_CLOCK);
+	p->now += USEC_PER_SEC;
 	assert_int_equal(store_resolve_clock(s, CLK_UTC, p->now, 42), 0);
 	assert_int_equal(outbox_claim(s, sink, p->now, &taker, &cut), 0);
 	assert_int_equal(cut.n_records, 1);
