@@ -54,16 +54,20 @@ bool store_wants_room(const struct store *s)
 	return s->max_size && s->used >= s->max_size / 100 * 85;
 }
 
-/* Is this block finished at every sink that counts, and wanted by none? */
-static bool finished(const struct store *s, uint32_t stream, uint64_t first, uint64_t last)
+/*
+ * Is this block finished at every sink that counts, and wanted by none? What is quarantined
+ * somewhere is kept, because its owner may want it sent again; but not at the price of refusing
+ * what is new (`pressed`).
+ */
+static bool finished(const struct store *s, uint32_t stream, uint64_t first, uint64_t last,
+		     bool pressed)
 {
 	for (uint32_t sink = 1; sink <= s->n_sinks; sink++) {
 		const struct sink_entry *k = sink_of(s, sink);
 		const struct cursor_state *c = cursor_of(s, sink, stream);
 
-		/* What is quarantined somewhere is kept: its owner may want it sent again. */
 		if (!k->info.retired && k->info.required &&
-		    (c->seq < last || c->quarantined > 0 || c->held))
+		    (c->seq < last || (c->quarantined > 0 && !pressed) || c->held))
 			return false;
 		if (k->in_flight && c->seq < last)
 			return false; /* it may be on its way */
@@ -109,33 +113,72 @@ static int64_t heard_until(struct store *s, const struct record *first)
 	return wall_us;
 }
 
-/* The oldest blocks, up to the first that has to stay. */
+/* From the next call on, from the oldest block again. */
+static void prune_anew(struct store *s)
+{
+	s->prune_id = 0;
+	for (size_t i = 0; i < s->n_streams; i++)
+		s->streams[i].stays = false;
+}
+
+static bool all_stay(const struct store *s)
+{
+	for (size_t i = 0; i < s->n_streams; i++)
+		if (!s->streams[i].stays)
+			return false;
+	return true;
+}
+
+/* One block: > 0 goes, 0 stays, < 0 the same and all behind it. */
+static int judge_block(struct store *s, uint32_t stream, uint64_t n, const struct record *first,
+		       int64_t before_wall_us)
+{
+	bool pressed = before_wall_us == INT64_MAX;
+	struct stream_state *st;
+
+	if (stream < 1 || stream > s->n_streams ||
+	    (!pressed && heard_until(s, first) >= before_wall_us))
+		return -1;
+	st = stream_of(s, stream);
+	if (!st->stays && !finished(s, stream, first->seq, first->seq + n - 1, pressed)) {
+		st->stays = true;
+		return all_stay(s) ? -1 : 0;
+	}
+	return !st->stays;
+}
+
+/*
+ * The oldest blocks that can go. Of each stream they go in its order: the first that has to stay
+ * keeps those behind it, of this stream only. Where the next call goes on is remembered.
+ */
 static int find_old(struct store *s, int64_t before_wall_us, size_t n_rows, struct old_block *ret,
-		    size_t *ret_n)
+		    size_t *ret_n, bool *ret_end)
 {
 	sqlite3_stmt *stmt = s->statements[SQL_OLDEST];
-	int code = SQLITE_DONE;
+	int code = SQLITE_DONE, goes = 0;
 	size_t n = 0;
 
-	if (sqlite3_bind_int64(stmt, 1, (int64_t)n_rows) != SQLITE_OK)
+	if (sqlite3_bind_int64(stmt, 1, (int64_t)n_rows) != SQLITE_OK ||
+	    sqlite3_bind_int64(stmt, 2, (int64_t)s->prune_id) != SQLITE_OK)
 		return store_fail_sql(s, "oldest");
-	while (n < n_rows && (code = sqlite3_step(stmt)) == SQLITE_ROW) {
+	while (goes >= 0 && (code = sqlite3_step(stmt)) == SQLITE_ROW) {
 		uint32_t stream = (uint32_t)sqlite3_column_int64(stmt, 1);
-		uint64_t seq = (uint64_t)sqlite3_column_int64(stmt, 2);
 		uint64_t count = (uint64_t)sqlite3_column_int64(stmt, 3);
 		const struct record first = {.id = (uint64_t)sqlite3_column_int64(stmt, 0),
-					     .seq = seq,
+					     .seq = (uint64_t)sqlite3_column_int64(stmt, 2),
 					     .boot_us = sqlite3_column_int64(stmt, 4),
 					     .clk = (uint8_t)sqlite3_column_int(stmt, 5),
 					     .offset_us = sqlite3_column_int64(stmt, 6)};
 
-		if (stream < 1 || stream > s->n_streams ||
-		    !finished(s, stream, seq, seq + count - 1) ||
-		    (before_wall_us != INT64_MAX && heard_until(s, &first) >= before_wall_us))
-			break;
-		ret[n++] = (struct old_block){(int64_t)first.id, stream, count, seq + count - 1};
+		goes = judge_block(s, stream, count, &first, before_wall_us);
+		if (goes > 0)
+			ret[n++] = (struct old_block){(int64_t)first.id, stream, count,
+						      first.seq + count - 1};
+		*ret_end = false;
+		s->prune_id = first.id;
 	}
 	(void)sqlite3_reset(stmt); /* repeats the error of the step */
+	*ret_end |= goes < 0;
 	*ret_n = n;
 	return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : store_fail_sql(s, "oldest");
 }
@@ -210,19 +253,10 @@ static int exempt(struct store *s, const struct old_block *b)
 	return r;
 }
 
-int store_prune(struct store *s, int64_t before_wall_us, size_t n_rows)
+static int delete_old(struct store *s, const struct old_block *blocks, size_t n)
 {
-	_cleanup_(freep) struct old_block *blocks = calloc(n_rows, sizeof(*blocks));
-	size_t n = 0;
-	int r;
+	int r = 0;
 
-	if (!blocks)
-		return -ENOMEM;
-	r = store_commit(s, s->latest); /* cursors on the disk, before what they allow */
-	if (r == 0)
-		r = find_old(s, before_wall_us, n_rows, blocks, &n);
-	if (r != 0 || n == 0)
-		return r != 0 ? r : STORE_E_NOTHING;
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = exempt(s, &blocks[i]);
 	if (r == 0)
@@ -238,9 +272,30 @@ int store_prune(struct store *s, int64_t before_wall_us, size_t n_rows)
 	if (r == 0)
 		r = sql_step(s, SQL_COMMIT);
 	if (r == 0)
-		return care_measure(s);
+		return 0;
 	count_deleted(s, blocks, n, -1);
 	if (!sqlite3_get_autocommit(s->db))
 		(void)sql_step(s, SQL_ROLLBACK); /* the first error counts */
 	return r;
+}
+
+int store_prune(struct store *s, int64_t before_wall_us, size_t n_rows)
+{
+	_cleanup_(freep) struct old_block *blocks = calloc(n_rows, sizeof(*blocks));
+	bool end = true; /* until a block was seen */
+	size_t n = 0;
+	int r;
+
+	if (!blocks)
+		return -ENOMEM;
+	r = store_commit(s, s->latest); /* cursors on the disk, before what they allow */
+	if (r == 0)
+		r = find_old(s, before_wall_us, n_rows, blocks, &n, &end);
+	if (r == 0 && n > 0)
+		r = delete_old(s, blocks, n);
+	if (r != 0 || end)
+		prune_anew(s); /* a block that failed to go must not be left behind */
+	if (r == 0 && n == 0 && end)
+		return STORE_E_NOTHING;
+	return r == 0 && n > 0 ? care_measure(s) : r;
 }

@@ -68,8 +68,8 @@ static const char *const statement_text[SQL_MAX_] = {
 	[SQL_MAX_ID] = "SELECT max(id) FROM record",
 	[SQL_NEXT_UTC] = "SELECT boot_us + offset_us FROM record WHERE id > ?1 AND clk = 1"
 			 " ORDER BY id LIMIT 1",
-	[SQL_OLDEST] = "SELECT id, stream, seq, n, boot_us, clk, offset_us FROM record ORDER BY id"
-		       " LIMIT ?1",
+	[SQL_OLDEST] = "SELECT id, stream, seq, n, boot_us, clk, offset_us FROM record"
+		       " WHERE id > ?2 ORDER BY id LIMIT ?1",
 	[SQL_DELETE_RECORD] = "DELETE FROM record WHERE id = ?1",
 	[SQL_ADD_UNDECODED] = "INSERT INTO undecoded(wall_us, device, characteristic, why, data)"
 			      " VALUES(?1, ?2, ?3, ?4, ?5)",

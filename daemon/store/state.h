@@ -32,6 +32,7 @@ struct stream_state {
 	int64_t episode_from_us;
 	int64_t last_wall_us;
 	struct mark marks[2];
+	bool stays; /* a block of it could not be deleted in this round */
 	bool dirty;
 };
 
@@ -115,7 +116,8 @@ struct store {
 
 	usec_t durability_window, lazy_commit;
 	uint64_t max_size, max_batches;
-	uint64_t used; /* bytes of the database that are not free pages */
+	uint64_t prune_id; /* deleting goes on behind this block */
+	uint64_t used;	   /* bytes of the database that are not free pages */
 
 	struct uuid incarnation;
 	struct run_entry *runs; /* ascending */

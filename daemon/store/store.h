@@ -92,5 +92,8 @@ int store_checkpoint(struct store *s);
  * new; what waits is never deleted.
  */
 bool store_wants_room(const struct store *s);
-/* Deletes up to n_rows of confirmed history that is older than `before_wall_us`. */
+/*
+ * Looks at n_rows blocks of history, from where it was left on, and deletes what is confirmed and
+ * older than `before_wall_us`. 0: ask again; STORE_E_NOTHING: that was all there is for now.
+ */
 int store_prune(struct store *s, int64_t before_wall_us, size_t n_rows);

@@ -145,20 +145,65 @@ static void a_new_sink_after_deletion(void **state)
 	store_close(s);
 }
 
-static void what_is_quarantined_stays(void **state)
+/* The first of three records is in quarantine, the others are confirmed. */
+static void quarantine_one(struct place *p, struct store *s, uint32_t sink, uint32_t stream)
 {
-	struct place *p = *state;
-	struct store *s = open_store(p);
-	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), a = sink_named(s, "a", true);
 	struct taken taken = {.room = 1};
 	struct cut_taker taker = taker_of(&taken);
 	struct cut cut;
 
 	admit_some(p, s, stream, 3);
-	assert_int_equal(outbox_cut(s, a, &taker, &cut), 0);
+	assert_int_equal(outbox_cut(s, sink, &taker, &cut), 0);
 	assert_int_equal(outbox_quarantine(s, &cut, p->now, "bad", "why"), 0);
-	confirm_all(s, a, p->now);
+	confirm_all(s, sink, p->now);
+	assert_int_equal(store_commit(s, p->now), 0); /* a block of its own */
+}
+
+static void what_is_quarantined_stays(void **state)
+{
+	struct place *p = *state;
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), a = sink_named(s, "a", true);
+
+	quarantine_one(p, s, a, stream);
 	assert_int_equal(store_prune(s, OLD, 100), STORE_E_NOTHING);
+	assert_balanced(s);
+	store_close(s);
+}
+
+static void quarantine_does_not_keep_other_streams(void **state)
+{
+	struct place *p = *state;
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), a = sink_named(s, "a", true);
+	uint32_t other = stream_of_kind(s, KIND_ECG);
+	struct stream_status status;
+
+	quarantine_one(p, s, a, stream);
+	admit_some(p, s, other, 3);
+	confirm_all(s, a, p->now);
+	assert_int_equal(store_prune(s, OLD, 1), 0); /* looks at what is older and stays */
+	assert_int_equal(store_prune(s, OLD, 1), 0);
+	store_stream_status(s, other, &status);
+	assert_int_equal(status.deleted, 3);
+	assert_int_equal(store_prune(s, OLD, 1), STORE_E_NOTHING);
+	assert_balanced(s);
+	store_close(s);
+}
+
+/* Under the size limit a record that was refused for good counts less than one that is new. */
+static void quarantine_goes_before_new_data_is_refused(void **state)
+{
+	struct place *p = *state;
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), a = sink_named(s, "a", true);
+	struct stream_status status;
+
+	quarantine_one(p, s, a, stream);
+	assert_int_equal(store_prune(s, OLD, 100), STORE_E_NOTHING);
+	assert_int_equal(store_prune(s, INT64_MAX, 100), 0);
+	store_stream_status(s, stream, &status);
+	assert_int_equal(status.deleted, 3);
 	assert_balanced(s);
 	store_close(s);
 }
@@ -222,6 +267,8 @@ int main(void)
 		store_test(nobody_waits_for_an_optional_sink),
 		store_test(a_new_sink_after_deletion),
 		store_test(what_is_quarantined_stays),
+		store_test(quarantine_does_not_keep_other_streams),
+		store_test(quarantine_goes_before_new_data_is_refused),
 		store_test(history_from_before_the_clock),
 		store_test(numbers_do_not_come_back),
 	};
