@@ -240,21 +240,22 @@ static void take_heart_rate(struct collect *c, size_t i, const struct frame *f)
 	struct decode_error error;
 	struct record *r = &c->record;
 	struct flow *flow;
-	usec_t now = f->boot_us;
+	int64_t came = (int64_t)f->boot_us;
+	usec_t now = f->read_us;
 
 	if (heart_rate_decode(f->data, f->size, &r->heart_rate, &error) != 0) {
 		undecodable(c, i, f, &error);
 		return;
 	}
 	c->status[i].bpm = r->heart_rate.bpm;
-	flow = go_on(c, i, KIND_HEART_RATE, (int64_t)now, now);
+	flow = go_on(c, i, KIND_HEART_RATE, came, now);
 	if (!flow)
 		return;
 	r->stream = flow->stream;
 	r->type = RECORD_HEART_RATE;
-	r->boot_us = (int64_t)now;
+	r->boot_us = came;
 	(void)admit(c, r, now); /* told its handler */
-	flow->last_us = (int64_t)now;
+	flow->last_us = came;
 	flow->last_known = true;
 }
 
@@ -287,15 +288,15 @@ static void take_ecg(struct collect *c, size_t i, const struct frame *f)
 		c->status[i].duplicates++;
 		return;
 	}
-	flow = go_on(c, i, KIND_ECG, timing.first_us, f->boot_us);
+	flow = go_on(c, i, KIND_ECG, timing.first_us, f->read_us);
 	if (!flow)
 		return;
-	tell_timing(c, i, flow, &timing, f->boot_us);
+	tell_timing(c, i, flow, &timing, f->read_us);
 	r->stream = flow->stream;
 	r->type = RECORD_ECG;
 	r->boot_us = timing.first_us;
 	r->ecg.dt_ns = timing.dt_ns;
-	(void)admit(c, r, f->boot_us); /* told its handler */
+	(void)admit(c, r, f->read_us); /* told its handler */
 	flow->last_us = timing.first_us + (int64_t)r->ecg.dt_ns * r->ecg.n / 1000;
 	flow->last_known = true;
 }

@@ -29,13 +29,13 @@ enum characteristic {
 struct frame {
 	const char *device; /* address, DEVICE_ADDRESS_SIZE */
 	enum characteristic characteristic;
-	usec_t boot_us; /* CLOCK_BOOTTIME when it was read from the socket */
+	usec_t boot_us; /* CLOCK_BOOTTIME when it came: by the kernel's stamp, if there is one */
+	usec_t read_us; /*   ... and when it was read: the same, unless we were late */
 	const uint8_t *data;
 	size_t size;
 };
 
-/* Accepts "2a37", "0x2A37" and the 128-bit form, in any case. CHARACTERISTIC_UNKNOWN if none of
- * ours. */
+/* "2a37", "0x2A37" or the 128-bit form, in any case. CHARACTERISTIC_UNKNOWN if none of ours. */
 enum characteristic characteristic_parse(const char *uuid);
 /* The short form where the Bluetooth SIG gave one, else the 128-bit form; "?" for UNKNOWN. */
 const char *characteristic_uuid(enum characteristic c);

@@ -35,10 +35,12 @@ enum {
 	DEVICES_MAX = 64,
 	LINKS_MAX = 8,	  /* a device */
 	FDS_SENT_MAX = 4, /* taken from one message, to close the surplus */
-	FDS_MAX = 16,	  /* what fits where they and credentials are received */
+	FDS_MAX = 24,	  /* what fits where they, credentials and a stamp are received */
 	PRIORITY_PACKETS = SD_EVENT_PRIORITY_NORMAL - 10,
 	PRIORITY_MESSAGES = SD_EVENT_PRIORITY_NORMAL - 11,
 };
+
+#define OLDEST_PACKET (600 * USEC_PER_SEC) /* an older stamp is a clock that was set */
 
 struct device;
 
@@ -95,14 +97,21 @@ static struct device *device_free(struct device *d)
 }
 DEFINE_CLEANUP(struct device *, device_free)
 
-/* One packet and the descriptors that came with it. < 0: none now; 0 with *ret_end: none ever. */
-static ssize_t receive(int fd, void *data, size_t size, int fds[static FDS_MAX],
-		       unsigned *ret_n_fds, bool *ret_end)
+/* What comes along with a packet. */
+struct extras {
+	int fds[FDS_MAX];
+	unsigned n_fds;
+	struct timespec stamp; /* when the kernel took it, wall time; zero: it has none */
+	bool end;	       /* there will be no more */
+};
+
+/* One packet. < 0: none now; 0 with `end`: none ever. */
+static ssize_t receive(int fd, void *data, size_t size, struct extras *ret)
 {
 	union {
 		struct cmsghdr header;
 		char space[CMSG_SPACE(FDS_SENT_MAX * sizeof(int)) +
-			   CMSG_SPACE(sizeof(struct ucred))];
+			   CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(struct timespec))];
 	} control;
 	struct iovec iov = {.iov_base = data, .iov_len = size};
 	struct msghdr m = {.msg_iov = &iov,
@@ -112,17 +121,20 @@ static ssize_t receive(int fd, void *data, size_t size, int fds[static FDS_MAX],
 	ssize_t n = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	static_assert(sizeof(control) <= FDS_MAX * sizeof(int), "no credentials, more room");
-	*ret_n_fds = 0;
-	*ret_end = n == 0 && m.msg_controllen == 0;
+	*ret = (struct extras){.end = n == 0 && m.msg_controllen == 0};
 	if (n < 0) {
-		*ret_end = errno != EAGAIN && errno != EINTR;
+		ret->end = errno != EAGAIN && errno != EINTR;
 		return -1;
 	}
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		if (c->cmsg_level != SOL_SOCKET)
 			continue;
-		*ret_n_fds = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(fds, CMSG_DATA(c), *ret_n_fds * sizeof(int));
+		if (c->cmsg_type == SCM_RIGHTS) {
+			ret->n_fds = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+			memcpy(ret->fds, CMSG_DATA(c), ret->n_fds * sizeof(int));
+		} else if (c->cmsg_type == SCM_TIMESTAMPNS) {
+			memcpy(&ret->stamp, CMSG_DATA(c), sizeof(ret->stamp));
+		}
 	}
 	return n;
 }
@@ -133,19 +145,40 @@ static void close_all(const int *fds, unsigned n)
 		close_fd(fds[i]);
 }
 
-static int want_credentials(int fd)
+static int want_extras(int fd)
 {
 	int on = 1;
 
-	return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ? -errno : 0;
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) < 0)
+		return -errno;
+	return 0;
 }
 
-static void hand_on(struct device *d, enum characteristic c, const uint8_t *data, size_t size)
+/*
+ * When the packet reached this machine. A daemon that was stopped for a while, or sat in a slow commit,
+ * reads a socket full of old packets; heart rate carries no time of its own, and would all be given the
+ * moment it was read. A stamp that cannot be (the clock was set meanwhile) does not count.
+ */
+static usec_t arrival(const struct timespec *stamp, usec_t now)
+{
+	int64_t wall_us = (int64_t)stamp->tv_sec * 1000000 + stamp->tv_nsec / 1000;
+	int64_t age = clock_wall_usec() - wall_us;
+
+	if (wall_us == 0 || age < 0 || age > (int64_t)OLDEST_PACKET || (usec_t)age > now)
+		return now;
+	return now - (usec_t)age;
+}
+
+static void hand_on(struct device *d, enum characteristic c, const uint8_t *data, size_t size,
+		    const struct timespec *stamp)
 {
 	struct source *s = d->source;
+	usec_t now = clock_boot_usec();
 	struct frame frame = {.device = d->address,
 			      .characteristic = c,
-			      .boot_us = clock_boot_usec(),
+			      .boot_us = arrival(stamp, now),
+			      .read_us = now,
 			      .data = data,
 			      .size = size};
 
@@ -156,17 +189,15 @@ static void hand_on(struct device *d, enum characteristic c, const uint8_t *data
 static bool read_packets(struct link *l, unsigned max)
 {
 	uint8_t data[PACKET_SIZE];
-	int fds[FDS_MAX];
-	unsigned n_fds;
-	bool end = false;
+	struct extras extras;
 
 	for (unsigned i = 0; i < max; i++) {
-		ssize_t n = receive(l->fd, data, sizeof(data), fds, &n_fds, &end);
+		ssize_t n = receive(l->fd, data, sizeof(data), &extras);
 
-		close_all(fds, n_fds);
-		if (n < 0 || end)
-			return !end;
-		hand_on(l->device, l->characteristic, data, (size_t)n);
+		close_all(extras.fds, extras.n_fds);
+		if (n < 0 || extras.end)
+			return !extras.end;
+		hand_on(l->device, l->characteristic, data, (size_t)n, &extras.stamp);
 	}
 	return true;
 }
@@ -282,7 +313,7 @@ static bool on_link(struct device *d, const struct handover *m, int fd)
 		else if (d->links[i].characteristic == m->characteristic)
 			return false;
 	}
-	if (!free_link || !is_seqpacket(fd) || want_credentials(fd) < 0)
+	if (!free_link || !is_seqpacket(fd) || want_extras(fd) < 0)
 		return false;
 	if (sd_event_add_io(d->source->event, &free_link->io, fd, EPOLLIN, on_packets, free_link) <
 		    0 ||
@@ -316,7 +347,7 @@ static bool on_message(struct source *s, const struct handover *m, int *fd)
 	if (!*p)
 		return false;
 	if (m->kind == HANDOVER_VALUE)
-		hand_on(*p, m->characteristic, m->value, m->n_value);
+		hand_on(*p, m->characteristic, m->value, m->n_value, &(struct timespec){0});
 	else if (m->kind == HANDOVER_GONE)
 		end_device(p, m->why);
 	else if (!on_link(*p, m, *fd))
@@ -331,21 +362,20 @@ static int read_message(struct source *s, const char **ret_why)
 {
 	uint8_t data[HANDOVER_SIZE];
 	struct handover m;
-	int fds[FDS_MAX] = {-1};
-	unsigned n_fds;
-	bool end, good;
-	ssize_t n = receive(s->fd, data, sizeof(data), fds, &n_fds, &end);
+	struct extras extras;
+	bool good;
+	ssize_t n = receive(s->fd, data, sizeof(data), &extras);
 
 	*ret_why = "the simulated wearables went away";
-	if (end)
+	if (extras.end)
 		return -ECONNRESET;
 	if (n < 0)
 		return 0;
-	good = n_fds <= 1 && handover_parse(data, (size_t)n, &m) == 0;
-	if (n_fds == 0)
-		fds[0] = -1;
-	good = good && on_message(s, &m, &fds[0]);
-	close_all(fds, n_fds);
+	good = extras.n_fds <= 1 && handover_parse(data, (size_t)n, &m) == 0;
+	if (extras.n_fds == 0)
+		extras.fds[0] = -1;
+	good = good && on_message(s, &m, &extras.fds[0]);
+	close_all(extras.fds, extras.n_fds);
 	*ret_why = "what listens at the socket of the simulated wearables does not speak this "
 		   "version's language";
 	return good ? 1 : -EBADMSG;
@@ -371,7 +401,7 @@ static int try_connect(struct source *s)
 	s->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (s->fd < 0)
 		return -errno;
-	r = want_credentials(s->fd);
+	r = want_extras(s->fd);
 	if (r < 0)
 		return r;
 	if (connect(s->fd, (struct sockaddr *)&s->address, sizeof(s->address)) < 0)

@@ -94,7 +94,9 @@ void straps_heart_rate(struct straps *s, size_t strap, usec_t now, struct frame 
 	s->data[1] = (uint8_t)MIN(60 * HEART_TICKS / MAX(rr, 256), 250);
 	s->data[2] = (uint8_t)rr;
 	s->data[3] = (uint8_t)(rr >> 8);
-	*ret = (struct frame){one->address, CHARACTERISTIC_HEART_RATE_MEASUREMENT, now, s->data, 4};
+	*ret = (struct frame){one->address, CHARACTERISTIC_HEART_RATE_MEASUREMENT,
+			      now,	    now,
+			      s->data,	    4};
 }
 
 void straps_ecg(struct straps *s, size_t strap, usec_t now, struct frame *ret)
@@ -106,7 +108,7 @@ void straps_ecg(struct straps *s, size_t strap, usec_t now, struct frame *ret)
 	for (size_t i = 0; i < 8; i++)
 		s->data[1 + i] = (uint8_t)(ns >> 8 * i);
 	memcpy(s->data + PMD_HEADER, one->ecg[one->n_frames % POOL_FRAMES], sizeof(one->ecg[0]));
-	*ret = (struct frame){one->address, CHARACTERISTIC_PMD_DATA, now, s->data, PMD_SIZE};
+	*ret = (struct frame){one->address, CHARACTERISTIC_PMD_DATA, now, now, s->data, PMD_SIZE};
 }
 
 const char *straps_address(const struct straps *s, size_t strap)

@@ -33,6 +33,7 @@
 
 /* One test's directory, simulator, loop and everything that was heard: lines "DEVICE UUID HEX". */
 struct bench {
+	usec_t latest; /* the most that a frame was read late */
 	char dir[64], socket[96], control[104], truth[96];
 	pid_t simulator;
 	sd_event *event;
@@ -66,7 +67,8 @@ static void on_frame(void *userdata, const struct frame *f)
 	size_t from = b->heard.size;
 
 	assert_true(b->linked[device_number(f->device)]);
-	assert_true(f->boot_us <= clock_boot_usec());
+	assert_true(f->boot_us <= f->read_us && f->read_us <= clock_boot_usec());
+	b->latest = MAX(b->latest, f->read_us - f->boot_us);
 	b->n_frames++;
 	buf_printf(&b->heard, "%s %s ", f->device, characteristic_uuid(f->characteristic));
 	for (size_t i = 0; i < f->size; i++)
@@ -427,6 +429,22 @@ static void a_full_socket_drops(void **state)
 	assert_int_equal(count(truth, "{\"unread\""), 0);
 }
 
+/* What was read late came when it came, not when it was read. */
+static void a_late_reader_knows_when_it_came(void **state)
+{
+	struct bench *b = *state;
+	unsigned n;
+
+	start_simulator(b, "--speed 20 --straps 1 --ecg 0");
+	listen_to(b);
+	RUN_UNTIL(b, b->n_frames > 10);
+	n = b->n_frames;
+	b->latest = 0;
+	wait_truth(b, "\"char\":\"2a37\"", n + 20); /* a second of it; nobody reads meanwhile */
+	RUN_UNTIL(b, b->n_frames >= n + 15);
+	assert_in_range(b->latest, 300 * USEC_PER_MSEC, 60 * USEC_PER_SEC);
+}
+
 /* A process that listens, and writes down what it heard until it is killed. */
 static pid_t start_reader(struct bench *b, const char *path)
 {
@@ -754,6 +772,7 @@ int main(void)
 		TEST(every_byte_arrives_as_the_truth_says),
 		TEST(the_same_seed_makes_the_same_day),
 		TEST(a_full_socket_drops),
+		TEST(a_late_reader_knows_when_it_came),
 		TEST(what_a_killed_reader_left_is_unread),
 		TEST(it_waits_for_a_simulator_and_comes_back),
 		TEST(a_socket_of_roots_is_the_directorys_owners),
