@@ -81,6 +81,7 @@ int lane_cut(struct lane *l, struct store *s, uint32_t sink, const char *gateway
 
 int lane_encode(struct lane *l, bool gzip)
 {
+	l->gzip = gzip;
 	return batch_finish(l->batch, gzip, &l->id, &l->body, &l->size);
 }
 
@@ -98,7 +99,7 @@ int lane_send(struct lane *l, const struct lane_request *q, usec_t now)
 	char id[UUID_STRING_SIZE], key[80], sent[64], clock[64];
 	const char *headers[] = {
 		"Content-Type: application/json",	   key,	 sent, clock,
-		q->gzip ? "Content-Encoding: gzip" : NULL, NULL,
+		l->gzip ? "Content-Encoding: gzip" : NULL, NULL,
 	};
 	struct http_request request = {
 		.method = "POST",

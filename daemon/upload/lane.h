@@ -21,6 +21,7 @@ struct lane {
 	struct uuid id;	     /* of the batch */
 	const uint8_t *body; /* in the batch */
 	size_t size;
+	bool gzip;	   /* what the body is, whatever the sink is found to take meanwhile */
 	size_t limit;	   /* bytes of JSON for this cut */
 	bool full;	   /* the cut ended at the limit, not at the end of what waits */
 	bool trial;	   /* goes out although the sink is not up */
@@ -34,7 +35,6 @@ struct lane_request {
 	struct http *http;
 	const char *token; /* or NULL */
 	const struct clock_state *clock;
-	bool gzip;
 	usec_t timeout;
 	http_done done;
 	void *userdata;

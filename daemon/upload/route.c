@@ -108,7 +108,6 @@ static void send_lane(struct route *r, struct lane *l, usec_t now)
 		.http = r->http,
 		.token = r->token.value,
 		.clock = &clock,
-		.gzip = !r->plain,
 		.timeout =
 			l->immediate ? r->config->immediate_timeout : r->config->background_timeout,
 		.done = l->immediate ? on_immediate_answer : on_backlog_answer,

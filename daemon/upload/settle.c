@@ -308,8 +308,8 @@ static void on_encoding(struct route *r, struct lane *l, const struct verdict *v
 {
 	int q;
 
-	r->plain = !r->plain;
-	if (!r->plain) {
+	r->plain = l->gzip; /* not what the other lane has learnt meanwhile */
+	if (!l->gzip) {
 		on_account(r, l, v, a, now);
 		return;
 	}

@@ -13,6 +13,7 @@
 
 #include "http_server.h"
 #include "upload/uploader.h"
+#include "util/log.h"
 #include "util/uuid.h"
 
 #include <jansson.h>
@@ -1037,6 +1038,61 @@ static void a_drain_does_not_wait_for_a_clock(void **state)
 	assert_non_null(strstr(w->problem, "clock"));
 }
 
+static bool used_up(struct world *w)
+{
+	return w->next_status == w->n_statuses || w->n_batches > 60 * TIMES || all_settled(w);
+}
+
+/* One spell of bad weather. The server is honest again at its end, and its owner does nothing. */
+static void spell(struct world *w, unsigned *seed)
+{
+	static const int any[] = {0,   0,   0,	 200, 202, 204, 302, 400, 400, 400, 401, 403, 404,
+				  408, 409, 413, 415, 422, 425, 429, 500, 500, 502, 503, 511};
+	static const int get[] = {0, 0, 404, 500, 401, 403, 200};
+
+	w->n_statuses = 1 + (unsigned)rand_r(seed) % 24;
+	w->next_status = 0;
+	for (size_t i = 0; i < w->n_statuses; i++)
+		w->statuses[i] = any[(unsigned)rand_r(seed) % ARRAY_SIZE(any)];
+	w->ack_only = (unsigned)rand_r(seed) % 4;
+	w->streams_status = 0;
+	if (!w->uploader) {
+		w->streams_status = get[(unsigned)rand_r(seed) % ARRAY_SIZE(get)];
+		start(w, UPLOADER_DAEMON);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		admit(w, 1 + (unsigned)rand_r(seed) % 12);
+		assert_true(sd_event_run(w->event, (unsigned)rand_r(seed) % 20 * MS) >= 0);
+	}
+	if (w->streams_status == 0)
+		run_until(w, used_up);
+	if (rand_r(seed) % 4 == 0)
+		w->uploader = uploader_free(w->uploader);
+	w->n_statuses = w->next_status = 0;
+	w->ack_only = 0;
+	w->streams_status = 0;
+	if (!w->uploader)
+		start(w, UPLOADER_DAEMON);
+	admit(w, 1 + (unsigned)rand_r(seed) % 3);
+	run_until(w, all_settled);
+	w->n_batches = 0;
+	if (rand_r(seed) % 4 == 0)
+		w->uploader = uploader_free(w->uploader);
+}
+
+static void whatever_a_server_did_once_it_is_well_all_is_sent(void **state)
+{
+	struct world *w = *state;
+	const char *wanted = getenv("VITALD_SPELLS");
+	unsigned n = wanted ? (unsigned)atoi(wanted) : 20, seed = wanted ? (unsigned)getpid() : 1;
+
+	log_init(LOG_TARGET_STDERR, LOG_ERR - 1);
+	for (unsigned i = 0; i < n && w->admitted < SEQS - 64; i++)
+		spell(w, &seed);
+	log_init(LOG_TARGET_STDERR, LOG_INFO);
+	assert_nothing_lost(w);
+}
+
 static void stopping_gives_the_cut_back(void **state)
 {
 	struct world *w = *state;
@@ -1106,6 +1162,7 @@ int main(void)
 		TEST(a_drain_with_nothing_to_do_asks_nobody),
 		TEST(a_drain_gives_up_where_nobody_answers),
 		TEST(a_drain_does_not_wait_for_a_clock),
+		TEST(whatever_a_server_did_once_it_is_well_all_is_sent),
 		TEST(stopping_gives_the_cut_back),
 		TEST(stopping_cancels_what_is_under_way),
 	};
