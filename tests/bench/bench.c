@@ -181,7 +181,8 @@ static int put_server(const struct bench *b, uint64_t admitted)
 		       : fail("the receiver does not hold what was handed over");
 }
 
-static void hand_over(struct bench *b, enum kind kind, size_t strap, usec_t now)
+/* `came`: the frame's own time, which in bulk runs ahead of the clock. */
+static void hand_over_of(struct bench *b, enum kind kind, size_t strap, usec_t came, usec_t now)
 {
 	struct frame f;
 
@@ -189,8 +190,14 @@ static void hand_over(struct bench *b, enum kind kind, size_t strap, usec_t now)
 		straps_ecg(b->straps, strap, now, &f);
 	else
 		straps_heart_rate(b->straps, strap, now, &f);
+	f.boot_us = came;
 	hub_frame(&b->hub, &f);
 	b->handed++;
+}
+
+static void hand_over(struct bench *b, enum kind kind, size_t strap, usec_t now)
+{
+	hand_over_of(b, kind, strap, now, now);
 }
 
 static void must_commit(struct bench *b)
@@ -210,10 +217,12 @@ static bool has_room(const struct bench *b, enum kind kind)
 
 static void feed_slice(struct bench *b, enum kind kind, uint64_t n)
 {
-	usec_t now = hub_now();
+	usec_t now = hub_now(), every = kind == KIND_ECG ? 561538 : USEC_PER_SEC;
 
+	/* As far apart as a strap sends them, and as uneven: that is what compresses. */
 	for (size_t i = 0; i < SLICE && b->handed < n; i++)
-		hand_over(b, kind, b->handed % N_STRAPS, now + i);
+		hand_over_of(b, kind, b->handed % N_STRAPS,
+			     b->handed / N_STRAPS * every + b->handed * 7919 % 3000, now);
 }
 
 struct feeder {
