@@ -167,7 +167,7 @@ deps:
 	@scripts/deps
 
 clean:
-	rm -rf build build-sanitize
+	rm -rf build build-sanitize tests/*/__pycache__
 
 -include $(patsubst %.o,%.d,$(ROOM_OBJECTS) $(call objects,$(DAEMON_SOURCES) $(CTL_SOURCES) \
 	$(UNIT_SOURCES) $(BENCH_SOURCES) $(BENCH_HELPERS)) $(FUZZ_OBJECTS) \
