@@ -52,6 +52,7 @@ struct collect {
 	struct collect_handler handler;
 	enum gap_reason interrupted;
 	size_t n_known;		      /* streams from before this start */
+	uint64_t run;		      /* of this start */
 	struct device_status *status; /* apart from `devices`, because it is shown as an array */
 	struct device *devices;
 	size_t n;
@@ -74,6 +75,7 @@ int collect_new(struct store *store, const struct config *config, enum gap_reaso
 		const struct collect_handler *handler, struct collect **ret)
 {
 	_cleanup_(collect_freep) struct collect *c = calloc(1, sizeof(*c));
+	struct store_figures figures;
 
 	if (!c)
 		return -ENOMEM;
@@ -86,6 +88,8 @@ int collect_new(struct store *store, const struct config *config, enum gap_reaso
 	c->handler = *handler;
 	c->interrupted = interrupted;
 	c->n_known = store_stream_count(store);
+	store_figures(store, &figures);
+	c->run = figures.run.number;
 	*ret = TAKE(c);
 	return 0;
 }
@@ -113,18 +117,46 @@ void collect_set_config(struct collect *c, const struct config *config)
 		take_config(c, i);
 }
 
+static bool goes_before(const struct collect *c, size_t a, size_t b)
+{
+	if (c->devices[a].enrolled != c->devices[b].enrolled)
+		return c->devices[b].enrolled;
+	return c->status[a].last_frame_us < c->status[b].last_frame_us;
+}
+
+/*
+ * A place for a new device. What changes its address with each link, or only passes by, must not
+ * take the last place from a strap that is worn: who is not connected goes, strangers first, then
+ * the one not heard for longest. MAX_DEVICES: all are connected.
+ */
+static size_t free_place(struct collect *c)
+{
+	size_t place = MAX_DEVICES;
+
+	if (c->n < MAX_DEVICES)
+		return c->n++;
+	for (size_t i = 0; i < c->n; i++)
+		if (!c->status[i].connected && (place == MAX_DEVICES || goes_before(c, i, place)))
+			place = i;
+	return place;
+}
+
 /* Index of the device, which is made if it is new; -1: there are too many. */
 static int device_index(struct collect *c, const char *address)
 {
+	size_t place;
+
 	for (size_t i = 0; i < c->n; i++)
 		if (streq(c->status[i].address, address))
 			return (int)i;
-	if (c->n == MAX_DEVICES)
+	place = free_place(c);
+	if (place == MAX_DEVICES)
 		return -1;
-	(void)snprintf(c->status[c->n].address, sizeof(c->status[c->n].address), "%s", address);
-	c->status[c->n].battery = -1;
-	take_config(c, c->n);
-	return (int)c->n++;
+	c->status[place] = (struct device_status){.battery = -1};
+	c->devices[place] = (struct device){0};
+	(void)snprintf(c->status[place].address, sizeof(c->status[place].address), "%s", address);
+	take_config(c, place);
+	return (int)place;
 }
 
 static void count_gap(struct collect *c, size_t i, usec_t now)
@@ -189,7 +221,8 @@ static int start_flow(struct collect *c, size_t i, enum kind kind, struct flow *
 	/* A power cut may have taken all its records; that it had some its name tells. */
 	if (known.admitted == 0 && flow->stream > c->n_known)
 		return 0;
-	flow->interrupted = c->interrupted;
+	/* Heard in this run already: its place was given away, or its subject came back. */
+	flow->interrupted = seq_run(known.last_seq) == c->run ? GAP_LINK_LOSS : c->interrupted;
 	flow->last_known = store_last_heard(c->store, flow->stream, &flow->last_us);
 	return 0;
 }
