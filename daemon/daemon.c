@@ -374,11 +374,24 @@ static bool same_source(const struct config *a, const struct config *b)
 	return a->source == b->source && streq(a->socket, b->socket);
 }
 
+static struct store_options store_options(const struct config *c)
+{
+	return (struct store_options){.state_dir = c->state_dir,
+				      .runtime_dir = c->runtime_dir,
+				      .role = "daemon",
+				      .tail_size = c->tail_size,
+				      .durability_window = c->durability_window,
+				      .lazy_commit = c->lazy_commit,
+				      .max_size = c->max_size,
+				      .max_batches = c->max_batches};
+}
+
 static int reload(struct daemon *d)
 {
 	struct config *fresh = NULL, *old = d->config;
 	struct uploader *uploader = NULL;
 	struct uploader_handler handler;
+	struct store_options options;
 	int r;
 
 	if (load_config(d->config_path, &fresh) != 0) {
@@ -397,7 +410,11 @@ static int reload(struct daemon *d)
 		return r < 0 ? r : -EIO;
 	}
 	d->uploader = uploader;
+	d->summed_confirmed = d->summed_requests = 0; /* it counts from 0 */
 	d->config = fresh;
+	options = store_options(fresh);
+	store_set_options(d->store, &options);
+	log_init(LOG_TARGET_AUTO, fresh->log_level);
 	collect_set_config(d->collect, fresh);
 	r = same_source(old, fresh) ? 0 : start_source(d);
 	config_free(old);
@@ -472,14 +489,7 @@ static int make_dir(const char *path)
 /* Waits for whoever owns the store; a drain lets go within a second. */
 static int open_store(struct daemon *d)
 {
-	struct store_options o = {.state_dir = d->config->state_dir,
-				  .runtime_dir = d->config->runtime_dir,
-				  .role = "daemon",
-				  .tail_size = d->config->tail_size,
-				  .durability_window = d->config->durability_window,
-				  .lazy_commit = d->config->lazy_commit,
-				  .max_size = d->config->max_size,
-				  .max_batches = d->config->max_batches};
+	const struct store_options o = store_options(d->config);
 	usec_t until = clock_boot_usec() + OWNER_WAIT;
 	int r;
 

@@ -308,6 +308,14 @@ static int open_parts(struct store *s, struct store_opening *opening, usec_t now
 	return r == 0 ? fresh_tail(s, now) : r;
 }
 
+void store_set_options(struct store *s, const struct store_options *o)
+{
+	s->durability_window = o->durability_window;
+	s->lazy_commit = o->lazy_commit;
+	s->max_size = o->max_size;
+	s->max_batches = o->max_batches;
+}
+
 int store_open(const struct store_options *o, usec_t now, const struct clock_state *clock,
 	       struct store_opening *ret_opening, struct store **ret)
 {
@@ -326,10 +334,7 @@ int store_open(const struct store_options *o, usec_t now, const struct clock_sta
 	(void)snprintf(s->role, sizeof(s->role), "%s", o->role);
 	s->replaying = true;
 	s->tail_wanted = o->tail_size;
-	s->durability_window = o->durability_window;
-	s->lazy_commit = o->lazy_commit;
-	s->max_size = o->max_size;
-	s->max_batches = o->max_batches;
+	store_set_options(s, o);
 	s->latest = now;
 	store_set_clock(s, clock);
 	r = open_parts(s, &opening, now);

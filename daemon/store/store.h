@@ -43,6 +43,8 @@ struct store_opening {
  */
 int store_open(const struct store_options *o, usec_t now, const struct clock_state *clock,
 	       struct store_opening *ret_opening, struct store **ret);
+/* A config that was read anew: T, laziness and limits. Directories and the ring stay. */
+void store_set_options(struct store *s, const struct store_options *o);
 /* Commits everything and notes that the stop was clean. Then store_close(). */
 int store_finish(struct store *s, usec_t now);
 

@@ -161,9 +161,26 @@ static void when_it_is_due(void **state)
 	store_close(s);
 }
 
+/* A reload: what was promised before counts from the next look. */
+static void other_options(void **state)
+{
+	const struct store_options o = {.durability_window = 50 * USEC_PER_MSEC,
+					.lazy_commit = USEC_PER_SEC};
+	struct place *p = *state;
+	struct store *s = open_store(p);
+	usec_t heard = p->now;
+
+	(void)admit(p, s, stream_of_kind(s, KIND_HEART_RATE), 60);
+	assert_int_equal(store_commit_due(s), heard + USEC_PER_SEC);
+	store_set_options(s, &o);
+	assert_int_equal(store_commit_due(s), heard + 50 * USEC_PER_MSEC);
+	store_close(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		store_test(other_options),
 		store_test(a_full_card),
 		cmocka_unit_test(a_commit_of_unknown_outcome),
 		store_test(when_it_is_due),
