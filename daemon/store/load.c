@@ -56,6 +56,8 @@ static int load_meta(struct store *s, sqlite3_stmt *stmt)
 		s->log_id = (uint64_t)sqlite3_column_int64(stmt, 1);
 	else if (streq(key, "clean"))
 		s->clean = sqlite3_column_int(stmt, 1) != 0;
+	else if (streq(key, "power_cut"))
+		s->power_cut = sqlite3_column_int(stmt, 1) != 0;
 	else if (streq(key, "undecoded"))
 		s->undecoded = (uint64_t)sqlite3_column_int64(stmt, 1);
 	else if (streq(key, "next_row"))

@@ -156,6 +156,7 @@ struct store {
 	bool clock_known; /* was synchronised at some time of this run */
 	uint8_t full;	  /* 0: room; 1: no new ECG; 2: nothing new */
 	bool clean;
+	bool power_cut; /* since a daemon was last here */
 
 	struct buf scratch;
 	struct record scratch_record;

@@ -240,6 +240,8 @@ static int begin_run(struct store *s, bool created)
 		r = log_note_runs(s);
 	if (r == 0)
 		r = sql_put_meta_int(s, "clean", 0);
+	if (r == 0) /* told to nobody yet who listens to straps and writes gaps */
+		r = sql_put_meta_int(s, "power_cut", s->power_cut && !streq(s->role, "daemon"));
 	if (r == 0)
 		r = sql_step(s, SQL_COMMIT);
 	if (r != 0) {
@@ -298,6 +300,9 @@ static int open_parts(struct store *s, struct store_opening *opening, usec_t now
 	opening->clean = s->clean;
 	s->next_id = s->log_id + 1;
 	r = replay_tail(s, opening, now);
+	if (opening->tail == TAIL_NONE && s->power_cut)
+		opening->tail = TAIL_LOST; /* a drain came first */
+	s->power_cut = opening->tail == TAIL_LOST;
 	if (r == 0)
 		r = begin_run(s, opening->created);
 	if (r == 0)

@@ -503,6 +503,36 @@ static void a_tail_newer_than_the_log(void **state)
 	store_close(s);
 }
 
+static enum tail_found found_by(struct place *p, const char *role)
+{
+	struct store_options o = {.state_dir = p->state,
+				  .runtime_dir = p->run,
+				  .role = role,
+				  .tail_size = 64 * 1024};
+	struct store_opening opening;
+	struct store *s = NULL;
+
+	assert_int_equal(store_open(&o, p->now, &synced, &opening, &s), 0);
+	assert_int_equal(store_finish(s, p->now), 0);
+	store_close(s);
+	return opening.tail;
+}
+
+/* The gap that a power cut leaves is written by a daemon: a drain before it must not hide it. */
+static void a_drain_does_not_hide_a_power_cut(void **state)
+{
+	struct place *p = *state;
+	char path[128];
+
+	store_close(open_store(p, NULL));
+	(void)snprintf(path, sizeof(path), "%s/tail", p->run);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(found_by(p, "drain"), TAIL_LOST);
+	assert_int_equal(found_by(p, "drain"), TAIL_LOST);
+	assert_int_equal(found_by(p, "daemon"), TAIL_LOST);
+	assert_int_equal(found_by(p, "daemon"), TAIL_NONE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -510,6 +540,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(power_cut_keeps_what_was_committed, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(clean_stop_is_clean, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_drain_does_not_hide_a_power_cut, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(one_owner, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_ring_full_of_uncommitted_commits, set_up,
 						tear_down),
