@@ -138,3 +138,23 @@ void store_each_row(const struct store *s, store_row_cb cb, void *userdata)
 	for (size_t i = 0; i < s->n_rows; i++)
 		cb(userdata, &s->rows[i].row);
 }
+
+uint8_t row_usual_priority(const struct store *s, uint32_t stream)
+{
+	return stream_of(s, stream)->info.kind == KIND_HEART_RATE ? BATCH_HIGH : BATCH_NORMAL;
+}
+
+bool row_is_claimable(const struct store *s, const struct batch_row *row, uint32_t sink, usec_t now)
+{
+	return row->sink == sink && row->status != BATCH_UPLOADING && row->next_attempt <= now &&
+	       !cursor_of(s, sink, row->stream)->held;
+}
+
+/*
+ * A single record that was refused waits for others to be taken: were it tried first, a sink that
+ * refused three of them in a row would be probed with them for ever.
+ */
+bool row_is_suspect(const struct batch_row *row)
+{
+	return row->count == 1 && row->retry_count > 0;
+}

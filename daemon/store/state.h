@@ -246,3 +246,15 @@ int row_add(struct store *s, const struct batch_row *row);
 int row_end(struct store *s, struct row_entry *row);
 void row_touch(struct store *s, struct row_entry *row);
 int rows_write(struct store *s);
+/* Heart rate before ECG. */
+uint8_t row_usual_priority(const struct store *s, uint32_t stream);
+bool row_is_claimable(const struct store *s, const struct batch_row *row, uint32_t sink,
+		      usec_t now);
+/* A single record that was refused: everything else goes first. */
+bool row_is_suspect(const struct batch_row *row);
+
+/* outbox.c, for its neighbours */
+int cut_add_range(struct cut *c, const struct cut_range *range);
+void cursor_touch(struct store *s, struct cursor_state *c);
+/* The cursor's own movement rides in the next commit that has another reason. */
+void cursor_move(struct cursor_state *c, uint64_t seq, uint64_t id);

@@ -1,0 +1,222 @@
+/*
+ * The backlog lane: which batch row goes next, and its records out of the log. What must not happen here
+ * is that one row stops the others: a row whose records have no wall time yet, or cannot be read, is
+ * passed over for a while, and a single record that was refused waits behind all that is not suspect.
+ */
+#include "store/outbox.h"
+
+#include "store/state.h"
+
+#include <stdio.h>
+
+/* Which of two rows goes first. */
+static bool before(const struct store *s, const struct batch_row *a, const struct batch_row *b)
+{
+	unsigned kind_a = stream_of(s, a->stream)->info.kind;
+	unsigned kind_b = stream_of(s, b->stream)->info.kind;
+
+	if (row_is_suspect(a) != row_is_suspect(b))
+		return row_is_suspect(b);
+	if (a->priority != b->priority)
+		return a->priority > b->priority;
+	if (kind_a != kind_b)
+		return kind_a < kind_b;
+	return a->first_id < b->first_id;
+}
+
+/* A request holds one range of a stream: `acked_through` could not tell two apart. */
+static bool is_aboard(const struct cut *c, uint32_t stream)
+{
+	for (size_t i = 0; i < c->n_ranges; i++)
+		if (c->ranges[i].stream == stream)
+			return true;
+	return false;
+}
+
+static struct row_entry *most_urgent(const struct store *s, const struct cut *c, usec_t now)
+{
+	struct row_entry *best = NULL;
+
+	for (size_t i = 0; i < s->n_rows; i++)
+		if (row_is_claimable(s, &s->rows[i].row, c->sink, now) &&
+		    !is_aboard(c, s->rows[i].row.stream) &&
+		    (!best || before(s, &s->rows[i].row, &best->row)))
+			best = &s->rows[i];
+	return best;
+}
+
+usec_t outbox_next_due(const struct store *s, uint32_t sink)
+{
+	usec_t due = USEC_INFINITY;
+
+	for (size_t i = 0; i < s->n_rows; i++)
+		if (row_is_claimable(s, &s->rows[i].row, sink, USEC_INFINITY))
+			due = MIN(due, s->rows[i].row.next_attempt);
+	return due;
+}
+
+struct claiming {
+	struct store *s;
+	const struct cut_taker *taker;
+	struct cut *cut;
+	struct cut_range range;
+	uint32_t limit;
+	uint64_t ids; /* that may still be looked at */
+	bool enough;
+};
+
+/*
+ * The log lies in the order of its ids, all streams together. A stream that has little in it would
+ * make a claim look at all of it, seconds of a loop that has hearts to listen to. A day of ten
+ * straps is 2.4 million ids.
+ */
+enum { CLAIM_IDS = 32768 };
+
+static int claim_record(void *userdata, const struct record *r)
+{
+	struct claiming *g = userdata;
+	const struct stream_state *st = stream_of(g->s, r->stream);
+	int e;
+
+	if (g->cut->n_records == 0) {
+		if (!store_run(g->s, seq_run(r->seq), &g->cut->run))
+			return store_fail(g->s, -EBADMSG, "a record of a run that never was");
+		e = g->taker->begin(g->taker->userdata, &g->cut->run);
+		if (e < 0)
+			return e;
+	}
+	if (seq_run(r->seq) != g->cut->run.number)
+		return 1; /* a batch never mixes runs */
+	if (g->range.count == 0) {
+		g->range.first_seq = r->seq;
+		g->range.first_id = r->id;
+	}
+	e = g->taker->add(g->taker->userdata, &st->info,
+			  g->range.count == 0 ? stream_seq_before(st, r->seq) : 0, r);
+	if (e < 0)
+		return e;
+	g->range.last_seq = r->seq;
+	g->range.last_id = r->id;
+	g->range.count++;
+	g->cut->n_records++;
+	g->cut->kinds |= 1U << st->info.kind;
+	g->enough = e == 1 || (g->limit && g->range.count >= g->limit);
+	return g->enough;
+}
+
+/* Nothing of this range is there to be read any more. */
+static int give_up_row(struct store *s, struct row_entry *entry)
+{
+	struct stream_state *st = stream_of(s, entry->row.stream);
+
+	st->salvage_lost += entry->row.count;
+	st->dirty = true;
+	s->force = true;
+	return row_end(s, entry);
+}
+
+static int claim_row(struct claiming *g, struct row_entry *entry)
+{
+	struct batch_row *row = &entry->row;
+	const struct cut_range want = {.stream = row->stream,
+				       .first_seq = row->first_seq,
+				       .last_seq = row->last_seq,
+				       .first_id = row->first_id};
+	uint64_t next, looked;
+	int r;
+
+	g->range = (struct cut_range){.stream = row->stream, .row = row->number};
+	g->limit = row->limit;
+	r = log_read_some(g->s, &want, g->ids, &next, claim_record, g);
+	if (r < 0 || (r > 0 && g->range.count == 0))
+		return r;
+	looked = g->range.count ? g->range.last_id : next;
+	g->ids -= MIN(g->ids, looked - MIN(looked, row->first_id));
+	g->enough |= g->ids == 0;
+	if (g->range.count == 0 && r == 0 && next != UINT64_MAX) {
+		row->first_id = next; /* nothing of it lies before: the next claim begins here */
+		return STORE_E_MORE;
+	}
+	if (g->range.count == 0)
+		return r;
+	r = cut_add_range(g->cut, &g->range);
+	if (r < 0)
+		return r;
+	row->status = BATCH_UPLOADING; /* not written: on the disk it stays pending */
+	g->cut->retry_count = MAX(g->cut->retry_count, row->retry_count);
+	g->enough |= row->limit != 0;
+	return 0;
+}
+
+/* A batch holds the records of a stream in order: an older row of the same stream waits. */
+static bool goes_back(const struct cut *c, const struct batch_row *row)
+{
+	for (size_t i = 0; i < c->n_ranges; i++)
+		if (c->ranges[i].stream == row->stream && c->ranges[i].last_seq >= row->first_seq)
+			return true;
+	return false;
+}
+
+#define CLOCK_REST  USEC_PER_SEC	  /* a row whose records have no time yet is passed over */
+#define DAMAGE_REST (3600 * USEC_PER_SEC) /* and one whose records cannot be read */
+
+/* One row that cannot go is no reason for the others to stay. */
+static void pass_over(struct store *s, struct row_entry *entry, int why, usec_t now)
+{
+	struct batch_row *row = &entry->row;
+
+	row->next_attempt = now + (why == STORE_E_CLOCK ? CLOCK_REST : DAMAGE_REST);
+	if (why == STORE_E_CLOCK)
+		return; /* nothing to write down: it is no failure */
+	row->status = BATCH_FAILED;
+	(void)snprintf(row->last_error, sizeof(row->last_error), "%.*s",
+		       (int)sizeof(row->last_error) - 1, s->problem);
+	row_touch(s, entry);
+}
+
+int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_taker *taker,
+		 struct cut *ret)
+{
+	struct cut c = {.sink = sink};
+	struct claiming g = {.s = s, .taker = taker, .cut = &c, .ids = CLAIM_IDS};
+	struct row_entry *entry;
+	int r = 0, passed = STORE_E_NOTHING;
+
+	s->latest = MAX(s->latest, now);
+	while (r == 0 && !g.enough && (entry = most_urgent(s, &c, now)) != NULL) {
+		uint64_t run = seq_run(entry->row.first_seq);
+
+		if (c.n_records > 0 &&
+		    (entry->row.limit != 0 || run != c.run.number || goes_back(&c, &entry->row)))
+			break;
+		r = claim_row(&g, entry);
+		if ((r == STORE_E_CLOCK || r == STORE_E_CORRUPT) && c.n_records == 0) {
+			pass_over(s, entry, r, now);
+			passed = r;
+			r = 0;
+		} else if (r == 0 && g.range.count == 0 && c.n_records == 0)
+			r = give_up_row(s, entry);
+		else if (g.range.count == 0)
+			break;
+	}
+	if (c.n_records > 0 && r >= 0) {
+		*ret = c;
+		return 0;
+	}
+	outbox_release(s, &c);
+	return r != 0 ? r : passed;
+}
+
+void outbox_hurry(struct store *s, uint32_t sink, bool critical)
+{
+	for (size_t i = 0; i < s->n_rows; i++) {
+		struct batch_row *row = &s->rows[i].row;
+
+		if (row->sink != sink || row->status == BATCH_UPLOADING)
+			continue;
+		row->next_attempt = 0;
+		if (critical)
+			row->priority = BATCH_CRITICAL;
+		row_touch(s, &s->rows[i]);
+	}
+}
