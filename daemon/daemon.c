@@ -108,6 +108,8 @@ static int on_after(sd_event_source *source, void *userdata)
 
 	if (due <= now) {
 		told_commit(d, store_commit(d->store, now));
+		if (store_tell_shed(d->store, now) == 0)
+			uploader_kick(d->uploader, now);
 		due = store_commit_due(d->store);
 	}
 	if (due == USEC_INFINITY) {

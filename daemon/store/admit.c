@@ -108,13 +108,19 @@ static int shed(struct stream_state *st, const struct record *r)
 	return STORE_E_FULL;
 }
 
+/* By the size limit: ECG first, then all. */
+static bool refuses(const struct store *s, const struct stream_state *st)
+{
+	return s->full >= 2 || (s->full == 1 && st->info.kind == KIND_ECG);
+}
+
 int store_admit(struct store *s, struct record *r, usec_t now)
 {
 	struct stream_state *st = stream_of(s, r->stream);
 	int e;
 
 	s->latest = MAX(s->latest, now);
-	if (s->full >= 2 || (s->full == 1 && st->info.kind == KIND_ECG))
+	if (refuses(s, st))
 		return shed(st, r);
 	if (st->episode > 0) {
 		e = admit_episode(s, r->stream, r->boot_us, now);
@@ -149,4 +155,22 @@ int store_keep_undecoded(struct store *s, const struct undecoded *u)
 	if (s->dirty_since == USEC_INFINITY)
 		s->dirty_since = s->latest;
 	return 0;
+}
+
+int store_tell_shed(struct store *s, usec_t now)
+{
+	bool told = false;
+	int r = 0;
+
+	if (s->retry_at != 0)
+		return STORE_E_FULL;
+	for (uint32_t i = 1; r == 0 && i <= s->n_streams; i++) {
+		if (stream_of(s, i)->episode == 0 || refuses(s, stream_of(s, i)))
+			continue;
+		r = admit_episode(s, i, (int64_t)now, now);
+		told = true;
+	}
+	if (r != 0)
+		return r == TAIL_E_FULL ? STORE_E_FULL : r;
+	return told ? 0 : STORE_E_NOTHING;
 }

@@ -444,6 +444,8 @@ int store_finish(struct store *s, usec_t now)
 	int r;
 
 	r = store_commit(s, now);
+	if (r == 0 && store_tell_shed(s, now) == 0)
+		r = store_commit(s, now);
 	if (r == 0)
 		r = sql_step(s, SQL_BEGIN);
 	if (r != 0)

@@ -79,6 +79,12 @@ usec_t store_clock_pending_since(const struct store *s);
  * process. r->stream, type, boot_us and content are the caller's. STORE_E_FULL: shed, counted.
  */
 int store_admit(struct store *s, struct record *r, usec_t now);
+/*
+ * There is room again (the last commit went through): what was shed is told in gap records now, and not
+ * only before the next record of a stream, which may never come. STORE_E_NOTHING: nothing was shed;
+ * STORE_E_FULL: there is no room yet.
+ */
+int store_tell_shed(struct store *s, usec_t now);
 /* Keeps a frame that could not be decoded; written with the next commit. */
 int store_keep_undecoded(struct store *s, const struct undecoded *u);
 

@@ -93,6 +93,32 @@ static void a_full_card(void **state)
 	store_close(s);
 }
 
+/* A strap that is put away while the card is full: its gap is told all the same. */
+static void what_was_shed_is_told_without_a_next_record(void **state)
+{
+	struct place *p = *state;
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE);
+	struct gaps gaps = {0};
+
+	assert_int_equal(store_tell_shed(s, p->now), STORE_E_NOTHING);
+	limit_files(0);
+	while (admit_one(p, s, stream) == 0)
+		;
+	assert_true(store_commit(s, p->now) < 0);
+	assert_int_equal(store_tell_shed(s, p->now), STORE_E_FULL);
+	limit_files(RLIM_INFINITY);
+	p->now += 5 * USEC_PER_SEC;
+	assert_int_equal(store_finish(s, p->now), 0);
+	assert_int_equal(store_tell_shed(s, p->now), STORE_E_NOTHING);
+	assert_int_equal(store_read(s, stream, 1, UINT64_MAX, 0, count_gaps, &gaps), 0);
+	assert_int_equal(gaps.n, 1);
+	assert_int_equal(gaps.last.reason, GAP_STORE_FULL);
+	assert_int_equal(gaps.last.n, 1);
+	assert_balanced(s);
+	store_close(s);
+}
+
 /* fdatasync() fails behind the last byte of a commit: what it did is known after the next start. */
 static void a_commit_of_unknown_outcome(void **state)
 {
@@ -182,6 +208,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		store_test(other_options),
 		store_test(a_full_card),
+		store_test(what_was_shed_is_told_without_a_next_record),
 		cmocka_unit_test(a_commit_of_unknown_outcome),
 		store_test(when_it_is_due),
 	};
