@@ -64,7 +64,7 @@ UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(O)/tests/%)
 FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(O)/fuzz/%)
 BENCHES := $(BENCH_SOURCES:tests/bench/%.c=$(O)/bench/%)
 
-.PHONY: all clean demo test test-long bench check lint unit unit-build fuzz-build install uninstall deps
+.PHONY: all clean demo test test-long test-vm bench check lint unit unit-build fuzz-build install uninstall deps
 all: $(PROGRAMS)
 
 $(O)/%.o: %.c
@@ -160,6 +160,9 @@ test:
 	@scripts/test
 test-long:
 	@VITALD_LONG=1 scripts/test
+# Not part of test: as installed, in an emulated Debian with systemd.
+test-vm:
+	@VITALD_BUILD=$(O) scripts/test-vm
 lint:
 	@scripts/lint
 check: lint

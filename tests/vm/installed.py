@@ -1,0 +1,192 @@
+"""vitald as it is installed, in a guest: the tree of `make install` on the guest's own disk, its units, its user,
+and beside it what a test needs: the reference receiver as a unit of the guest, straps, a clock that is synchronised.
+
+The truth of the straps lies on /host, so a power cut of the guest does not shorten it."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "tests" / "receiver"))
+
+import balance as b  # noqa: E402
+from guest import Guest  # noqa: E402
+from hub import build_dir  # noqa: E402
+
+LIFE = 10**9  # added to the numbers of each further life of the straps
+PATIENCE = 120  # for anything that should take a second; the machine is emulated and others use it
+ETC = "/etc/vitald"
+STRAPS = "/run/vitald/straps"
+DROP_INS = "/etc/systemd/system"
+
+RECEIVER_UNIT = """[Service]
+StateDirectory=receiver
+ExecStartPre=rm -f /run/receiver.port
+ExecStart=python3 /opt/receiver/receiver.py --db /var/lib/receiver/db --port 8080 --port-file /run/receiver.port \
+--token right --control
+"""
+
+CONFIG = """[source]
+type = simulate
+[sync]
+backoff_max = 5s
+[sink "main"]
+url = http://127.0.0.1:8080
+token_file = /etc/vitald/token
+"""
+
+# What an NTP client does when it has the time: ADJ_MAXERROR | ADJ_ESTERROR | ADJ_STATUS with nothing set.
+SYNCHRONISE = """python3 -c 'import ctypes
+t = (ctypes.c_long * 26)()
+ctypes.c_uint.from_buffer(t).value = 0x1c
+assert ctypes.CDLL(None).adjtimex(t) == 0'"""
+
+
+def catalog():
+    """{"TAIL_RECOVERED": message id}"""
+    text = (TOP / "daemon/model/catalog.h").read_text()
+    return dict(re.findall(r'#define CATALOG_(\w+)\s+"(\w+)"', text))
+
+
+class Installed(Guest):
+    def install(self):
+        tree = self.share / "tree"
+        subprocess.run(["make", "-s", "-C", TOP, "install", f"O={build_dir()}", f"DESTDIR={tree}"], check=True,
+                       stdout=subprocess.DEVNULL)
+        shutil.copy(TOP / "scripts/after-install", self.share)
+        shutil.copytree(TOP / "tests/receiver", self.share / "receiver", ignore=shutil.ignore_patterns("__pycache__"))
+        self.must("tar -C /host/tree --owner=0 --group=0 -c usr etc | tar -C / -x --no-overwrite-dir &&"
+                  " cp -r /host/receiver /opt && sync")
+        said = self.must(f"sh /host/after-install install '' {ETC}")
+        self.must("usermod -aG vitald member")
+        self.write("/etc/systemd/system/receiver.service", RECEIVER_UNIT)
+        self.must("systemctl daemon-reload")
+        return said
+
+    def write(self, path, text):
+        (self.share / "text").write_text(text)
+        self.must(f"install -D -m 0644 /host/text {path}")
+
+    def until(self, cmd, what, timeout=PATIENCE):
+        """Looks until a command of the guest succeeds, and returns what it printed."""
+        end = time.monotonic() + timeout
+        while (answer := self.sh(cmd))[0]:
+            assert time.monotonic() < end, f"after {timeout} s still not: {what}\n{answer[1]}\n{self.journal()}"
+        return answer[1]
+
+    # -- systemd
+
+    def show(self, unit, *names):
+        """Properties of a unit, as text."""
+        out = self.must(f"systemctl show {unit} -p {','.join(names)}")
+        return dict(line.partition("=")[::2] for line in out.splitlines())
+
+    def pid(self):
+        return int(self.show("vitald", "MainPID")["MainPID"])
+
+    def drop_in(self, unit, *lines):
+        """Settings for one test, taken over at once; none: as installed."""
+        path = f"{DROP_INS}/{unit}.d/test.conf"
+        if lines:
+            self.write(path, "\n".join(lines) + "\n")
+        else:
+            self.must(f"rm -f {path}")
+        self.must("systemctl daemon-reload")
+
+    def restarted(self, before):
+        """Until systemd has put another process in the place of `before`, and that one said READY=1."""
+        self.until(f"p=$(systemctl show vitald -p MainPID --value); [ $p != 0 ] && [ $p != {before} ] &&"
+                   " systemctl is-active vitald", "vitald runs again")
+        return self.pid()
+
+    def journal(self, *words):
+        """Messages of the unit in this boot, by words of journalctl such as MESSAGE_ID=...; the last ones."""
+        return self.must(f"journalctl -b -q --no-pager -o cat -n 200 -u vitald {' '.join(words)}")
+
+    # -- vitald
+
+    def status(self):
+        return json.loads(self.sh("vitalctl status --json 2>/dev/null")[1])
+
+    def audit(self):
+        return json.loads(self.sh("vitalctl audit --json 2>/dev/null")[1])
+
+    def tell(self, command):
+        assert self.must(f"vitald simulate --socket {STRAPS} --tell '{command}'").strip() == "ok"
+
+    def start_straps(self, truth, *options):
+        """As the README says: by root."""
+        self.must(f"systemd-run -q --collect --unit=straps vitald simulate --socket {STRAPS}"
+                  f" --truth /host/{truth} {' '.join(options)}")
+        self.until(f"test -S {STRAPS}", "the straps are there")
+
+    # -- receiver
+
+    def start_receiver(self):
+        self.must("systemctl start receiver")
+        self.until("test -e /run/receiver.port", "the receiver listens")
+
+    def receiver(self, call):
+        """receiver("state()") -> what it answers."""
+        return json.loads(self.must(
+            "cd /opt/receiver && python3 -c 'import json; from receiver import Remote;"
+            ' r = Remote(*map(int, open("/run/receiver.port").read().split()));'
+            f" print(json.dumps(r.{call}))'"))
+
+    def accepted(self, more):
+        """Until the receiver took so many more records than it has."""
+        has = self.receiver("totals")["accepted"]
+        assert self.receiver(f"wait(timeout=50, accepted={has + more})"), self.receiver("state()")
+
+    # -- judgement
+
+    def settle(self):
+        """The straps stand still, and all they said is at the receiver."""
+        self.tell("pause")
+        self.must("vitalctl sync")
+        self.until("vitalctl status --json | grep -q '\"waiting\":0,\"source\"'", "nothing waits")
+
+    def balance(self, truth, **more):
+        """Truth against receiver, on this machine."""
+        self.must("rm -f /run/copy && python3 -c 'import sqlite3;"
+                  ' sqlite3.connect("/var/lib/receiver/db").execute("VACUUM INTO \\"/run/copy\\"")\''
+                  " && cp /run/copy /host/receiver.db")
+        return b.balance(self.share / truth, self.share / "receiver.db", **more)
+
+    def judge(self, **more):
+        """Nothing lost, nothing altered, and the ledger says the same."""
+        self.settle()
+        audit = self.audit()
+        assert audit["balanced"], audit
+        result = self.balance("truth", **more)
+        total, words = result["total"], b.table(result)
+        for name in ("lost", "altered", "duplicated", "invented", "two_contents", "holes"):
+            assert total[name] == 0, words
+        assert total["expected"] > 0, words
+        self.tell("resume")
+        return total
+
+    def now_us(self):
+        return int(self.must("date +%s%6N"))
+
+
+def join_truths(path, *parts):
+    """One truth out of several lives of the straps; a line that a power cut tore off was never said."""
+    with open(path, "w", encoding="utf-8") as joined:
+        for i, part in enumerate(parts):
+            for line in part.read_text().split("\n")[:-1]:
+                said = json.loads(line)
+                for key in ("n", "unread"):
+                    if key in said and "event" not in said:
+                        said[key] += i * LIFE
+                joined.write(json.dumps(said) + "\n")
+
+
+def image_dir():
+    return pathlib.Path(os.environ.get("VITALD_IMAGE", TOP / "build/vm"))
