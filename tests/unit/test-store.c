@@ -9,63 +9,7 @@
 
 #include <cmocka.h>
 
-#include "store/outbox.h"
-
-#include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-struct place {
-	char dir[64], state[96], run[96];
-	usec_t now;
-};
-
-static const struct clock_state synced = {.synchronised = true, .offset_us = 1700000000000000};
-static const struct clock_state unsynced = {.offset_us = 5000};
-
-static int set_up(void **state)
-{
-	struct place *p = calloc(1, sizeof(*p));
-
-	strcpy(p->dir, "/dev/shm/vitald-test-XXXXXX");
-	assert_non_null(mkdtemp(p->dir));
-	(void)snprintf(p->state, sizeof(p->state), "%s/state", p->dir);
-	(void)snprintf(p->run, sizeof(p->run), "%s/run", p->dir);
-	assert_int_equal(mkdir(p->state, 0700), 0);
-	assert_int_equal(mkdir(p->run, 0700), 0);
-	p->now = 1000 * USEC_PER_SEC;
-	*state = p;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct place *p = *state;
-	char command[128];
-
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", p->dir);
-	assert_int_equal(system(command), 0);
-	free(p);
-	return 0;
-}
-
-static struct store *open_with(struct place *p, const struct clock_state *clock,
-			       struct store_opening *opening)
-{
-	struct store_options o = {.state_dir = p->state,
-				  .runtime_dir = p->run,
-				  .role = "test",
-				  .tail_size = 64 * 1024,
-				  .durability_window = USEC_PER_SEC,
-				  .lazy_commit = 300 * USEC_PER_SEC};
-	struct store_opening ignored;
-	struct store *s = NULL;
-	int r = store_open(&o, p->now, clock, opening ? opening : &ignored, &s);
-
-	if (r != 0)
-		fail_msg("store_open: %d %s", r, opening ? opening->problem : ignored.problem);
-	return s;
-}
+#include "place.h"
 
 static struct store *open_limited(struct place *p, uint64_t max_size)
 {
@@ -81,32 +25,6 @@ static struct store *open_limited(struct place *p, uint64_t max_size)
 
 	assert_int_equal(store_open(&o, p->now, &synced, &opening, &s), 0);
 	return s;
-}
-
-static struct store *open_store(struct place *p, struct store_opening *opening)
-{
-	return open_with(p, &synced, opening);
-}
-
-static uint32_t heart_rate_stream(struct store *s)
-{
-	uint32_t stream;
-
-	assert_int_equal(store_stream(s, "a0:b1:c2:d3:e4:f5", KIND_HEART_RATE, "u-1", &stream), 0);
-	return stream;
-}
-
-static uint64_t admit(struct place *p, struct store *s, uint32_t stream, uint16_t bpm)
-{
-	struct record r = {
-		.stream = stream,
-		.type = RECORD_HEART_RATE,
-		.boot_us = (int64_t)p->now,
-		.heart_rate = {.bpm = bpm, .energy_kj = -1, .n_rr = 1, .rr_1024 = {800}}};
-
-	assert_int_equal(store_admit(s, &r, p->now), 0);
-	p->now += 10000;
-	return r.seq;
 }
 
 static int count_one(void *userdata, const struct record *r)
@@ -126,29 +44,13 @@ static uint64_t count_all(struct store *s, uint32_t stream)
 	return n;
 }
 
-static void assert_balanced(struct store *s)
-{
-	_cleanup_(audit_freep) struct audit *a = NULL;
-	const struct audit_line *lines;
-	size_t n;
-
-	assert_int_equal(audit_new(s, &a), 0);
-	while (audit_step(a, 7) == STORE_E_NOTHING)
-		;
-	n = audit_lines(a, &lines);
-	for (size_t i = 0; i < n; i++)
-		if (!lines[i].balanced)
-			fail_msg("stream %u: %s", lines[i].stream, lines[i].difference);
-	assert_true(audit_balanced(a));
-}
-
 static void crash_keeps_the_tail(void **state)
 {
 	struct place *p = *state;
 	struct store_opening opening;
 	struct store_figures figures;
-	struct store *s = open_store(p, NULL);
-	uint32_t stream = heart_rate_stream(s);
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE);
 	uint64_t last = 0;
 
 	for (unsigned i = 0; i < 50; i++)
@@ -156,7 +58,7 @@ static void crash_keeps_the_tail(void **state)
 	assert_int_equal(count_all(s, stream), 50);
 	store_close(s); /* without store_finish(): as a crash leaves it */
 	p->now += 60 * USEC_PER_SEC;
-	s = open_store(p, &opening);
+	s = open_with(p, &synced, &opening);
 	store_figures(s, &figures);
 	assert_int_equal(figures.commits_late, 0); /* the card was not to blame */
 	assert_int_equal(opening.tail, TAIL_RECOVERED);
@@ -173,8 +75,8 @@ static void power_cut_keeps_what_was_committed(void **state)
 {
 	struct place *p = *state;
 	struct store_opening opening;
-	struct store *s = open_store(p, NULL);
-	uint32_t stream = heart_rate_stream(s);
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE);
 	uint64_t last = 0;
 	char path[128];
 
@@ -186,7 +88,7 @@ static void power_cut_keeps_what_was_committed(void **state)
 	store_close(s);
 	(void)snprintf(path, sizeof(path), "%s/tail", p->run);
 	assert_int_equal(unlink(path), 0);
-	s = open_store(p, &opening);
+	s = open_with(p, &synced, &opening);
 	assert_int_equal(opening.tail, TAIL_LOST);
 	assert_int_equal(count_all(s, stream), 10);
 	assert_true(admit(p, s, stream, 60 + 10) > last);
@@ -198,29 +100,29 @@ static void clean_stop_is_clean(void **state)
 {
 	struct place *p = *state;
 	struct store_opening opening;
-	struct store *s = open_store(p, &opening);
-	uint32_t stream = heart_rate_stream(s);
+	struct store *s = open_with(p, &synced, &opening);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE);
 
 	assert_true(opening.created);
 	(void)admit(p, s, stream, 60);
 	assert_int_equal(store_finish(s, p->now), 0);
 	store_close(s);
-	s = open_store(p, &opening);
+	s = open_with(p, &synced, &opening);
 	assert_true(opening.clean);
 	assert_int_equal(opening.tail, TAIL_NONE);
 	assert_int_equal(count_all(s, stream), 1);
-	assert_int_equal(heart_rate_stream(s), stream);
+	assert_int_equal(stream_of_kind(s, KIND_HEART_RATE), stream);
 	store_close(s);
 }
 
 static void one_owner(void **state)
 {
 	struct place *p = *state;
-	struct store *s = open_store(p, NULL), *second = NULL, *look = NULL;
+	struct store *s = open_store(p), *second = NULL, *look = NULL;
 	struct store_options o = {.state_dir = p->state, .runtime_dir = p->run, .role = "drain"};
 	struct store_opening opening;
 	struct owner_info owner;
-	uint32_t stream = heart_rate_stream(s);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE);
 
 	(void)admit(p, s, stream, 60);
 	assert_int_equal(store_open(&o, p->now, &synced, &opening, &second), STORE_E_OWNED);
@@ -241,8 +143,8 @@ static void one_owner(void **state)
 static void a_ring_full_of_uncommitted_commits(void **state)
 {
 	struct place *p = *state;
-	struct store *s = open_store(p, NULL);
-	uint32_t stream = heart_rate_stream(s);
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE);
 	struct store_figures figures;
 
 	for (unsigned i = 0; i < 5000; i++)
@@ -252,7 +154,7 @@ static void a_ring_full_of_uncommitted_commits(void **state)
 	assert_int_equal(count_all(s, stream), 5000);
 	assert_balanced(s);
 	store_close(s);
-	s = open_store(p, NULL);
+	s = open_store(p);
 	assert_int_equal(count_all(s, stream), 5000);
 	store_close(s);
 }
@@ -260,8 +162,8 @@ static void a_ring_full_of_uncommitted_commits(void **state)
 static void due_by_T_and_by_laziness(void **state)
 {
 	struct place *p = *state;
-	struct store *s = open_store(p, NULL);
-	uint32_t stream = heart_rate_stream(s), sink;
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), sink;
 	usec_t heard;
 
 	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
@@ -277,7 +179,7 @@ static void wall_time_is_frozen_later(void **state)
 {
 	struct place *p = *state;
 	struct store *s = open_with(p, &unsynced, NULL);
-	uint32_t stream = heart_rate_stream(s);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE);
 	uint64_t n = 0;
 
 	(void)admit(p, s, stream, 60);
@@ -289,7 +191,7 @@ static void wall_time_is_frozen_later(void **state)
 	assert_int_equal(store_clock_pending_since(s), USEC_INFINITY);
 	assert_int_equal(count_all(s, stream), 1);
 	store_close(s);
-	s = open_store(p, NULL);
+	s = open_store(p);
 	assert_int_equal(count_all(s, stream), 1);
 	store_close(s);
 }
@@ -297,8 +199,8 @@ static void wall_time_is_frozen_later(void **state)
 static void old_history_goes(void **state)
 {
 	struct place *p = *state;
-	struct store *s = open_store(p, NULL);
-	uint32_t stream = heart_rate_stream(s), sink;
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), sink;
 	struct stream_status status;
 
 	assert_int_equal(store_sink(s, "a", true, true, &sink), 0);
@@ -308,7 +210,7 @@ static void old_history_goes(void **state)
 	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
 	assert_int_equal(store_prune(s, INT64_MAX, 100), STORE_E_NOTHING); /* still owed */
 	store_close(s);
-	s = open_store(p, NULL);
+	s = open_store(p);
 	assert_int_equal(store_retire_sinks(s), 0); /* the config names it no more */
 	assert_int_equal(store_prune(s, INT64_MAX, 100), 0);
 	store_stream_status(s, stream, &status);
@@ -332,7 +234,7 @@ static bool is_retired(struct store *s, uint32_t sink)
 static void a_reload_retires_and_recalls(void **state)
 {
 	struct place *p = *state;
-	struct store *s = open_store(p, NULL);
+	struct store *s = open_store(p);
 	uint32_t a, b;
 
 	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
@@ -393,7 +295,7 @@ static void the_size_limit_sheds_and_recovers(void **state)
 {
 	struct place *p = *state;
 	struct store *s = open_limited(p, 128 * 1024);
-	uint32_t stream = heart_rate_stream(s), sink;
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), sink;
 	struct stream_status status;
 	struct record r = {.stream = stream, .type = RECORD_HEART_RATE};
 	uint64_t told = 0, admitted = 0;
@@ -435,8 +337,8 @@ static void a_rare_stream_is_claimed_in_slices(void **state)
 {
 	const struct cut_taker taker = {NULL, begin_nothing, take_all};
 	struct place *p = *state;
-	struct store *s = open_store(p, NULL);
-	uint32_t often = heart_rate_stream(s), rare, sink;
+	struct store *s = open_store(p);
+	uint32_t often = stream_of_kind(s, KIND_HEART_RATE), rare, sink;
 	struct cut cut = {0};
 	size_t n_more = 0;
 	uint64_t seq;
@@ -478,21 +380,21 @@ static void a_tail_newer_than_the_log(void **state)
 {
 	struct place *p = *state;
 	struct store_opening opening;
-	struct store *s = open_store(p, NULL);
-	uint32_t stream = heart_rate_stream(s);
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE);
 	char path[128];
 
 	(void)admit(p, s, stream, 60);
 	assert_int_equal(store_finish(s, p->now), 0);
 	store_close(s);
 	copy(p, "store.db", "copy");
-	s = open_store(p, NULL);
+	s = open_store(p);
 	(void)admit(p, s, stream, 61);
 	store_close(s);
 	copy(p, "copy", "store.db");
 	(void)snprintf(path, sizeof(path), "%s/store.db-wal", p->state);
 	(void)unlink(path); /* may be gone already */
-	s = open_store(p, &opening);
+	s = open_with(p, &synced, &opening);
 	assert_int_equal(opening.tail, TAIL_FOREIGN);
 	(void)snprintf(path, sizeof(path), "%s/tail.foreign", p->run);
 	assert_int_equal(access(path, F_OK), 0);
@@ -524,7 +426,7 @@ static void a_drain_does_not_hide_a_power_cut(void **state)
 	struct place *p = *state;
 	char path[128];
 
-	store_close(open_store(p, NULL));
+	store_close(open_store(p));
 	(void)snprintf(path, sizeof(path), "%s/tail", p->run);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(found_by(p, "drain"), TAIL_LOST);
@@ -536,24 +438,19 @@ static void a_drain_does_not_hide_a_power_cut(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(crash_keeps_the_tail, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(power_cut_keeps_what_was_committed, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(clean_stop_is_clean, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_drain_does_not_hide_a_power_cut, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(one_owner, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_ring_full_of_uncommitted_commits, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(due_by_T_and_by_laziness, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(wall_time_is_frozen_later, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_rare_stream_is_claimed_in_slices, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(old_history_goes, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_tail_newer_than_the_log, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_reload_retires_and_recalls, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(the_size_limit_sheds_and_recovers, set_up,
-						tear_down),
+		store_test(crash_keeps_the_tail),
+		store_test(power_cut_keeps_what_was_committed),
+		store_test(clean_stop_is_clean),
+		store_test(a_drain_does_not_hide_a_power_cut),
+		store_test(one_owner),
+		store_test(a_ring_full_of_uncommitted_commits),
+		store_test(due_by_T_and_by_laziness),
+		store_test(wall_time_is_frozen_later),
+		store_test(a_rare_stream_is_claimed_in_slices),
+		store_test(old_history_goes),
+		store_test(a_tail_newer_than_the_log),
+		store_test(a_reload_retires_and_recalls),
+		store_test(the_size_limit_sheds_and_recovers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
