@@ -35,6 +35,8 @@ struct flow {
 	enum gap_reason interrupted; /* 0: live */
 	int64_t last_us;	     /* boot time of the end of what was last heard */
 	bool last_known;
+	uint32_t refused; /* while the card had no room for a new stream */
+	int64_t refused_from_us;
 };
 
 struct device {
@@ -202,7 +204,10 @@ static void admit_gap(struct collect *c, size_t i, struct flow *flow, enum gap_r
 		count_gap(c, i, now);
 }
 
-/* Finds the stream; one that was there before this start was interrupted by whatever ended that. */
+/*
+ * Finds the stream; one that was there before this start was interrupted by whatever ended that.
+ * > 0: it is new, and the card has no room to write it down.
+ */
 static int start_flow(struct collect *c, size_t i, enum kind kind, struct flow *flow)
 {
 	struct stream_status known;
@@ -210,6 +215,8 @@ static int start_flow(struct collect *c, size_t i, enum kind kind, struct flow *
 
 	r = store_stream(c->store, c->status[i].address, kind, c->devices[i].subject,
 			 &flow->stream);
+	if (r == -ENOSPC)
+		return 1; /* to end over it would not help: a start has to write as well */
 	if (r != 0) {
 		c->handler.fault(c->handler.userdata, r < 0 ? r : -EIO);
 		return -1;
@@ -227,6 +234,18 @@ static int start_flow(struct collect *c, size_t i, enum kind kind, struct flow *
 	return 0;
 }
 
+/* No stream to count it in yet: remembered here, and told once there is one. */
+static void refuse(struct collect *c, size_t i, struct flow *flow, int64_t from_us)
+{
+	if (flow->refused++ > 0)
+		return;
+	flow->refused_from_us = from_us;
+	log_event(LOG_ERR, CATALOG_STORE_FULL, NULL,
+		  "The card has no room to begin with %s: what it sends is refused until there is "
+		  "(%s)",
+		  c->status[i].address, store_problem(c->store));
+}
+
 /*
  * Before a record that begins at from_us: is there a gap to tell? Returns the flow, NULL when
  * nothing can be admitted.
@@ -235,8 +254,18 @@ static struct flow *go_on(struct collect *c, size_t i, enum kind kind, int64_t f
 {
 	struct flow *flow = &c->devices[i].flows[kind];
 
-	if (flow->stream == 0 && start_flow(c, i, kind, flow) < 0)
-		return NULL;
+	if (flow->stream == 0) {
+		int r = start_flow(c, i, kind, flow);
+
+		if (r > 0)
+			refuse(c, i, flow, from_us);
+		if (r != 0)
+			return NULL;
+	}
+	if (flow->refused)
+		admit_gap(c, i, flow, GAP_STORE_FULL, MIN(flow->refused_from_us, from_us), from_us,
+			  flow->refused, now);
+	flow->refused = 0;
 	if (flow->interrupted)
 		admit_gap(c, i, flow, flow->interrupted,
 			  flow->last_known ? MIN(flow->last_us, from_us) : from_us, from_us, 0,

@@ -298,6 +298,47 @@ def small_card(tmp_path):
     subprocess.run(["umount", "-l", str(card)], check=True)
 
 
+def fill(path):
+    with open(path, "wb", buffering=0) as file:
+        try:
+            while file.write(b"x" * 4096):
+                pass
+        except OSError:
+            pass
+
+
+def test_new_strap_on_a_full_card(new_hub, small_card):
+    """A strap that was never seen cannot be begun with: said once, and what it sent meanwhile is a gap that counts it."""
+    hub = new_hub({"daemon": {"state_dir": small_card}, "sync": {"durability_window": "200ms"}})
+    hub.state_dir = small_card
+    hub.start_straps("--straps", 1, "--ecg", 0, "--speed", 10)
+    hub.start_daemon()
+    accepted(hub, 5)
+    hub.receiver.down()
+    fill(small_card / "filler")
+    until(lambda: "Cannot commit" in hub.said(), 20, "it says that it cannot commit")
+    hub.stop_straps()
+    # A few still fit into what the log had already; then there is not room for one more row.
+    hub.start_straps("--straps", 12, "--ecg", 0, "--speed", 10)
+    refused = until(lambda: re.search(r"no room to begin with (\S+):", hub.said()), 20, "it says so").group(1)
+
+    def frames():
+        return next(d["frames"] for d in hub.status()["devices"] if d["address"] == refused)
+
+    seen = frames()
+    until(lambda: frames() > seen + 10, 20, "more came")
+    assert hub.alive
+    assert hub.said().count(f"no room to begin with {refused}") == 1
+    (small_card / "filler").unlink()
+    until(lambda: "work again" in hub.said(), 20, "it commits again")
+    hub.receiver.up()
+    key = refused, "heart_rate"
+    told = until(lambda: [g for g in gaps(hub).get(key, []) if g[0] == "store_full"], 20, "a gap record")
+    assert len(told) == 1 and told[0][3] > 10
+    settle(hub)
+    assert hub.audit()["balanced"]
+
+
 def test_full_card(new_hub, small_card):
     """It lives, says so, keeps in the tail what it can, sheds the rest with a gap record that counts it, and goes on
     when there is room."""
@@ -306,12 +347,7 @@ def test_full_card(new_hub, small_card):
     start(hub)
     hub.receiver.down()
     filler = small_card / "filler"
-    with open(filler, "wb", buffering=0) as file:
-        try:
-            while file.write(b"x" * 4096):
-                pass
-        except OSError:
-            pass
+    fill(filler)
     until(lambda: "Cannot commit" in hub.said(), 20, "it says that it cannot commit")
     until(lambda: sum(s["shed"] for s in hub.status()["streams"]) > 20, 30, "something was shed")
     assert hub.alive
