@@ -371,7 +371,7 @@ static void take_pmd(struct collect *c, size_t i, const struct frame *f)
 
 	if (pmd_header_decode(f->data, f->size, &header, &error) != 0)
 		undecodable(c, i, f, &error);
-	else if (header.type == PMD_ECG && (!wanted || wanted->ecg))
+	else if (header.type == PMD_ECG && (!wanted || wanted->kinds & 1U << KIND_ECG))
 		take_ecg(c, i, f);
 }
 
@@ -411,7 +411,7 @@ static void on_frame(void *userdata, const struct frame *f)
 	switch (f->characteristic) {
 	case CHARACTERISTIC_HEART_RATE_MEASUREMENT:
 		wanted = config_device_find(c->config, f->device);
-		if (!wanted || wanted->heart_rate)
+		if (!wanted || wanted->kinds & 1U << KIND_HEART_RATE)
 			take_heart_rate(c, (size_t)i, f);
 		break;
 	case CHARACTERISTIC_PMD_DATA: take_pmd(c, (size_t)i, f); break;

@@ -30,11 +30,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TICK	     (5 * USEC_PER_SEC)	 /* heartbeat, clock, idle work */
-#define OWNER_WAIT   (30 * USEC_PER_SEC) /* for a drain to hand over, or a hung one to be killed */
-#define OWNER_RETRY  (100 * USEC_PER_MSEC)
-#define PRUNE_EVERY  (600 * USEC_PER_SEC)
-#define SOURCE_RETRY (500 * USEC_PER_MSEC)
+#define TICK	    (5 * USEC_PER_SEC)	/* heartbeat, clock, idle work */
+#define OWNER_WAIT  (30 * USEC_PER_SEC) /* for a drain to hand over, or a hung one to be killed */
+#define OWNER_RETRY (100 * USEC_PER_MSEC)
+#define PRUNE_EVERY (600 * USEC_PER_SEC)
 
 enum { PRUNE_SLICE = 256 };
 
@@ -366,14 +365,7 @@ static int start_source(struct daemon *d)
 	struct source_handler handler = collect_source(d->collect);
 
 	d->source = source_free(d->source);
-	if (d->config->source == CONFIG_SOURCE_NONE)
-		return 0;
-	return source_simulate_new(d->event, d->config->socket, SOURCE_RETRY, &handler, &d->source);
-}
-
-static bool same_source(const struct config *a, const struct config *b)
-{
-	return a->source == b->source && streq(a->socket, b->socket);
+	return source_new(d->event, d->config, (struct profiles){0}, &handler, &d->source);
 }
 
 static struct store_options store_options(const struct config *c)
@@ -418,7 +410,11 @@ static int reload(struct daemon *d)
 	store_set_options(d->store, &options);
 	log_init(LOG_TARGET_AUTO, fresh->log_level);
 	collect_set_config(d->collect, fresh);
-	r = same_source(old, fresh) ? 0 : start_source(d);
+	r = 0;
+	if (source_differs(old, fresh))
+		r = start_source(d);
+	else
+		source_set_config(d->source, fresh);
 	config_free(old);
 	log_event(LOG_NOTICE, CATALOG_CONFIG_APPLIED, NULL, "The new config is in force");
 	return r;

@@ -174,7 +174,7 @@ static int open_device(struct reader *r, const char *text, struct place at, size
 		return -ENOMEM;
 	c->devices = device;
 	device += c->n_devices;
-	*device = (struct config_device){.heart_rate = true, .ecg = true};
+	*device = (struct config_device){.kinds = CONFIG_KINDS_DEFAULT};
 	memcpy(device->address, address, sizeof(address));
 	r->devices[c->n_devices].heading = at;
 	*ret = c->n_devices++;

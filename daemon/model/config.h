@@ -5,6 +5,7 @@
 #pragma once
 
 #include "model/frame.h"
+#include "model/record.h"
 #include "util/buf.h"
 #include "util/clock.h"
 
@@ -17,7 +18,18 @@ enum {
 	CONFIG_MAX_DROP_INS = 64,
 };
 
-enum config_source { CONFIG_SOURCE_NONE, CONFIG_SOURCE_SIMULATE };
+enum config_source {
+	CONFIG_SOURCE_NONE,
+	CONFIG_SOURCE_SIMULATE,
+	CONFIG_SOURCE_BLUEZ,
+	CONFIG_SOURCE_L2CAP,
+	CONFIG_SOURCE_REPLAY,
+};
+
+/* What is taken of a wearable whose [device] does not say `streams`: all but what costs its battery. */
+#define CONFIG_KINDS_DEFAULT                                                                    \
+	(1U << KIND_HEART_RATE | 1U << KIND_ECG | 1U << KIND_ECG_COUNTS | 1U << KIND_OXIMETRY | \
+	 1U << KIND_TEMPERATURE | 1U << KIND_BLOOD_PRESSURE)
 
 enum config_from { CONFIG_FROM_OLDEST, CONFIG_FROM_NOW };
 
@@ -39,10 +51,9 @@ struct config_sink {
 /* [device "a0:b1:c2:d3:e4:f5"] */
 struct config_device {
 	char address[DEVICE_ADDRESS_SIZE];
-	char *name;	 /* or NULL */
-	char *subject;	 /* "" where nobody is named */
-	bool heart_rate; /* streams = heart_rate ecg; default both */
-	bool ecg;
+	char *name;	/* or NULL */
+	char *subject;	/* "" where nobody is named */
+	unsigned kinds; /* streams = heart_rate ecg ...: 1 << enum kind; CONFIG_KINDS_DEFAULT */
 };
 
 struct config {

@@ -84,7 +84,7 @@ static const struct config_key keys[] = {
 	{"sink", "max_body", SINK(max_body), SIZE("4K", "16M")},
 	{"device", "name", DEVICE(name), .type = CONFIG_TYPE_TEXT, .optional = true},
 	{"device", "subject", DEVICE(subject), .type = CONFIG_TYPE_TEXT, .optional = true},
-	{"device", "streams", .scope = CONFIG_SCOPE_DEVICE, .type = CONFIG_TYPE_STREAMS},
+	{"device", "streams", DEVICE(kinds), .type = CONFIG_TYPE_STREAMS},
 };
 /* clang-format on */
 static_assert(ARRAY_SIZE(keys) <= CONFIG_KEYS_MAX, "callers have room for every key");
@@ -279,28 +279,38 @@ static int set_text(const struct config_key *key, const char *value, void *field
 	return set_string(field, value);
 }
 
+/* The kind of this name; 0: there is none that an owner asks for. */
+static unsigned stream_kind(const char *name)
+{
+	for (unsigned kind = 1; kind < KIND_MAX; kind++)
+		if (kind != KIND_ECG_COUNTS && streq(name, kind_name(kind)))
+			return kind;
+	return 0;
+}
+
 static int set_streams(const struct config_key *key, const char *value, void *field,
 		       struct buf *why)
 {
 	_cleanup_(freep) char *copy = strdup(value);
-	bool heart_rate = false, ecg = false;
-	struct config_device *device = field;
+	unsigned kinds = 0;
 	char *save = NULL;
 
 	if (!copy)
 		return -ENOMEM;
 	for (char *s = strtok_r(copy, " ,\t", &save); s; s = strtok_r(NULL, " ,\t", &save)) {
-		if (streq(s, "heart_rate"))
-			heart_rate = true;
-		else if (streq(s, "ecg"))
-			ecg = true;
-		else
-			return refuse(why, "knows only heart_rate and ecg, with a blank between");
+		unsigned kind = stream_kind(s);
+
+		if (kind == 0)
+			return refuse(why, "knows only heart_rate, ecg, oximetry, temperature, "
+					   "blood_pressure, acceleration, ppg and ppi, with blanks "
+					   "between");
+		kinds |= 1U << kind;
 	}
-	if (!heart_rate && !ecg)
-		return refuse(why, "needs heart_rate, ecg or both");
-	device->heart_rate = heart_rate;
-	device->ecg = ecg;
+	if (kinds == 0)
+		return refuse(why, "needs at least one; write for example heart_rate ecg");
+	if (kinds & 1U << KIND_ECG)
+		kinds |= 1U << KIND_ECG_COUNTS;
+	*(unsigned *)field = kinds;
 	return 0;
 }
 

@@ -8,9 +8,30 @@ static const char *name_of(const char *const *names, size_t n, unsigned value)
 
 const char *kind_name(unsigned kind)
 {
-	static const char *const names[] = {[KIND_HEART_RATE] = "heart_rate", [KIND_ECG] = "ecg"};
+	static const char *const names[] = {
+		[KIND_HEART_RATE] = "heart_rate",
+		[KIND_ECG] = "ecg",
+		[KIND_OXIMETRY] = "oximetry",
+		[KIND_TEMPERATURE] = "temperature",
+		[KIND_BLOOD_PRESSURE] = "blood_pressure",
+		[KIND_ACCELERATION] = "acceleration",
+		[KIND_PPG] = "ppg",
+		[KIND_PPI] = "ppi",
+		[KIND_ECG_COUNTS] = "ecg_counts",
+	};
 
 	return name_of(names, ARRAY_SIZE(names), kind);
+}
+
+const char *unit_name(unsigned unit)
+{
+	static const char *const names[] = {
+		[UNIT_PERCENT] = "%",	  [UNIT_CELSIUS] = "Cel",     [UNIT_FAHRENHEIT] = "[degF]",
+		[UNIT_MMHG] = "mm[Hg]",	  [UNIT_KPA] = "kPa",	      [UNIT_MILLI_G] = "m[g]",
+		[UNIT_COUNT] = "{count}", [UNIT_PER_MINUTE] = "/min",
+	};
+
+	return name_of(names, ARRAY_SIZE(names), unit);
 }
 
 const char *clk_name(unsigned clk)
@@ -36,7 +57,8 @@ const char *gap_reason_name(unsigned reason)
 		[GAP_LINK_LOSS] = "link_loss",		 [GAP_DISCONNECTED] = "disconnected",
 		[GAP_DAEMON_DOWN] = "daemon_down",	 [GAP_POWER_CUT] = "power_cut",
 		[GAP_MISSING_FRAMES] = "missing_frames", [GAP_CLOCK_RESET] = "clock_reset",
-		[GAP_STORE_FULL] = "store_full"};
+		[GAP_STORE_FULL] = "store_full",	 [GAP_ADAPTER] = "adapter",
+		[GAP_BLUETOOTHD] = "bluetoothd",	 [GAP_SILENT] = "silent"};
 
 	return name_of(names, ARRAY_SIZE(names), reason);
 }

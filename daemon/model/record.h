@@ -11,8 +11,12 @@
 #include "util/macro.h"
 #include "util/uuid.h"
 
-#define RR_MAX		256  /* (514 - 2) / 2: the most one notification can carry */
-#define ECG_SAMPLES_MAX 1024 /* raw frames carry at most 168; what unpacks to more is malformed */
+#define RR_MAX		     256 /* (514 - 2) / 2: the most one notification can carry */
+#define ECG_SAMPLES_MAX	     1024 /* raw frames carry at most 168; what unpacks to more is malformed */
+#define SAMPLES_CHANNELS_MAX 17 /* Polar PPG with all its diodes */
+#define SAMPLES_VALUES_MAX \
+	1536 /* n * n_channels: what a compressed frame of 512 triples unpacks to */
+#define SAMPLES_NONE INT32_MIN
 
 #define SEQ_N_BITS 28
 #define SEQ_N_MAX  ((UINT64_C(1) << SEQ_N_BITS) - 1)
@@ -31,13 +35,21 @@ static inline uint64_t seq_run(uint64_t seq)
 enum kind {
 	KIND_HEART_RATE = 1,
 	KIND_ECG = 2,
+	KIND_OXIMETRY = 3,	 /* SpO2 %, pulse rate /min [, pulse amplitude index %] */
+	KIND_TEMPERATURE = 4,	 /* of the body: one channel, degrees C or F */
+	KIND_BLOOD_PRESSURE = 5, /* systolic, diastolic, mean, pulse rate /min */
+	KIND_ACCELERATION = 6,	 /* x, y, z, milli-g */
+	KIND_PPG = 7,		 /* counts of the converter, a channel a diode */
+	KIND_PPI = 8,		 /* bpm, interval ms, its error ms, flags as sent */
+	KIND_ECG_COUNTS = 9, /* ECG of whoever publishes no scale; [device] streams call it ecg */
 };
-#define KIND_MAX 3
+#define KIND_MAX 10
 
 enum record_type {
 	RECORD_HEART_RATE = 1,
 	RECORD_ECG = 2,
 	RECORD_GAP = 3,
+	RECORD_SAMPLES = 4, /* every kind but heart rate and ECG */
 };
 
 /* How far t_us can be believed. PENDING never leaves the hub. On disk and on the wire. */
@@ -63,8 +75,11 @@ enum gap_reason {
 	GAP_MISSING_FRAMES = 5, /* the sensor's timestamps jump */
 	GAP_CLOCK_RESET = 6,	/* the sensor's clock jumped; n is unknown */
 	GAP_STORE_FULL = 7,	/* shed under the size limit or on a full disk */
+	GAP_ADAPTER = 8,	/* the hub's radio was unplugged, off or wedged */
+	GAP_BLUETOOTHD = 9,	/* bluetoothd was restarted, crashed or hung */
+	GAP_SILENT = 10,	/* the link was up and the wearable said nothing */
 };
-#define GAP_REASON_MAX 8
+#define GAP_REASON_MAX 11
 
 struct heart_rate {
 	uint16_t bpm;
@@ -79,6 +94,32 @@ struct ecg {
 	uint32_t dt_ns;	    /* between samples */
 	uint32_t n;
 	int32_t uv[ECG_SAMPLES_MAX]; /* microvolts */
+};
+
+/* The unit of the first channel; the others' follow from the kind. On disk: append only. */
+enum unit {
+	UNIT_PERCENT = 1,
+	UNIT_CELSIUS = 2,
+	UNIT_FAHRENHEIT = 3,
+	UNIT_MMHG = 4,
+	UNIT_KPA = 5,
+	UNIT_MILLI_G = 6,
+	UNIT_COUNT = 7,
+	UNIT_PER_MINUTE = 8,
+};
+#define UNIT_MAX 9
+
+/* Integers as the wearable sent them: value * 10^exponent of its channel, no rounding on the way. */
+struct samples {
+	uint64_t sensor_ns; /* the sensor's time of the last row, ns since 2000-01-01; 0: none */
+	uint32_t dt_ns;	    /* between rows; 0: n is 1 */
+	uint32_t status;    /* status bits as the service defines them; 0: nothing to remark */
+	uint8_t unit;	    /* enum unit */
+	uint8_t n_channels;
+	int8_t exponent[SAMPLES_CHANNELS_MAX];
+	uint32_t n; /* rows */
+	int32_t value
+		[SAMPLES_VALUES_MAX]; /* row after row; SAMPLES_NONE where the sensor says it has none */
 };
 
 struct gap {
@@ -98,6 +139,7 @@ struct record {
 	union {
 		struct heart_rate heart_rate;
 		struct ecg ecg;
+		struct samples samples;
 		struct gap gap;
 	};
 };
@@ -123,7 +165,8 @@ struct run_info {
 	char boot_id[37];
 };
 
-const char *kind_name(unsigned kind);	      /* "heart_rate", "ecg" */
+const char *kind_name(unsigned kind);	      /* "heart_rate", "ecg", ... */
+const char *unit_name(unsigned unit);	      /* UCUM: "%", "Cel", "mm[Hg]", ... */
 const char *clk_name(unsigned clk);	      /* "utc", "est", "pending" */
 const char *contact_name(unsigned contact);   /* "contact", "no contact", "unsupported" */
 const char *gap_reason_name(unsigned reason); /* "link_loss", ... */

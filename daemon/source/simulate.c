@@ -52,7 +52,7 @@ struct link {
 };
 
 struct device {
-	struct source *source;
+	struct simulate *source;
 	struct device *next;
 	char address[DEVICE_ADDRESS_SIZE];
 	struct link links[LINKS_MAX];
@@ -60,7 +60,8 @@ struct device {
 
 enum presence { UNTOLD, ABSENT, CLOSED /* there, but not to us */, PRESENT };
 
-struct source {
+struct simulate {
+	struct source source;
 	sd_event *event;
 	struct sockaddr_un address;
 	usec_t retry;
@@ -173,7 +174,7 @@ static usec_t arrival(const struct timespec *stamp, usec_t now)
 static void hand_on(struct device *d, enum characteristic c, const uint8_t *data, size_t size,
 		    const struct timespec *stamp)
 {
-	struct source *s = d->source;
+	struct simulate *s = d->source;
 	usec_t now = clock_boot_usec();
 	struct frame frame = {.device = d->address,
 			      .characteristic = c,
@@ -202,7 +203,7 @@ static bool read_packets(struct link *l, unsigned max)
 	return true;
 }
 
-static struct device **find_device(struct source *s, const char *address)
+static struct device **find_device(struct simulate *s, const char *address)
 {
 	struct device **p = &s->devices;
 
@@ -215,7 +216,7 @@ static struct device **find_device(struct source *s, const char *address)
 static void end_device(struct device **p, enum gap_reason why)
 {
 	_cleanup_(device_freep) struct device *d = *p;
-	struct source *s = d->source;
+	struct simulate *s = d->source;
 
 	*p = d->next;
 	for (unsigned i = 0; i < LINKS_MAX; i++)
@@ -246,7 +247,7 @@ static int on_packets(sd_event_source *source, int fd, uint32_t events, void *us
 	return 0;
 }
 
-static void tell(struct source *s, enum presence presence, const char *problem)
+static void tell(struct simulate *s, enum presence presence, const char *problem)
 {
 	if (s->presence == presence)
 		return;
@@ -255,13 +256,13 @@ static void tell(struct source *s, enum presence presence, const char *problem)
 }
 
 /* The timer exists and takes any time: setting it cannot fail. */
-static void retry_in(struct source *s, usec_t pause)
+static void retry_in(struct simulate *s, usec_t pause)
 {
 	(void)sd_event_source_set_time(s->timer, clock_boot_usec() + pause);
 	(void)sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
 }
 
-static void disconnect(struct source *s, enum presence presence, const char *problem)
+static void disconnect(struct simulate *s, enum presence presence, const char *problem)
 {
 	while (s->devices) /* before hanging up: then the other side counts what is unread */
 		end_device(&s->devices, GAP_LINK_LOSS);
@@ -272,7 +273,7 @@ static void disconnect(struct source *s, enum presence presence, const char *pro
 	tell(s, presence, problem);
 }
 
-static bool on_strap(struct source *s, const struct handover *m)
+static bool on_strap(struct simulate *s, const struct handover *m)
 {
 	struct device *d;
 	unsigned n = 0;
@@ -327,7 +328,7 @@ static bool on_link(struct device *d, const struct handover *m, int fd)
 }
 
 /* False: not a message for here and now. Takes *fd, and makes it -1, when it keeps it. */
-static bool on_message(struct source *s, const struct handover *m, int *fd)
+static bool on_message(struct simulate *s, const struct handover *m, int *fd)
 {
 	struct device **p = find_device(s, m->device);
 
@@ -358,7 +359,7 @@ static bool on_message(struct source *s, const struct handover *m, int *fd)
 }
 
 /* One message. > 0: there may be more; 0: none now; < 0: this connection is over, *ret_why. */
-static int read_message(struct source *s, const char **ret_why)
+static int read_message(struct simulate *s, const char **ret_why)
 {
 	uint8_t data[HANDOVER_SIZE];
 	struct handover m;
@@ -383,7 +384,7 @@ static int read_message(struct source *s, const char **ret_why)
 
 static int on_messages(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
-	struct source *s = userdata;
+	struct simulate *s = userdata;
 	const char *why;
 	int r = 1;
 
@@ -394,7 +395,7 @@ static int on_messages(sd_event_source *source, int fd, uint32_t events, void *u
 	return 0;
 }
 
-static int try_connect(struct source *s)
+static int try_connect(struct simulate *s)
 {
 	int r;
 
@@ -412,7 +413,7 @@ static int try_connect(struct source *s)
 
 static int on_retry(sd_event_source *source, uint64_t at, void *userdata)
 {
-	struct source *s = userdata;
+	struct simulate *s = userdata;
 	char problem[256];
 	int r = try_connect(s);
 	bool closed = r == -EACCES || r == -EPERM;
@@ -427,7 +428,7 @@ static int on_retry(sd_event_source *source, uint64_t at, void *userdata)
 	return 0;
 }
 
-struct source *source_free(struct source *s)
+static struct simulate *simulate_free(struct simulate *s)
 {
 	if (!s)
 		return NULL;
@@ -445,15 +446,27 @@ struct source *source_free(struct source *s)
 	return NULL;
 }
 
+DEFINE_CLEANUP(struct simulate *, simulate_free)
+
+static void free_source(struct source *source)
+{
+	(void)simulate_free((struct simulate *)source); /* its first member */
+}
+
+static const struct source_operations operations = {.free = free_source};
+
 int source_simulate_new(sd_event *event, const char *path, usec_t retry,
 			const struct source_handler *handler, struct source **ret)
 {
-	_cleanup_(source_freep) struct source *s = calloc(1, sizeof(*s));
+	_cleanup_(simulate_freep) struct simulate *s = calloc(1, sizeof(*s));
 	int r;
 
 	if (!s)
 		return -ENOMEM;
-	*s = (struct source){.retry = retry, .handler = *handler, .fd = -1};
+	*s = (struct simulate){.source = {&operations},
+			       .retry = retry,
+			       .handler = *handler,
+			       .fd = -1};
 	s->event = sd_event_ref(event);
 	s->address.sun_family = AF_UNIX;
 	if (strlen(path) >= sizeof(s->address.sun_path))
@@ -463,6 +476,6 @@ int source_simulate_new(sd_event *event, const char *path, usec_t retry,
 	r = sd_event_add_time(event, &s->timer, CLOCK_BOOTTIME, 0, USEC_PER_MSEC, on_retry, s);
 	if (r < 0)
 		return r;
-	*ret = TAKE(s);
+	*ret = &TAKE(s)->source;
 	return 0;
 }

@@ -113,8 +113,7 @@ static void reads_everything(void **state)
 	assert_non_null(d);
 	assert_string_equal(d->name, "Strap #2; the red one");
 	assert_string_equal(d->subject, "u-1");
-	assert_false(d->heart_rate);
-	assert_true(d->ecg);
+	assert_int_equal(d->kinds, 1U << KIND_ECG | 1U << KIND_ECG_COUNTS);
 	assert_string_equal(config_device_find(c, "a0:b1:c2:d3:e4:f6")->subject, "");
 	assert_null(config_device_find(c, "a0:b1:c2:d3:e4:f7"));
 }
@@ -167,10 +166,10 @@ static void names_each_mistake(void **state)
 		 "lazy_commit is shorter than durability_window; write a longer "
 		 "lazy_commit"},
 		{"[device \"a0:b1:c2:d3:e4:f5\"]\nstreams=acc",
-		 "streams knows only heart_rate and ecg, with "
-		 "a blank between"},
+		 "streams knows only heart_rate, ecg, oximetry, temperature, blood_pressure, "
+		 "acceleration, ppg and ppi, with blanks between"},
 		{"[device \"a0:b1:c2:d3:e4:f5\"]\nstreams=,",
-		 "streams needs heart_rate, ecg or both"},
+		 "streams needs at least one; write for example heart_rate ecg"},
 		{"\n[device \"strap\"]\nname=x",
 		 "a device is named by its address; write [device \"a0:b1:c2:d3:e4:f5\"]"},
 		{"\n[device]",
@@ -419,7 +418,7 @@ static void shipped_file_shows_the_defaults(void **state)
 			expect_same(&keys[i], shipped->devices, built_in->devices);
 		}
 	}
-	assert_true(shipped->devices[0].heart_rate && shipped->devices[0].ecg);
+	assert_int_equal(shipped->devices[0].kinds, CONFIG_KINDS_DEFAULT);
 	assert_string_equal(shipped->devices[0].subject, "");
 	buf_done(&text);
 }
