@@ -128,7 +128,8 @@ bench:
 	@$(MAKE) --no-print-directory all $(BENCHES)
 	@VITALD_BUILD=$(O) scripts/bench $(BENCH_OPTIONS)
 
-UNITS := vitald.service vitald-sync.service vitald-sync.timer
+UNITS := vitald.service vitald-sync.service vitald-sync.timer vitald-recover.path \
+	vitald-recover.service
 CONFDIR = $(SYSCONFDIR)/vitald
 
 # An owner's vitald.conf is never touched: the new one goes beside it.

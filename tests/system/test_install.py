@@ -12,7 +12,9 @@ import pytest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = os.environ.get("VITALD_BUILD", "build")
-UNITS = ("vitald.service", "vitald-sync.service", "vitald-sync.timer")
+UNITS = ("vitald.service", "vitald-sync.service", "vitald-recover.service", "vitald-sync.timer", "vitald-recover.path")
+SANDBOXED = UNITS[:3]
+OURS = UNITS[:2]  # run by user vitald
 INSTALLED = {
     "usr/local/sbin/vitald": 0o755,
     "usr/local/bin/vitalctl": 0o755,
@@ -21,6 +23,8 @@ INSTALLED = {
     "usr/local/lib/systemd/system/vitald.service": 0o644,
     "usr/local/lib/systemd/system/vitald-sync.service": 0o644,
     "usr/local/lib/systemd/system/vitald-sync.timer": 0o644,
+    "usr/local/lib/systemd/system/vitald-recover.path": 0o644,
+    "usr/local/lib/systemd/system/vitald-recover.service": 0o644,
     "usr/local/share/man/man1/vitalctl.1": 0o644,
     "usr/local/share/man/man5/vitald.conf.5": 0o644,
     "usr/local/share/man/man8/vitald.8": 0o644,
@@ -104,14 +108,14 @@ def test_units_are_accepted(root, tmp_path, unit):
 
 
 @needs("systemd-analyze")
-@pytest.mark.parametrize("unit", UNITS[:2])
+@pytest.mark.parametrize("unit", SANDBOXED)
 def test_sandbox_is_tight(root, unit):
     path = root / "usr/local/lib/systemd/system" / unit
     code, out = run("systemd-analyze", "security", "--offline=yes", "--threshold=15", "--no-pager", path)
     assert code == 0, out
 
 
-@pytest.mark.parametrize("unit", UNITS[:2])
+@pytest.mark.parametrize("unit", OURS)
 def test_traps_of_the_sandbox(root, unit):
     """Each of these once cost the clock, the boot id or the tail."""
     text = (root / "usr/local/lib/systemd/system" / unit).read_text()
