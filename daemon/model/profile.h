@@ -20,14 +20,23 @@ enum profile_use {
 	PROFILE_READ = 1 << 0,	   /* once, before anything is subscribed to; a frame comes of it */
 	PROFILE_NOTIFY = 1 << 1,   /* subscribe to notifications: each is a frame */
 	PROFILE_INDICATE = 1 << 2, /* subscribe to indications: each is a frame */
-	PROFILE_CONTROL = 1 << 3,  /* the dialogue writes here, and hears what is read or indicated;
-				     subscribed to first of all */
+	PROFILE_CONTROL = 1 << 3,  /* the dialogue writes here, and hears what is read and, where it
+				     can be subscribed to, what is indicated or notified;
+				     subscribed to first of all. What is heard is a frame, too:
+				     decoders learn scales and rates from answers */
+	PROFILE_ANSWERS = 1 << 4, /* with NOTIFY or INDICATE: answers come between the data, so that
+				     the dialogue hears each frame as well. Subscribed to before
+				     DIALOGUE_OPEN, as all others */
 };
 
 struct profile_characteristic {
 	enum characteristic characteristic;
-	unsigned use;  /* enum profile_use */
-	unsigned kind; /* enum kind that streams here; 0: none of its own. Not wanted: left alone */
+	unsigned use; /* enum profile_use */
+	/*
+	 * Kinds that stream here, 1 << enum kind; 0: none of its own. None of them wanted: left alone,
+	 * unless the dialogue lives on it.
+	 */
+	unsigned kinds;
 	/*
 	 * A stream that has started and says nothing for so long is silent, and is asked again. 0: it
 	 * speaks when it likes (a thermometer).
@@ -36,8 +45,10 @@ struct profile_characteristic {
 };
 
 enum dialogue_event {
-	DIALOGUE_OPEN,	/* everything is subscribed to; `wanted` may have changed since last time */
-	DIALOGUE_HEARD, /* the control characteristic was read, or sent something: data, size */
+	DIALOGUE_OPEN, /* everything is subscribed to, or `again` is over; `wanted` may have changed
+			   since last time */
+	DIALOGUE_HEARD, /* the control characteristic was read (that may be before DIALOGUE_OPEN), or
+			   sent something: data, size */
 	DIALOGUE_WRITTEN, /* the last command was taken; whether it answers is to be seen */
 	DIALOGUE_REFUSED, /* the last command was not: data[0] is the ATT error */
 	DIALOGUE_SILENT, /* an answer did not come in time, or the data of `silent` kinds stopped */
@@ -57,7 +68,8 @@ struct dialogue {
 	/* told by the profile */
 	uint8_t out[DIALOGUE_OUT_MAX];
 	size_t n_out;
-	bool done;	   /* nothing more to say for now */
+	bool done;	   /* nothing more to say for now: no answer is waited for */
+	usec_t again;	   /* DIALOGUE_OPEN again so long after this event: polling. 0: never */
 	unsigned running;  /* kinds that stream */
 	char problem[120]; /* why one that is wanted does not: a sentence; "" when all is well */
 	uint64_t state[DIALOGUE_STATE_MAX / 8]; /* the profile's own */
