@@ -1,7 +1,9 @@
 """A Debian in QEMU, from the files that build-image made. Emulated, not KVM: it runs wherever QEMU does.
 
+    freeze(image)                        boots one and keeps it as it then stands: frozen.qcow2, frozen.state
     guest = Guest(image, directory)
-    guest.start()                        returns when its agent has said hello, 15 to 30 s later
+    guest.start()                        the first time it is thawed, in 2 s; without freeze(), or after the
+                                         power was cut, it boots: 15 to 30 s until its agent says hello
     rc, out = guest.sh("systemctl is-active vitald", user="admin")
     out = guest.must("date +%s")         the same, and a failure is an error here
     guest.power_cut(); guest.start()     nothing is flushed; the same disk again
@@ -13,12 +15,14 @@ There is no network but the guest's loopback. QEMU ends with us, whatever ends u
 """
 
 import ctypes
+import hashlib
 import json
 import pathlib
 import select
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -28,27 +32,34 @@ libc = ctypes.CDLL(None)
 
 KERNEL = "console=ttyS0 root=/dev/vda rw quiet mitigations=off systemd.show_status=0 random.trust_cpu=on panic=1"
 
+MEMORY_MIB = 512
+
+# What a thawed guest has behind it: modules that take seconds to load, and the pages of what every test starts.
+WARM = """modprobe -a hci_vhci ecb cmac algif_hash algif_skcipher && systemctl start bluetooth.service &&
+python3 -c 'import asyncio, http.server, sqlite3, ssl' && bluetoothctl --version && sync"""
+
 
 class GuestError(RuntimeError):
     """It did not come up, went away, or a command failed that must not."""
 
 
 class Guest:
-    def __init__(self, image, directory, memory_mib=512):
-        self.image, self.dir, self.memory = pathlib.Path(image), pathlib.Path(directory), memory_mib
+    def __init__(self, image, directory, frozen=True):
+        """frozen: may it be thawed? False: it boots, from the bare disk."""
+        self.image, self.dir = pathlib.Path(image), pathlib.Path(directory)
         self.share = self.dir / "share"
         self.share.mkdir(parents=True)
         self.disk = self.dir / "disk.qcow2"
         self.sockets = tempfile.TemporaryDirectory(prefix="guest-")  # paths of sockets have to be short
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", self.image.absolute() / "disk.img",
-                        self.disk], check=True)
+        self.thaw = frozen and freezer_key(self.image) == key_of(self.image / "frozen.key")
+        overlay(self.image / ("frozen.qcow2" if self.thaw else "disk.img"), self.disk)
         self.qemu = self.agent = None
         self.rest = b""
         self.asked = 0
 
     def command(self):
         return [
-            "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", str(self.memory),
+            "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", str(MEMORY_MIB),
             "-nodefaults", "-display", "none", "-no-reboot", "-nic", "none",
             "-kernel", self.image / "vmlinuz", "-initrd", self.image / "initrd", "-append", KERNEL,
             "-drive", f"file={self.disk},format=qcow2,if=virtio,cache=writeback",
@@ -57,22 +68,35 @@ class Guest:
             "-chardev", f"socket,id=agent,path={self.sockets.name}/agent,server=on,wait=off",
             "-device", "virtserialport,chardev=agent,name=agent",
             "-virtfs", f"local,path={self.share},mount_tag=host,security_model=none",
+            "-qmp", f"unix:{self.sockets.name}/qmp,server=on,wait=off",
+            *(["-incoming", f"exec:cat '{self.image.absolute()}/frozen.state'"] if self.thaw else []),
         ]
 
     # -- power
 
     def start(self, timeout=BOOT_S):
         began = time.monotonic()
+        self.power_on(began + timeout)
+        self.must("mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144,cache=none host /host")
+        return time.monotonic() - began
+
+    def power_on(self, end):
         with open(self.dir / "qemu.log", "ab") as log:
             self.qemu = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
         self.rest = b""
-        self.agent = self.connect(began + 20)
-        if "hello" not in self.hear(began + timeout):
-            raise GuestError(f"the agent did not say hello\n{self.console()}")
-        self.must("mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144,cache=none host /host")
-        return time.monotonic() - began
+        self.agent = self.connect("agent", end)
+        if not self.thaw:
+            if "hello" not in self.hear(end):
+                raise GuestError(f"the agent did not say hello\n{self.console()}")
+            return
+        self.thaw = False
+        while self.qmp("query-status")["status"] == "inmigrate":
+            self.alive(end)
+            time.sleep(0.02)
+        self.qmp("cont")
+        self.must(f"date -s @{time.time():.3f}")
 
     def power_cut(self):
         """SIGKILL: what the guest had not flushed is gone."""
@@ -82,7 +106,8 @@ class Guest:
         if self.agent:
             self.agent.close()
         self.qemu = self.agent = None
-        (pathlib.Path(self.sockets.name) / "agent").unlink(missing_ok=True)
+        for name in ("agent", "qmp"):
+            (pathlib.Path(self.sockets.name) / name).unlink(missing_ok=True)
 
     def stop(self, timeout=60):
         """A clean end if there is one to be had."""
@@ -117,17 +142,28 @@ class Guest:
 
     # -- the agent
 
-    def connect(self, end):
-        path = f"{self.sockets.name}/agent"
+    def connect(self, name, end):
         while True:
-            agent = socket.socket(socket.AF_UNIX)
+            peer = socket.socket(socket.AF_UNIX)
             try:
-                agent.connect(path)
-                return agent
+                peer.connect(f"{self.sockets.name}/{name}")
+                return peer
             except OSError:
-                agent.close()
+                peer.close()
                 self.alive(end)
                 time.sleep(0.02)
+
+    def qmp(self, command, **arguments):
+        """Asks QEMU itself. Events that lie between are of no interest."""
+        with self.connect("qmp", time.monotonic() + 20) as peer, peer.makefile("rw") as file:
+            file.readline()  # the greeting
+            for execute, more in (("qmp_capabilities", {}), (command, arguments)):
+                file.write(json.dumps({"execute": execute, "arguments": more}) + "\n")
+                file.flush()
+                while "return" not in (answer := json.loads(file.readline())):
+                    if "error" in answer:
+                        raise GuestError(f"{execute}: {answer['error']}")
+        return answer["return"]
 
     def ask(self, cmd, user, timeout):
         self.agent.sendall(json.dumps({"id": self.asked, "cmd": cmd, "user": user, "timeout": timeout}).encode() + b"\n")
@@ -155,3 +191,51 @@ class Guest:
             return "\n".join((self.dir / "console").read_text(errors="replace").splitlines()[-lines:])
         except FileNotFoundError:
             return ""
+
+
+def overlay(base, disk):
+    form = "qcow2" if base.suffix == ".qcow2" else "raw"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", form, "-b", base.absolute(), disk], check=True)
+
+
+def key_of(path):
+    return path.read_text().strip() if path.exists() else None
+
+
+def freezer_key(image):
+    """Of all that a frozen guest depends on. Other versions of QEMU read its state, but not for certain."""
+    version = subprocess.run(["qemu-system-x86_64", "--version"], check=True, capture_output=True).stdout
+    parts = (version, (image / "key").read_bytes(), pathlib.Path(__file__).read_bytes())
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def freeze(image):
+    """The share is not mounted in it: QEMU does not freeze a mounted one."""
+    image = pathlib.Path(image)
+    key = freezer_key(image)
+    if key_of(image / "frozen.key") == key:
+        return
+    (image / "frozen.key").unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=image) as work:
+        guest = Guest(image, work, frozen=False)
+        try:
+            guest.power_on(time.monotonic() + BOOT_S)
+            guest.must(WARM)
+            guest.qmp("stop")
+            guest.qmp("migrate", uri=f"exec:cat >'{image.absolute()}/frozen.state'")
+            end = time.monotonic() + BOOT_S
+            while (status := guest.qmp("query-migrate").get("status")) != "completed":
+                if status == "failed":
+                    raise GuestError("it could not be frozen")
+                guest.alive(end)
+                time.sleep(0.05)
+            guest.qmp("quit")
+            guest.qemu.wait(20)
+            guest.disk.rename(image / "frozen.qcow2")
+        finally:
+            guest.close()
+    (image / "frozen.key").write_text(key + "\n")
+
+
+if __name__ == "__main__":
+    freeze(sys.argv[1])
