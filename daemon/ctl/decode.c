@@ -145,16 +145,16 @@ static int write_ecg(struct json *j, const uint8_t *data, size_t size, struct de
 
 static int write_acc(struct json *j, const uint8_t *data, size_t size, struct decode_error *error)
 {
-	struct pmd_acc acc;
+	struct samples acc;
 	int r = pmd_acc_decode(data, size, 1, &acc, error);
 
 	if (r != 0)
 		return r;
-	write_pmd_head(j, "acc", acc.ts_ns, "mg");
+	write_pmd_head(j, "acc", acc.sensor_ns, "mg");
 	for (uint32_t i = 0; i < acc.n; i++) {
 		json_open(j, '[');
 		for (size_t axis = 0; axis < 3; axis++)
-			json_int(j, acc.mg[i][axis]);
+			json_int(j, acc.value[3 * i + axis]);
 		json_close(j, ']');
 	}
 	json_close(j, ']');

@@ -15,18 +15,16 @@
  *	ECG 2   u24 of which 18 bits count, then tags
  *	ECG 3   s24 signal, s24 second signal, u8 status
  *	ACC 0, 1, 2   x, y, z of s8, s16, s24 milli-g
+ *	PPG 0   three diodes and the ambient light, s24 each; 7, compressed: sixteen and a status
+ *	PPI 0   u8 bpm, u16 interval and u16 its error in ms, u8 flags (b0 artefact, b1 contact,
+ *	        b2 contact is supported); an interval a row, the latest last
  *
  * ECG 1 to 3 are counts of the converter: no scale is published, so they are passed on as they are.
  *
- * Compressed: a reference sample (s24 for ECG, three s16 for ACC), then blocks to the end:
- *
- *	u8 bits   u8 count   count * channels deltas of `bits` bits, lowest bit first,
- *	                     channels interleaved, two's complement, padded to a byte
- *
- * Each delta adds to the sample before it. Blocks are measured before any is unpacked: a frame that
- * ends inside a block, or unpacks to more than we hold, is refused whole and the result untouched.
- * Sums wrap at 32 bits, which no sensor reaches. ACC 0 compressed is in g after the factor, ACC 1
- * in milli-g.
+ * Compressed frames are those of decode/delta.h, with a reference sample of s24 (ECG, PPG) or s16
+ * (ACC). They are measured before they are unpacked: one that ends inside a block, or unpacks to
+ * more than we hold, is refused whole and the result untouched. ACC 0 compressed is in g after the
+ * factor, ACC 1 in milli-g.
  *
  * The control point, fb005c81, answers commands with indications:
  *
@@ -36,6 +34,7 @@
  */
 #include "decode/pmd.h"
 
+#include "decode/delta.h"
 #include "model/frame.h"
 #include "util/bytes.h"
 
@@ -50,16 +49,10 @@ enum {
 	FRAME_TYPE_AT = 9,
 	ANSWER = 0xf0,
 	ANSWER_SIZE_MIN = 4,
-	DELTA_BITS_MAX = 32,
-	CHANNELS_MAX = 3,
-};
-
-/* A delta-compressed payload that has been measured: unpacking it cannot fail. */
-struct delta {
-	struct bytes bytes; /* at the first block */
-	size_t n_channels;
-	uint32_t n; /* samples, the reference included */
-	int32_t reference[CHANNELS_MAX];
+	AXES = 3,
+	DIODES = 4,	  /* of frame type 0: the ambient light is the fourth */
+	DIODES_MANY = 17, /* of frame type 7: the last is a status */
+	PPI_SIZE = 6,
 };
 
 static int malformed(struct decode_error *error, size_t at, const char *what)
@@ -130,87 +123,6 @@ static int count_samples(const struct bytes *b, size_t width, uint32_t max, uint
 	return 0;
 }
 
-static int measure_block(struct bytes *b, size_t n_channels, uint8_t *ret_count,
-			 struct decode_error *error)
-{
-	size_t at = b->at, need;
-	uint8_t bits = bytes_u8(b), count = bytes_u8(b);
-
-	if (b->failed)
-		return malformed(error, b->size, "expected bits and count of a block of deltas");
-	if (bits > DELTA_BITS_MAX)
-		return malformed(error, at, "expected deltas of at most 32 (0x20) bits");
-	need = ((size_t)bits * count * n_channels + 7) / 8;
-	if (!bytes_take(b, need))
-		return decode_fail(error, DECODE_E_MALFORMED, b->size,
-				   "expected %zu bytes of deltas in the block at byte %zu", need,
-				   at);
-	*ret_count = count;
-	return 0;
-}
-
-static int delta_measure(struct bytes b, size_t n_channels, size_t width, uint32_t max,
-			 struct delta *ret, struct decode_error *error)
-{
-	uint8_t count = 0;
-	int r;
-
-	for (size_t c = 0; c < n_channels; c++)
-		ret->reference[c] = (int32_t)bytes_sle(&b, width);
-	if (b.failed)
-		return decode_fail(error, DECODE_E_MALFORMED, b.size,
-				   "expected a reference sample of %zu bytes", n_channels * width);
-	ret->bytes = b;
-	ret->n_channels = n_channels;
-	ret->n = 1;
-	while (bytes_left(&b) > 0) {
-		size_t at = b.at;
-
-		r = measure_block(&b, n_channels, &count, error);
-		if (r != 0)
-			return r;
-		ret->n += count;
-		if (ret->n > max)
-			return decode_fail(error, DECODE_E_MALFORMED, at + 1,
-					   "expected at most %u samples after unpacking", max);
-	}
-	return 0;
-}
-
-/* `width` bits (0 to 32) from bit `at` on, sign-extended. */
-static uint32_t take_delta(const uint8_t *packed, size_t at, unsigned width)
-{
-	size_t first = at / 8, last = (at + width + 7) / 8;
-	uint32_t sign = width > 0 ? UINT32_C(1) << (width - 1) : 0;
-	uint64_t v = 0;
-
-	for (size_t i = first; i < last; i++)
-		v |= (uint64_t)packed[i] << (8 * (i - first));
-	v = v >> (at % 8) & ((UINT64_C(1) << width) - 1);
-	return ((uint32_t)v ^ sign) - sign;
-}
-
-/* Writes n * n_channels values, the channels of a sample side by side. */
-static void delta_unpack(struct delta *d, int32_t *ret)
-{
-	struct bytes *b = &d->bytes;
-	size_t n = d->n_channels;
-
-	memcpy(ret, d->reference, n * sizeof(*ret));
-	while (bytes_left(b) > 0) {
-		unsigned width = bytes_u8(b);
-		size_t n_deltas = bytes_u8(b) * d->n_channels;
-		const uint8_t *packed = bytes_take(b, (width * n_deltas + 7) / 8);
-
-		assert(packed); /* delta_measure() walked the same blocks */
-		for (size_t i = 0; i < n_deltas; i++, n++) {
-			uint32_t before = (uint32_t)ret[n - d->n_channels];
-
-			ret[n] = (int32_t)(before + take_delta(packed, i * width, width));
-		}
-	}
-}
-
 static int32_t ecg_sample(const uint8_t *sample, size_t width, uint8_t frame_type)
 {
 	struct bytes b = bytes_make(sample, width);
@@ -250,7 +162,7 @@ static int ecg_compressed(const struct pmd_header *header, const struct bytes *b
 
 	if (header->frame_type != 0)
 		return unknown_layout(header, error);
-	r = delta_measure(*b, 1, 3, ECG_SAMPLES_MAX, &d, error);
+	r = delta_measure(b, 1, 3, ECG_SAMPLES_MAX, &d, error);
 	if (r != 0)
 		return r;
 	delta_unpack(&d, ret->uv);
@@ -276,21 +188,19 @@ int pmd_ecg_decode(const uint8_t *data, size_t size, struct ecg *ret, struct dec
 	return 0;
 }
 
-static int acc_raw(const struct pmd_header *header, struct bytes *b, struct pmd_acc *ret,
-		   struct decode_error *error)
+/* Rows of integers of `width` bytes, side by side. */
+static int rows_raw(struct bytes *b, size_t n_channels, size_t width, struct samples *ret,
+		    struct decode_error *error)
 {
-	size_t width = header->frame_type + 1U; /* of one axis */
 	uint32_t n;
 	int r;
 
-	if (header->frame_type > 2)
-		return unknown_layout(header, error);
-	r = count_samples(b, 3 * width, PMD_ACC_MAX, &n, error);
+	r = count_samples(b, n_channels * width, (uint32_t)(SAMPLES_VALUES_MAX / n_channels), &n,
+			  error);
 	if (r != 0)
 		return r;
-	for (uint32_t i = 0; i < n; i++)
-		for (size_t axis = 0; axis < 3; axis++)
-			ret->mg[i][axis] = (int32_t)bytes_sle(b, width);
+	for (size_t i = 0; i < n * n_channels; i++)
+		ret->value[i] = (int32_t)bytes_sle(b, width);
 	ret->n = n;
 	return 0;
 }
@@ -303,31 +213,38 @@ static int32_t scale(int32_t raw, double factor)
 	return (int32_t)(v < 0 ? v - 0.5 : v + 0.5);
 }
 
-static int acc_compressed(const struct pmd_header *header, const struct bytes *b, double factor,
-			  struct pmd_acc *ret, struct decode_error *error)
+static int rows_compressed(const struct bytes *b, size_t n_channels, size_t width, double factor,
+			   struct samples *ret, struct decode_error *error)
 {
 	struct delta d;
 	int r;
 
-	if (header->frame_type > 1)
-		return unknown_layout(header, error);
 	if (!(fabs(factor) <= FACTOR_MAX)) /* also what is not a number */
 		return decode_fail(error, DECODE_E_UNSUPPORTED, FRAME_TYPE_AT,
 				   "expected a conversion factor that makes sense");
-	r = delta_measure(*b, 3, 2, PMD_ACC_MAX, &d, error);
+	r = delta_measure(b, n_channels, width, (uint32_t)(SAMPLES_VALUES_MAX / n_channels), &d,
+			  error);
 	if (r != 0)
 		return r;
-	delta_unpack(&d, ret->mg[0]);
+	delta_unpack(&d, ret->value);
 	ret->n = d.n;
-	if (header->frame_type == 0)
-		factor *= 1000;
-	for (uint32_t i = 0; factor != 1.0 && i < d.n; i++)
-		for (size_t axis = 0; axis < 3; axis++)
-			ret->mg[i][axis] = scale(ret->mg[i][axis], factor);
+	for (size_t i = 0; factor != 1.0 && i < d.n * n_channels; i++)
+		ret->value[i] = scale(ret->value[i], factor);
 	return 0;
 }
 
-int pmd_acc_decode(const uint8_t *data, size_t size, double factor, struct pmd_acc *ret,
+static void describe(const struct pmd_header *header, enum unit unit, size_t n_channels,
+		     struct samples *ret)
+{
+	ret->sensor_ns = header->ts_ns;
+	ret->dt_ns = 0; /* the timeline's to say */
+	ret->status = 0;
+	ret->unit = (uint8_t)unit;
+	ret->n_channels = (uint8_t)n_channels;
+	memset(ret->exponent, 0, sizeof(ret->exponent));
+}
+
+int pmd_acc_decode(const uint8_t *data, size_t size, double factor, struct samples *ret,
 		   struct decode_error *error)
 {
 	struct pmd_header header;
@@ -337,11 +254,65 @@ int pmd_acc_decode(const uint8_t *data, size_t size, double factor, struct pmd_a
 	r = begin_frame(data, size, PMD_ACC, &header, &b, error);
 	if (r != 0)
 		return r;
-	r = header.compressed ? acc_compressed(&header, &b, factor, ret, error)
-			      : acc_raw(&header, &b, ret, error);
+	if (header.frame_type > (header.compressed ? 1 : 2))
+		return unknown_layout(&header, error);
+	if (!header.compressed)
+		r = rows_raw(&b, AXES, header.frame_type + 1U, ret, error);
+	else
+		r = rows_compressed(&b, AXES, 2, header.frame_type == 0 ? factor * 1000 : factor,
+				    ret, error);
+	if (r != 0)
+		return r;
+	describe(&header, UNIT_MILLI_G, AXES, ret);
+	return 0;
+}
+
+int pmd_ppg_decode(const uint8_t *data, size_t size, double factor, struct samples *ret,
+		   struct decode_error *error)
+{
+	struct pmd_header header;
+	size_t n_channels;
+	struct bytes b;
+	int r;
+
+	r = begin_frame(data, size, PMD_PPG, &header, &b, error);
+	if (r != 0)
+		return r;
+	if (header.frame_type != 0 && (header.frame_type != 7 || !header.compressed))
+		return unknown_layout(&header, error);
+	n_channels = header.frame_type == 7 ? DIODES_MANY : DIODES;
+	r = header.compressed ? rows_compressed(&b, n_channels, 3, factor, ret, error)
+			      : rows_raw(&b, n_channels, 3, ret, error);
+	if (r != 0)
+		return r;
+	describe(&header, UNIT_COUNT, n_channels, ret);
+	return 0;
+}
+
+int pmd_ppi_decode(const uint8_t *data, size_t size, struct pmd_ppi *ret,
+		   struct decode_error *error)
+{
+	struct pmd_header header;
+	struct bytes b;
+	uint32_t n;
+	int r;
+
+	r = begin_frame(data, size, PMD_PPI, &header, &b, error);
+	if (r != 0)
+		return r;
+	if (header.frame_type != 0 || header.compressed)
+		return unknown_layout(&header, error);
+	r = count_samples(&b, PPI_SIZE, PMD_PPI_MAX, &n, error);
 	if (r != 0)
 		return r;
 	ret->ts_ns = header.ts_ns;
+	ret->n = n;
+	for (uint32_t i = 0; i < n; i++) {
+		ret->beat[i].bpm = bytes_u8(&b);
+		ret->beat[i].interval_ms = bytes_le16(&b);
+		ret->beat[i].error_ms = bytes_le16(&b);
+		ret->beat[i].flags = bytes_u8(&b);
+	}
 	return 0;
 }
 

@@ -6,7 +6,7 @@
 
 enum pmd_type { PMD_ECG = 0, PMD_PPG = 1, PMD_ACC = 2, PMD_PPI = 3 };
 
-#define PMD_ACC_MAX 512 /* triples in one frame; what unpacks to more is malformed */
+#define PMD_PPI_MAX 84 /* (514 - 10) / 6: the most one notification can carry */
 
 struct pmd_header {
 	uint8_t type;	    /* enum pmd_type and others, 6 bits */
@@ -15,10 +15,15 @@ struct pmd_header {
 	uint64_t ts_ns; /* of the last sample, since 2000-01-01 on the sensor's clock */
 };
 
-struct pmd_acc {
-	uint64_t ts_ns;
+struct pmd_ppi {
+	uint64_t ts_ns; /* of the last beat; some wearables leave it 0 */
 	uint32_t n;
-	int32_t mg[PMD_ACC_MAX][3]; /* milli-g */
+	struct {
+		uint8_t bpm;
+		uint16_t interval_ms;
+		uint16_t error_ms;
+		uint8_t flags; /* b0 artefact, b1 contact, b2 contact is supported */
+	} beat[PMD_PPI_MAX];
 };
 
 struct pmd_answer {
@@ -37,9 +42,15 @@ int pmd_header_decode(const uint8_t *data, size_t size, struct pmd_header *ret,
  */
 int pmd_ecg_decode(const uint8_t *data, size_t size, struct ecg *ret, struct decode_error *error);
 /*
- * Frame types 0 to 2, raw, and delta-compressed ones; `factor` as the start answer gave it, else 1.
+ * Frame types 0 to 2, raw, and 0 and 1 compressed; `factor` as the start answer gave it, else 1.
+ * More than SAMPLES_VALUES_MAX values are malformed. All of `ret` is set, dt_ns to 0.
  */
-int pmd_acc_decode(const uint8_t *data, size_t size, double factor, struct pmd_acc *ret,
+int pmd_acc_decode(const uint8_t *data, size_t size, double factor, struct samples *ret,
+		   struct decode_error *error);
+/* Frame type 0, raw and compressed (four channels), and 7, compressed (seventeen). */
+int pmd_ppg_decode(const uint8_t *data, size_t size, double factor, struct samples *ret,
+		   struct decode_error *error);
+int pmd_ppi_decode(const uint8_t *data, size_t size, struct pmd_ppi *ret,
 		   struct decode_error *error);
 /* An indication that starts with F0. A 4-byte one (no `more`) is accepted: H10 with a small MTU. */
 int pmd_answer_decode(const uint8_t *data, size_t size, struct pmd_answer *ret,

@@ -1,5 +1,5 @@
 /*
- * Any bytes as a PMD frame (ECG, and acceleration with a factor out of the last bytes) and as an
+ * Any bytes as a PMD frame (ECG, light, and acceleration with a factor out of the last bytes) and as an
  * answer of the control point: bounded, inside the input, and untouched results where refused.
  */
 #include "decode/pmd.h"
@@ -37,7 +37,7 @@ static void check_ecg(const uint8_t *data, size_t size)
 
 static void check_acc(const uint8_t *data, size_t size)
 {
-	static struct pmd_acc acc;
+	static struct samples acc;
 	struct decode_error error = {.at = SIZE_MAX};
 	double factor = 1;
 	int r;
@@ -47,11 +47,33 @@ static void check_acc(const uint8_t *data, size_t size)
 	acc.n = UINT32_MAX;
 	r = pmd_acc_decode(data, size, factor, &acc, &error);
 	if (r == 0) {
-		CHECK(acc.n >= 1 && acc.n <= PMD_ACC_MAX);
+		CHECK(acc.n >= 1 && 3 * acc.n <= SAMPLES_VALUES_MAX);
 	} else {
 		CHECK(acc.n == UINT32_MAX);
 		check_refused(r, &error, size);
 	}
+}
+
+static void check_light(const uint8_t *data, size_t size)
+{
+	static struct samples ppg;
+	struct decode_error error = {.at = SIZE_MAX};
+	struct pmd_ppi ppi = {.n = 0};
+	int r;
+
+	ppg.n = UINT32_MAX;
+	r = pmd_ppg_decode(data, size, 1, &ppg, &error);
+	if (r == 0) {
+		CHECK(ppg.n >= 1 && ppg.n * ppg.n_channels <= SAMPLES_VALUES_MAX);
+	} else {
+		CHECK(ppg.n == UINT32_MAX);
+		check_refused(r, &error, size);
+	}
+	r = pmd_ppi_decode(data, size, &ppi, &error);
+	if (r == 0)
+		CHECK(ppi.n >= 1 && ppi.n <= PMD_PPI_MAX);
+	else
+		check_refused(r, &error, size);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -61,6 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	check_ecg(data, size);
 	check_acc(data, size);
+	check_light(data, size);
 	if (pmd_answer_decode(data, size, &answer, &error) == 0) {
 		CHECK(answer.n_params <= size - 4 && pmd_error_name(answer.error));
 		CHECK(answer.n_params == 0 || answer.params + answer.n_params == data + size);

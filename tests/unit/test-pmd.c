@@ -15,7 +15,7 @@
 #define TIME 0x00, 0x94, 0x35, 0x77, 0, 0, 0, 0 /* 2 000 000 000 ns */
 
 static struct ecg ecg;
-static struct pmd_acc acc;
+static struct samples acc;
 static struct decode_error error;
 
 #define ECG(...)                                                                               \
@@ -37,10 +37,10 @@ static void assert_uv(uint32_t n, const int32_t *expected)
 static void assert_mg(uint32_t n, const int32_t expected[][3])
 {
 	assert_int_equal(acc.n, n);
-	assert_int_equal(acc.ts_ns, 2000000000);
+	assert_int_equal(acc.sensor_ns, 2000000000);
 	for (uint32_t i = 0; i < n; i++)
 		for (int axis = 0; axis < 3; axis++)
-			assert_int_equal(acc.mg[i][axis], expected[i][axis]);
+			assert_int_equal(acc.value[3 * i + (size_t)axis], expected[i][axis]);
 }
 
 static void test_header(void **state)
@@ -158,11 +158,73 @@ static void test_acc_compressed(void **state)
 	assert_int_equal(ACC(0.000244, 2, TIME, 0x80, 0, 0x10, 0, 0xf0, 0, 0), 0);
 	assert_mg(1, (const int32_t[][3]){{999, -999, 0}}); /* g times 1000 */
 	assert_int_equal(ACC(1e30, 2, TIME, 0x81, 1, 0, 0xff, 0xff, 0, 0), 0);
-	assert_true(acc.mg[0][0] > 2147000000 && acc.mg[0][1] < -2147000000);
+	assert_true(acc.value[0] > 2147000000 && acc.value[1] < -2147000000);
 	assert_int_equal(ACC(1, 2, TIME, 0x81, 1, 0, 2, 0, 3, 0, 0, 255, 0, 255, 0, 2),
 			 DECODE_E_MALFORMED); /* 513 */
 	assert_int_equal(ACC(1, 2, TIME, 0x81, 1, 0, 2, 0, 3, 0, 0, 255, 0, 255, 0, 1), 0);
-	assert_int_equal(acc.n, PMD_ACC_MAX);
+	assert_int_equal(acc.n, SAMPLES_VALUES_MAX / 3);
+}
+
+#define PPG(...)                                                                                  \
+	pmd_ppg_decode((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}), 1, \
+		       &acc, &error)
+
+static void test_ppg(void **state)
+{
+	uint8_t many[10 + 17 * 3 + 2] = {1, TIME, 0x87};
+
+	assert_int_equal(PPG(1, TIME, 0, 1, 2, 3, 4, 5, 6, 0xff, 0xff, 0x7f, 0, 0, 0x80), 0);
+	assert_int_equal(acc.n, 1);
+	assert_int_equal(acc.n_channels, 4);
+	assert_int_equal(acc.unit, UNIT_COUNT);
+	assert_true(acc.sensor_ns == 2000000000);
+	assert_int_equal(acc.value[0], 0x030201);
+	assert_int_equal(acc.value[2], 8388607);
+	assert_int_equal(acc.value[3], -8388608);
+	/* a reference, and one more with +1 in each channel, 2 bits */
+	assert_int_equal(PPG(1, TIME, 0x80, 1, 0, 0, 2, 0, 0, 3, 0, 0, 4, 0, 0, 2, 1, 0x55), 0);
+	assert_int_equal(acc.n, 2);
+	assert_int_equal(acc.value[4], 2);
+	assert_int_equal(acc.value[7], 5);
+	many[10] = 9;
+	many[10 + 16 * 3] = 7;
+	many[sizeof(many) - 1] = 2; /* two more of the same */
+	assert_int_equal(pmd_ppg_decode(many, sizeof(many), 2, &acc, &error), 0);
+	assert_int_equal(acc.n, 3);
+	assert_int_equal(acc.n_channels, 17);
+	assert_int_equal(acc.value[0], 18);
+	assert_int_equal(acc.value[2 * 17 + 16], 14);
+	assert_int_equal(pmd_ppg_decode(many, sizeof(many) - 1, 1, &acc, &error),
+			 DECODE_E_MALFORMED);
+	assert_int_equal(pmd_ppg_decode(many, 10 + 16 * 3, 1, &acc, &error), DECODE_E_MALFORMED);
+	assert_int_equal(PPG(1, TIME, 7, 1, 2, 3), DECODE_E_UNSUPPORTED); /* never seen raw */
+	assert_int_equal(PPG(1, TIME, 4, 1, 2, 3), DECODE_E_UNSUPPORTED);
+	assert_int_equal(error.at, 9);
+	assert_int_equal(PPG(1, TIME, 0, 1, 2, 3), DECODE_E_MALFORMED);
+	/* 385 rows of 4 are more than the record holds */
+	assert_int_equal(PPG(1, TIME, 0x80, 1, 0, 0, 2, 0, 0, 3, 0, 0, 4, 0, 0, 0, 255, 0, 129),
+			 DECODE_E_MALFORMED);
+}
+
+static void test_ppi(void **state)
+{
+	static const uint8_t data[] = {3, TIME, 0, 60, 0xe8, 3, 30, 0, 6, 128, 0x80, 0x80, 1, 0, 1};
+	struct pmd_ppi ppi;
+
+	assert_int_equal(pmd_ppi_decode(data, sizeof(data), &ppi, &error), 0);
+	assert_int_equal(ppi.n, 2);
+	assert_true(ppi.ts_ns == 2000000000);
+	assert_int_equal(ppi.beat[0].bpm, 60);
+	assert_int_equal(ppi.beat[0].interval_ms, 1000);
+	assert_int_equal(ppi.beat[0].error_ms, 30);
+	assert_int_equal(ppi.beat[0].flags, 6);
+	assert_int_equal(ppi.beat[1].interval_ms, 0x8080);
+	for (size_t size = 0; size < sizeof(data); size++)
+		assert_int_equal(pmd_ppi_decode(data, size, &ppi, &error),
+				 size == 16 ? 0 : DECODE_E_MALFORMED);
+	assert_int_equal(pmd_ppi_decode((const uint8_t[]){3, TIME, 1, 0, 0, 0, 0, 0, 0}, 16, &ppi,
+					&error),
+			 DECODE_E_UNSUPPORTED);
 }
 
 static void test_answers(void **state)
@@ -213,6 +275,8 @@ int main(void)
 		cmocka_unit_test(test_longest_frame),
 		cmocka_unit_test(test_acc_raw),
 		cmocka_unit_test(test_acc_compressed),
+		cmocka_unit_test(test_ppg),
+		cmocka_unit_test(test_ppi),
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_names),
 	};
