@@ -11,6 +11,7 @@
  */
 #include "decode/device_info.h"
 
+#include "decode/protocol.h"
 #include "model/frame.h"
 #include "util/utf8.h"
 
@@ -69,3 +70,51 @@ int device_string_decode(const uint8_t *data, size_t size, char ret[static DEVIC
 	ret[length] = '\0';
 	return 0;
 }
+
+/* None of this is a measurement: it is checked here, and taken by whoever shows the wearable. */
+static int decode_battery(struct decoder *d, const struct frame *f,
+			  const struct reading_handler *handler, struct decode_error *error)
+{
+	uint8_t percent;
+
+	return battery_decode(f->data, f->size, &percent, error);
+}
+
+static int decode_string(struct decoder *d, const struct frame *f,
+			 const struct reading_handler *handler, struct decode_error *error)
+{
+	char text[DEVICE_STRING_SIZE];
+
+	return device_string_decode(f->data, f->size, text, error);
+}
+
+static const struct profile_characteristic battery[] = {
+	{CHARACTERISTIC_BATTERY_LEVEL, PROFILE_READ | PROFILE_NOTIFY, 0, 0},
+};
+
+static const struct profile_characteristic strings[] = {
+	{CHARACTERISTIC_MANUFACTURER_NAME, PROFILE_READ, 0, 0},
+	{CHARACTERISTIC_MODEL_NUMBER, PROFILE_READ, 0, 0},
+	{CHARACTERISTIC_SERIAL_NUMBER, PROFILE_READ, 0, 0},
+	{CHARACTERISTIC_FIRMWARE_REVISION, PROFILE_READ, 0, 0},
+	{CHARACTERISTIC_HARDWARE_REVISION, PROFILE_READ, 0, 0},
+	{CHARACTERISTIC_SOFTWARE_REVISION, PROFILE_READ, 0, 0},
+};
+
+const struct protocol protocol_battery = {
+	.profile = {.name = "battery",
+		    .title = "Battery",
+		    .service = "0000180f-0000-1000-8000-00805f9b34fb",
+		    .characteristics = battery,
+		    .n_characteristics = ARRAY_SIZE(battery)},
+	.decode = decode_battery,
+};
+
+const struct protocol protocol_device_info = {
+	.profile = {.name = "device_info",
+		    .title = "Device Information",
+		    .service = "0000180a-0000-1000-8000-00805f9b34fb",
+		    .characteristics = strings,
+		    .n_characteristics = ARRAY_SIZE(strings)},
+	.decode = decode_string,
+};

@@ -18,6 +18,7 @@
  */
 #include "decode/heart_rate.h"
 
+#include "decode/protocol.h"
 #include "model/frame.h"
 #include "util/bytes.h"
 
@@ -95,3 +96,38 @@ const char *body_location_name(uint8_t location)
 
 	return location < ARRAY_SIZE(names) ? names[location] : "reserved";
 }
+
+static int decode(struct decoder *d, const struct frame *f, const struct reading_handler *handler,
+		  struct decode_error *error)
+{
+	struct reading reading = {.kind = KIND_HEART_RATE, .record = &d->record, .n = 1};
+	uint8_t location;
+	int r;
+
+	if (f->characteristic == CHARACTERISTIC_BODY_SENSOR_LOCATION)
+		return body_location_decode(f->data, f->size, &location, error);
+	r = heart_rate_decode(f->data, f->size, &d->record.heart_rate, error);
+	if (r != 0)
+		return r;
+	d->record.type = RECORD_HEART_RATE;
+	handler->reading(handler->userdata, &reading);
+	return 0;
+}
+
+/* A strap without contact may keep silent for a while; one that is worn speaks each second. */
+static const struct profile_characteristic characteristics[] = {
+	{CHARACTERISTIC_HEART_RATE_MEASUREMENT, PROFILE_NOTIFY, 1 << KIND_HEART_RATE,
+	 10 * USEC_PER_SEC},
+	{CHARACTERISTIC_BODY_SENSOR_LOCATION, PROFILE_READ, 0, 0},
+};
+
+const struct protocol protocol_heart_rate = {
+	.profile = {.name = "heart_rate",
+		    .title = "Heart Rate",
+		    .service = "0000180d-0000-1000-8000-00805f9b34fb",
+		    .advertised = true,
+		    .enrolls = true,
+		    .characteristics = characteristics,
+		    .n_characteristics = ARRAY_SIZE(characteristics)},
+	.decode = decode,
+};

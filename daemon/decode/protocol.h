@@ -37,8 +37,8 @@ struct protocol {
 	struct profile profile;
 	/*
 	 * A frame of one of the profile's characteristics: calls handler->reading for each reading in
-	 * it, none for half a message or an answer of the control point. DECODE_E_*: nothing of it
-	 * was handed on.
+	 * it, none for half a message, an answer of the control point, or what is read once and is no
+	 * measurement (battery, names: see device_info.h). DECODE_E_*: nothing of it was handed on.
 	 */
 	int (*decode)(struct decoder *d, const struct frame *f,
 		      const struct reading_handler *handler, struct decode_error *error);
@@ -51,3 +51,9 @@ size_t protocol_index(const struct protocol *p);
 size_t protocol_count(void);
 /* For a source. */
 struct profiles protocol_profiles(void);
+
+/* Each in the file of its name, or of its service. */
+extern const struct protocol protocol_heart_rate;
+extern const struct protocol protocol_battery;
+extern const struct protocol protocol_device_info;
+extern const struct protocol protocol_polar_pmd;

@@ -52,7 +52,11 @@ enum dialogue_event {
 	DIALOGUE_WRITTEN, /* the last command was taken; whether it answers is to be seen */
 	DIALOGUE_REFUSED, /* the last command was not: data[0] is the ATT error */
 	DIALOGUE_SILENT, /* an answer did not come in time, or the data of `silent` kinds stopped */
-	DIALOGUE_CLOSE,	 /* this hub lets go: stop what drains the battery; no answer is read */
+	/*
+	 * This hub lets go: stop what drains the battery. No answer is read; DIALOGUE_WRITTEN or
+	 * DIALOGUE_REFUSED brings the next command, until it is done.
+	 */
+	DIALOGUE_CLOSE,
 };
 
 /*
