@@ -47,7 +47,11 @@ enum session_need {
 	SESSION_NEED_RECONNECT, /* drop the link: nothing more can be done on it */
 };
 
-/* Called from session_done(), session_value() and session_tick(), as the last thing they do. */
+/*
+ * Called from session_done(), session_value() and session_tick() only, as the last thing they do:
+ * the session may be freed from within. What the other functions cause comes with the next
+ * session_tick(), which is then due at once.
+ */
 struct session_handler {
 	void *userdata;
 	/* Bytes of the wearable; `device` is not set in the frame. */
@@ -55,12 +59,21 @@ struct session_handler {
 	void (*need)(void *userdata, enum session_need need, const char *why);
 	/* RUNG_RESUBSCRIBE was climbed. */
 	void (*rung)(void *userdata, enum rung rung, const char *why);
-	/* session_running(), session_why() or session_offers() have something new to say. */
+	/* session_running(), _why(), _offers() or _closed() have something new to say. */
 	void (*changed)(void *userdata);
+};
+
+/* What was not as it should be, since the link came up. */
+struct session_counts {
+	uint32_t reads_refused; /* or not answered */
+	uint32_t strays;	/* values of characteristics that nobody asked for */
+	uint32_t oversized;	/* values longer than FRAME_MAX */
+	uint32_t unheard;	/* answers that came faster than the dialogue could take them */
 };
 
 struct session;
 
+/* Sends nothing: the link may be gone. To let the wearable rest, session_close() before. */
 struct session *session_free(struct session *s);
 DEFINE_CLEANUP(struct session *, session_free)
 /*
@@ -81,6 +94,12 @@ void session_paired(struct session *s, usec_t now);
 void session_set_mtu(struct session *s, uint16_t mtu);
 /* Other kinds are wanted: what is too much is stopped, what lacks is started. */
 void session_set_wanted(struct session *s, unsigned wanted, usec_t now);
+/*
+ * This hub lets go: the dialogues stop their streams, nothing else is begun any more. Give it a
+ * second or so until session_closed(); a wearable that does not answer never gets there.
+ */
+void session_close(struct session *s, usec_t now);
+bool session_closed(const struct session *s);
 /* When session_tick() has something to do; USEC_INFINITY: nothing. */
 usec_t session_due(const struct session *s);
 void session_tick(struct session *s, usec_t now);
@@ -93,3 +112,4 @@ const char *session_why(const struct session *s);
 const char *session_offers(const struct session *s);
 /* When anything was last heard; 0: nothing yet. */
 usec_t session_heard(const struct session *s);
+const struct session_counts *session_counts(const struct session *s);
