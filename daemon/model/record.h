@@ -45,6 +45,13 @@ enum kind {
 };
 #define KIND_MAX 10
 
+/* A curve of many samples a second, where the others are values: most of a card, and first to go. */
+static inline bool kind_is_wave(unsigned kind)
+{
+	return kind == KIND_ECG || kind == KIND_ECG_COUNTS || kind == KIND_ACCELERATION ||
+	       kind == KIND_PPG;
+}
+
 enum record_type {
 	RECORD_HEART_RATE = 1,
 	RECORD_ECG = 2,

@@ -108,10 +108,10 @@ static int shed(struct stream_state *st, const struct record *r)
 	return STORE_E_FULL;
 }
 
-/* By the size limit: ECG first, then all. */
+/* By the size limit: what comes in waves first, then all. */
 static bool refuses(const struct store *s, const struct stream_state *st)
 {
-	return s->full >= 2 || (s->full == 1 && st->info.kind == KIND_ECG);
+	return s->full >= 2 || (s->full == 1 && kind_is_wave(st->info.kind));
 }
 
 int store_admit(struct store *s, struct record *r, usec_t now)

@@ -356,6 +356,8 @@ static int note_end(void *userdata, const struct record *r)
 
 	if (r->type == RECORD_ECG)
 		end += (int64_t)r->ecg.n * r->ecg.dt_ns / 1000;
+	else if (r->type == RECORD_SAMPLES)
+		end += (int64_t)r->samples.n * r->samples.dt_ns / 1000;
 	else if (r->type == RECORD_GAP)
 		end += r->gap.duration_us;
 	h->wall_us = end + r->offset_us;

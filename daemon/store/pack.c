@@ -4,10 +4,19 @@
  * the 24-bit samples that came over the air, at the price of an addition each. What is read back
  * was checksummed (tail) or comes from SQLite (log), and is checked all the same: a bad disk is
  * outside.
+ *
+ * The type has two bits, and there are four of them: RECORD_SAMPLES is 4, of which two bits are 0.
  */
 #include "store/pack.h"
 
-enum { N_RR_FOLLOWS = 7 };
+enum {
+	N_RR_FOLLOWS = 7,
+	HAS_SENSOR_NS = 1 << 3,
+	HAS_DT_NS = 1 << 4,
+	HAS_STATUS = 1 << 5,
+	HAS_EXPONENTS = 1 << 6,
+	SAMPLES_RESERVED = 1 << 7,
+};
 
 static uint8_t *put_varint(uint8_t *p, uint64_t v)
 {
@@ -60,6 +69,49 @@ static void pack_ecg(const struct ecg *e, struct buf *out)
 	out->size += (size_t)(p - start);
 }
 
+static bool has_exponents(const struct samples *s)
+{
+	for (size_t i = 0; i < s->n_channels; i++)
+		if (s->exponent[i])
+			return true;
+	return false;
+}
+
+static uint8_t samples_head(const struct samples *s)
+{
+	return (uint8_t)(RECORD_SAMPLES | (s->sensor_ns ? HAS_SENSOR_NS : 0) |
+			 (s->dt_ns ? HAS_DT_NS : 0) | (s->status ? HAS_STATUS : 0) |
+			 (has_exponents(s) ? HAS_EXPONENTS : 0));
+}
+
+static void pack_samples(const struct samples *s, struct buf *out)
+{
+	size_t n = (size_t)s->n * s->n_channels;
+	uint8_t head = samples_head(s), *start, *p;
+
+	buf_u8(out, head);
+	buf_u8(out, s->unit);
+	buf_u8(out, s->n_channels);
+	buf_varint(out, s->n);
+	if (head & HAS_SENSOR_NS)
+		buf_le(out, s->sensor_ns, 8);
+	if (head & HAS_DT_NS)
+		buf_varint(out, s->dt_ns);
+	if (head & HAS_STATUS)
+		buf_varint(out, s->status);
+	if (head & HAS_EXPONENTS)
+		buf_append(out, s->exponent, s->n_channels);
+	start = p = buf_reserve(out, 5 * n);
+	if (!p)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		int64_t above = i < s->n_channels ? 0 : s->value[i - s->n_channels];
+
+		p = put_svarint(p, s->value[i] - above);
+	}
+	out->size += (size_t)(p - start);
+}
+
 void record_pack(const struct record *r, struct buf *out)
 {
 	switch (r->type) {
@@ -71,7 +123,8 @@ void record_pack(const struct record *r, struct buf *out)
 		buf_varint(out, r->gap.n);
 		buf_svarint(out, r->gap.duration_us);
 		break;
-	default: assert(!"a record has one of three types");
+	case RECORD_SAMPLES: pack_samples(&r->samples, out); break;
+	default: assert(!"a record has one of four types");
 	}
 }
 
@@ -112,12 +165,49 @@ static int unpack_ecg(struct bytes *in, struct ecg *e)
 	return 0;
 }
 
+static int unpack_values(struct bytes *in, size_t n, size_t n_channels, int32_t *ret)
+{
+	for (size_t i = 0; i < n; i++) {
+		int64_t above = i < n_channels ? 0 : ret[i - n_channels];
+		int64_t v = (int64_t)((uint64_t)above + (uint64_t)bytes_svarint(in));
+
+		if (v < INT32_MIN || v > INT32_MAX)
+			return -EBADMSG;
+		ret[i] = (int32_t)v;
+	}
+	return 0;
+}
+
+static int unpack_samples(uint8_t head, struct bytes *in, struct samples *s)
+{
+	const uint8_t *exponents;
+	uint64_t n;
+
+	if (!(head & RECORD_SAMPLES) || head & SAMPLES_RESERVED)
+		return -EBADMSG;
+	s->unit = bytes_u8(in);
+	s->n_channels = bytes_u8(in);
+	n = bytes_varint(in);
+	if (s->n_channels < 1 || s->n_channels > SAMPLES_CHANNELS_MAX ||
+	    n > SAMPLES_VALUES_MAX / s->n_channels)
+		return -EBADMSG;
+	s->n = (uint32_t)n;
+	s->sensor_ns = head & HAS_SENSOR_NS ? bytes_le64(in) : 0;
+	s->dt_ns = head & HAS_DT_NS ? (uint32_t)bytes_varint(in) : 0;
+	s->status = head & HAS_STATUS ? (uint32_t)bytes_varint(in) : 0;
+	memset(s->exponent, 0, sizeof(s->exponent));
+	exponents = head & HAS_EXPONENTS ? bytes_take(in, s->n_channels) : NULL;
+	if (exponents)
+		memcpy(s->exponent, exponents, s->n_channels);
+	return unpack_values(in, s->n * (size_t)s->n_channels, s->n_channels, s->value);
+}
+
 int record_unpack(struct bytes *in, struct record *ret)
 {
 	uint8_t head = bytes_u8(in);
 	int r = 0;
 
-	ret->type = head & 3;
+	ret->type = head & 3 ? head & 3 : RECORD_SAMPLES;
 	switch (ret->type) {
 	case RECORD_HEART_RATE: r = unpack_heart_rate(head, in, &ret->heart_rate); break;
 	case RECORD_ECG: r = unpack_ecg(in, &ret->ecg); break;
@@ -126,7 +216,7 @@ int record_unpack(struct bytes *in, struct record *ret)
 		ret->gap.n = (uint32_t)bytes_varint(in);
 		ret->gap.duration_us = bytes_svarint(in);
 		break;
-	default: return -EBADMSG;
+	default: r = unpack_samples(head, in, &ret->samples); break;
 	}
 	return r < 0 || in->failed ? -EBADMSG : 0;
 }

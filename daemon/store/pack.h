@@ -8,6 +8,11 @@
  *               differences zigzag varint...
  *   gap         head u8: type
  *               reason u8, n varint, duration_us zigzag varint
+ *   samples     head u8: b0-1 are 0 and b2 is 1; present: sensor_ns b3, dt_ns b4, status b5,
+ *                        exponents b6; b7 is 0
+ *               unit u8, n_channels u8, n varint, [sensor_ns u64], [dt_ns varint],
+ *               [status varint], [exponent i8 a channel], first row zigzag varints, differences
+ *               from the row above zigzag varints...
  */
 #pragma once
 

@@ -96,8 +96,8 @@ int store_commit(struct store *s, usec_t now);
 int store_checkpoint(struct store *s);
 /*
  * The size limit comes near: history that every required sink has confirmed should go, however
- * young (store_prune() with INT64_MAX). At 90 % of it new ECG is refused, at all of it everything
- * new; what waits is never deleted.
+ * young (store_prune() with INT64_MAX). At 90 % of it new curves (ECG, acceleration, PPG) are refused,
+ * at all of it everything new; what waits is never deleted.
  */
 bool store_wants_room(const struct store *s);
 /*

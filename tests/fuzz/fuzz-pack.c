@@ -10,6 +10,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (record_unpack(&in, &first) == 0) {
 		assert(first.type != RECORD_HEART_RATE || first.heart_rate.n_rr <= RR_MAX);
 		assert(first.type != RECORD_ECG || first.ecg.n <= ECG_SAMPLES_MAX);
+		assert(first.type != RECORD_SAMPLES ||
+		       (first.samples.n_channels >= 1 &&
+			first.samples.n_channels <= SAMPLES_CHANNELS_MAX &&
+			first.samples.n * first.samples.n_channels <= SAMPLES_VALUES_MAX));
 		record_pack(&first, &once);
 		in = bytes_make(once.data, once.size);
 		assert(record_unpack(&in, &second) == 0 && bytes_left(&in) == 0);

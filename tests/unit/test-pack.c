@@ -101,6 +101,60 @@ static void gaps(void **state)
 	}
 }
 
+static void samples(void **state)
+{
+	static const struct {
+		uint32_t n, n_channels;
+	} shapes[] = {{0, 1}, {1, 1}, {1, 2}, {1, 4}, {73, 1}, {512, 3}, {90, 17}, {1536, 1}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(shapes); i++)
+		for (unsigned there = 0; there < 16; there++) {
+			size_t n = (size_t)shapes[i].n * shapes[i].n_channels;
+			static struct record r;
+			const struct samples *s;
+
+			r = (struct record){.type = RECORD_SAMPLES,
+					    .samples = {.sensor_ns = there & 1 ? UINT64_MAX : 0,
+							.dt_ns = there & 2 ? UINT32_MAX : 0,
+							.status = there & 4 ? UINT32_MAX : 0,
+							.unit = UNIT_MAX - 1,
+							.n_channels = (uint8_t)shapes[i].n_channels,
+							.n = shapes[i].n}};
+			if (there & 8)
+				r.samples.exponent[shapes[i].n_channels - 1] = i % 2 ? -128 : 127;
+			for (size_t k = 0; k < n; k++)
+				r.samples.value[k] = k % 3 == 0	  ? SAMPLES_NONE
+						     : k % 3 == 1 ? INT32_MAX
+								  : (int32_t)k;
+			s = &there_and_back(&r)->samples;
+			assert_memory_equal(s, &r.samples, offsetof(struct samples, exponent));
+			assert_memory_equal(s->exponent, r.samples.exponent, shapes[i].n_channels);
+			assert_int_equal(s->n, r.samples.n);
+			assert_memory_equal(s->value, r.samples.value, n * sizeof(int32_t));
+			assert_true(packed.size <= UINT16_MAX); /* a slot must hold it */
+		}
+}
+
+static void small_things_stay_small(void **state)
+{
+	struct record r = {
+		.type = RECORD_SAMPLES,
+		.samples = {.unit = UNIT_PERCENT, .n_channels = 2, .n = 1, .value = {97, 61}}};
+
+	(void)there_and_back(&r);
+	assert_int_equal(packed.size, 7);
+	/* Each channel differs little from itself, and much from its neighbours. */
+	r.samples =
+		(struct samples){.unit = UNIT_MILLI_G, .dt_ns = 20000000, .n_channels = 3, .n = 50};
+	for (int32_t i = 0; i < 50; i++) {
+		r.samples.value[3 * i] = 1000 + i % 5;
+		r.samples.value[3 * i + 1] = -500 + i % 3;
+		r.samples.value[3 * i + 2] = i;
+	}
+	(void)there_and_back(&r);
+	assert_true(packed.size <= 8 + 3 * 2 + 49 * 3);
+}
+
 static int unpack(const void *data, size_t size)
 {
 	struct bytes in = bytes_make(data, size);
@@ -110,8 +164,15 @@ static int unpack(const void *data, size_t size)
 
 static void refused(void **state)
 {
-	/* No such type; 257 RR; 1025 samples; a difference that leaves 32 bits. */
-	assert_int_equal(unpack("\x00\x00\x00", 3), -EBADMSG);
+	/* No such type; samples of no channel, of 18, too many of them, a reserved bit. */
+	assert_int_equal(unpack("\x00\x01\x01\x00", 4), -EBADMSG);
+	assert_int_equal(unpack("\x04\x01\x00\x00", 4), -EBADMSG);
+	assert_int_equal(unpack("\x04\x01\x12\x00", 4), -EBADMSG);
+	assert_int_equal(unpack("\x04\x01\x11\x5b", 4), -EBADMSG);
+	assert_int_equal(unpack("\x84\x01\x01\x00", 4), -EBADMSG);
+	assert_int_equal(unpack("\x04\x01\x01\x00", 4), 0);
+	/* A difference that leaves 32 bits; 257 RR; 1025 samples. */
+	assert_int_equal(unpack("\x04\x01\x01\x01\x80\x80\x80\x80\x10", 9), -EBADMSG);
 	buf_reset(&packed);
 	buf_u8(&packed, RECORD_HEART_RATE | 7 << 5);
 	buf_varint(&packed, 60);
@@ -143,6 +204,8 @@ int main(void)
 		cmocka_unit_test(heart_rates),
 		cmocka_unit_test(ecgs),
 		cmocka_unit_test(gaps),
+		cmocka_unit_test(samples),
+		cmocka_unit_test(small_things_stay_small),
 		cmocka_unit_test(refused),
 	};
 
