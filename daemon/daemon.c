@@ -19,6 +19,7 @@
 #include "collect.h"
 #include "control/bus.h"
 #include "control/events.h"
+#include "decode/protocol.h"
 #include "model/catalog.h"
 #include "upload/uploader.h"
 #include "util/log.h"
@@ -365,7 +366,7 @@ static int start_source(struct daemon *d)
 	struct source_handler handler = collect_source(d->collect);
 
 	d->source = source_free(d->source);
-	return source_new(d->event, d->config, (struct profiles){0}, &handler, &d->source);
+	return source_new(d->event, d->config, protocol_profiles(), &handler, &d->source);
 }
 
 static struct store_options store_options(const struct config *c)

@@ -5,19 +5,39 @@
 #pragma once
 
 #include "control/api.h"
+#include "control/last_reading.h"
 #include "model/config.h"
 #include "store/look.h"
 #include "upload/uploader.h"
 #include "util/clock.h"
 
-/* A wearable, as whoever collects from it knows it. */
+/* What was tried to get it to speak again, and how often since the daemon started. */
+enum recovery {
+	RECOVERY_RESUBSCRIBED,
+	RECOVERY_RECONNECTED,
+	RECOVERY_UNBONDED,
+	RECOVERY_POWER_CYCLED,
+	RECOVERY_RESTARTED,
+	RECOVERY_MAX_,
+};
+
+/* A wearable, as whoever collects from it knows it. "" is nothing to say. */
 struct device_status {
 	char address[DEVICE_ADDRESS_SIZE];
 	char name[64];
 	bool connected;
-	char why[120];					/* why it is not; "" when it is */
+	char state[24]; /* one word: "streaming", "waiting", "searching", ... */
+	char why[120];	/* why it does not stream, or which stream does not run */
+	/* It speaks when it likes (a thermometer): that it is not there is no trouble. */
+	bool occasional;
+	char adapter[16]; /* "hci0" */
+	int rssi;	  /* dBm; 0: not known */
+	bool paired;
+	char offers[120]; /* names of profiles, with blanks between */
+	uint32_t recoveries[RECOVERY_MAX_];
 	int battery;					/* percent; -1: unknown */
 	unsigned bpm;					/* of the last measurement; 0: none yet */
+	char last[KIND_MAX][LAST_READING_SIZE];		/* last reading of each kind */
 	usec_t last_frame_us;				/* CLOCK_BOOTTIME; 0: none yet */
 	uint64_t frames, undecodable, gaps, duplicates; /* gaps: of today */
 	char model[65], firmware[65];

@@ -31,6 +31,9 @@ enum config_source {
 	(1U << KIND_HEART_RATE | 1U << KIND_ECG | 1U << KIND_ECG_COUNTS | 1U << KIND_OXIMETRY | \
 	 1U << KIND_TEMPERATURE | 1U << KIND_BLOOD_PRESSURE)
 
+/* What speaks now and then, when somebody measures: that it is silent is no trouble. */
+#define CONFIG_KINDS_OCCASIONAL (1U << KIND_TEMPERATURE | 1U << KIND_BLOOD_PRESSURE)
+
 enum config_from { CONFIG_FROM_OLDEST, CONFIG_FROM_NOW };
 
 /* [sink "name"] */
