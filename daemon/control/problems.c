@@ -6,8 +6,9 @@
  *     degraded      everything is kept, but something that the owner asked for does not happen
  *     notice        worth a look by day
  *
- * A wearable that is not there is "degraded" where the owner named it in the config and a notice
- * where it merely came by: people take their straps off.
+ * A wearable that does not stream is "degraded" where the owner named it in the config. Of one that
+ * merely came by nothing is said when it goes, nor of one that speaks when it likes: a thermometer
+ * lies in its drawer most of the day. What ails the radio as a whole is said once, not of each.
  */
 #include "control/problems.h"
 
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #define SLOW_COMMIT (500 * USEC_PER_MSEC)
+#define JUST_NOW    (5 * USEC_PER_SEC)
 
 static struct problem_text *add(struct problem_list *list, enum severity severity,
 				const char *format, ...) _printf_(3, 4);
@@ -121,30 +123,99 @@ static void find_source(const struct snapshot *s, struct problem_list *list)
 			s->source_problem);
 		say(t->consequence, "no wearable is heard; it is tried again and again");
 		say(t->remedy, "see `sudo journalctl -u vitald -n 50`");
-	} else if (s->n_devices == 0) {
+	} else if (s->n_devices == 0 && !(s->config && s->config->n_devices)) {
 		t = add(list, SEVERITY_DEGRADED, "no wearable has been seen yet");
 		say(t->consequence, "there is nothing to record");
 		say(t->remedy, "put one on and wet its electrodes: most are silent off the skin");
 	}
 }
 
+/* "has not been heard for 12 min", since the start if it never was. */
+static void say_unheard(const struct snapshot *s, usec_t last_us, char text[static 80])
+{
+	usec_t since = last_us ? last_us : s->started_us;
+	usec_t us = since && since < s->now ? s->now - since : 0;
+	char age[HUMAN_SIZE];
+
+	if (us < JUST_NOW)
+		(void)snprintf(text, 80, last_us ? "is not connected" : "is not heard yet");
+	else
+		(void)snprintf(text, 80, "has not been heard for %s%s", human_duration(us, age),
+			       last_us ? "" : ", since the start"); /* fits */
+}
+
+static void find_unheard(const struct snapshot *s, const char *name, usec_t last_us,
+			 const char *why, struct problem_list *list)
+{
+	struct problem_text *t;
+	char unheard[80];
+
+	say_unheard(s, last_us, unheard);
+	t = add(list, SEVERITY_DEGRADED, "the wearable %s %s%s%s", name, unheard,
+		why[0] ? ": " : "", why);
+	say(t->consequence,
+	    "nothing of it is recorded until it comes back: it may be out of range, "
+	    "off, or worn without contact");
+	say(t->remedy, "is it worn, charged and in reach? It connects again by itself; "
+		       "`vitalctl devices` says more");
+}
+
+/* The link is up, so distance and battery are not it. */
+static void find_mute(const char *name, const struct device_status *d, struct problem_list *list)
+{
+	struct problem_text *t;
+
+	if (streq(d->state, "streaming")) {
+		t = add(list, SEVERITY_DEGRADED, "not all of %s is recorded: %s", name, d->why);
+		say(t->consequence, "what it does send is recorded");
+	} else {
+		t = add(list, SEVERITY_DEGRADED,
+			"the wearable %s is connected but not streaming%s%s", name,
+			d->why[0] ? ": " : "", d->why);
+		say(t->consequence, "nothing of it is recorded until it streams");
+	}
+	say(t->remedy, "it is tried again by itself; should that not help, take it off for a "
+		       "minute and put it on again");
+}
+
+static void find_absence(const struct snapshot *s, const char *name, const struct device_status *d,
+			 struct problem_list *list)
+{
+	if (!s->running || s->source_problem || !config_device_find(s->config, d->address))
+		return;
+	if (!d->connected && !d->occasional)
+		find_unheard(s, name, d->last_frame_us, d->why, list);
+	else if (d->connected && (d->why[0] || (!d->occasional && !streq(d->state, "streaming"))))
+		find_mute(name, d, list);
+}
+
+/* Named in the config, and its source has never spoken of it. */
+static void find_unseen(const struct snapshot *s, struct problem_list *list)
+{
+	if (!s->running || s->source_problem || s->config->source == CONFIG_SOURCE_NONE)
+		return;
+	for (size_t i = 0; i < s->config->n_devices; i++) {
+		const struct config_device *wish = &s->config->devices[i];
+		bool seen = false;
+
+		for (size_t j = 0; j < s->n_devices; j++)
+			seen = seen || streq(s->devices[j].address, wish->address);
+		if (!seen && wish->kinds & ~CONFIG_KINDS_OCCASIONAL)
+			find_unheard(s, wish->name ? wish->name : wish->address, 0, "", list);
+	}
+}
+
 static void find_device(const struct snapshot *s, const struct device_status *d,
 			struct problem_list *list)
 {
-	bool named = s->config && config_device_find(s->config, d->address);
 	const char *name = d->name[0] ? d->name : d->address;
 	struct problem_text *t;
 
-	if (!d->connected) {
-		t = add(list, named ? SEVERITY_DEGRADED : SEVERITY_NOTICE,
-			"the wearable %s is not connected%s%s", name, d->why[0] ? ": " : "",
-			d->why);
-		say(t->consequence, "what it measures meanwhile is not heard; a gap will say so");
-		say(t->remedy, "is it worn, charged and in reach? It connects again by itself");
-	}
+	if (s->config)
+		find_absence(s, name, d, list);
 	if (d->undecodable) {
-		t = add(list, SEVERITY_NOTICE, "%" PRIu64 " frames of %s could not be decoded",
-			d->undecodable, name);
+		t = add(list, SEVERITY_NOTICE, "%" PRIu64 " frame%s of %s could not be decoded",
+			d->undecodable, d->undecodable == 1 ? "" : "s", name);
 		say(t->consequence, "the newest of them are kept as they came");
 		say(t->remedy, "`vitalctl decode UUID HEX` says what is wrong with a frame");
 	}
@@ -335,6 +406,8 @@ void problems_find(const struct snapshot *s, struct problem_list *ret)
 	find_sinks(s, ret);
 	for (size_t i = 0; i < s->n_devices; i++)
 		find_device(s, &s->devices[i], ret);
+	if (s->config)
+		find_unseen(s, ret);
 	find_clock(s, ret);
 	find_bus(s, ret);
 	sort(ret);

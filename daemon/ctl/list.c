@@ -4,6 +4,7 @@
 #include "util/human.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 static void put_count(struct table *t, const struct table *from, size_t row, const char *column)
@@ -152,15 +153,59 @@ static void make_quarantine(struct buf *page, const struct tables *t, size_t wid
 	put_cut(page, table_get_u64(all, 0, "records", 0), table_get_u64(all, 0, "shown", 0));
 }
 
+/* Appends to a note, with "; " between. */
+static void note(struct buf *out, const char *format, ...) _printf_(2, 3);
+static void note(struct buf *out, const char *format, ...)
+{
+	char text[400];
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(text, sizeof(text), format, ap); /* cut where it is longer */
+	va_end(ap);
+	if (text[0])
+		buf_printf(out, "%s%s", out->size ? "; " : "", text);
+}
+
+static void note_count(struct buf *out, const char *what, uint64_t n)
+{
+	if (n)
+		note(out, "%s: %" PRIu64, what, n);
+}
+
+/* Why it does not stream, what it said last, what was tried, what it is. */
 static void put_device_note(struct table *t, const struct table *d, size_t row)
 {
 	const char *model = table_get_string(d, row, "model");
 	const char *firmware = table_get_string(d, row, "firmware");
-	const char *why = table_get_string(d, row, "why");
-	char text[320];
+	const char *adapter = table_get_string(d, row, "adapter");
+	struct buf text = {0};
 
-	(void)snprintf(text, sizeof(text), "%s%s%s%s%s", why, why[0] && model[0] ? "; " : "", model,
-		       firmware[0] ? ", firmware " : "", firmware);
+	note(&text, "%s", table_get_string(d, row, "why"));
+	note(&text, "%s", table_get_string(d, row, "readings"));
+	note_count(&text, "unreadable frames", table_get_u64(d, row, "undecodable", 0));
+	note_count(&text, "came twice", table_get_u64(d, row, "duplicates", 0));
+	note_count(&text, "subscribed again", table_get_u64(d, row, "resubscribed", 0));
+	note_count(&text, "reconnected", table_get_u64(d, row, "reconnected", 0));
+	note_count(&text, "paired again", table_get_u64(d, row, "unbonded", 0));
+	note_count(&text, "power cycles of the adapter", table_get_u64(d, row, "power_cycled", 0));
+	note_count(&text, "restarts of bluetoothd", table_get_u64(d, row, "restarted", 0));
+	note(&text, "%s%s%s", model, firmware[0] ? ", firmware " : "", firmware);
+	note(&text, "%s%s%s", adapter[0] ? "over " : "", adapter,
+	     table_get_u64(d, row, "paired", 0) ? ", paired" : "");
+	buf_u8(&text, 0);
+	table_string(t, text.failed ? NULL : (const char *)text.data);
+	buf_done(&text);
+}
+
+static void put_unit(struct table *t, const struct cell *c, const char *unit)
+{
+	char text[32] = "-";
+
+	if (c->type == CELL_U64)
+		(void)snprintf(text, sizeof(text), "%" PRIu64 " %s", c->u64, unit);
+	else if (c->type == CELL_I64)
+		(void)snprintf(text, sizeof(text), "%" PRId64 " %s", c->i64, unit);
 	table_string(t, text);
 }
 
@@ -168,24 +213,21 @@ static void make_devices(struct buf *page, const struct tables *t, size_t width)
 {
 	const struct table *d = tables_find(t, "devices");
 	_cleanup_(tables_done) struct tables shown = {0};
-	struct table *s =
-		tables_add(&shown, "",
-			   "ADDRESS NAME STATE >BATTERY >FRAMES >TWICE >UNREADABLE >GAPS note");
+	struct table *s = tables_add(&shown, "",
+				     "ADDRESS NAME STATE >HEARD >BATTERY >SIGNAL >GAPS >RECOVERED "
+				     "note");
 
 	for (size_t row = 0; row < table_rows(d); row++) {
-		const struct cell *battery = table_cell(d, row, "battery_percent");
-		char text[32] = "-";
+		char age[TEXT_AGE_SIZE];
 
 		put_string(s, d, row, "address");
 		put_string(s, d, row, "name");
-		table_string(s, table_get_u64(d, row, "connected", 0) ? "connected" : "absent");
-		if (battery->type == CELL_U64)
-			(void)snprintf(text, sizeof(text), "%" PRIu64 " %%", battery->u64);
-		table_string(s, text);
-		put_count(s, d, row, "frames");
-		put_count(s, d, row, "duplicates");
-		put_count(s, d, row, "undecodable");
+		put_string(s, d, row, "state");
+		table_string(s, text_age(table_cell(d, row, "last_sample_us"), age));
+		put_unit(s, table_cell(d, row, "battery_percent"), "%");
+		put_unit(s, table_cell(d, row, "rssi_dbm"), "dBm");
 		put_count(s, d, row, "gaps");
+		put_count(s, d, row, "recoveries");
 		put_device_note(s, d, row);
 	}
 	finish(page, &shown, "no wearable has been seen", width);

@@ -5,7 +5,7 @@
  *     DEGRADED  the server "main" is down since 4 min: connection refused
  *     ...
  *     What is wrong    each with what follows from it for the data, and what to do
- *     WEARABLE ...     one line each
+ *     WEARABLE ...     one line each, and one more with why it does not stream
  *     SERVER ...       one line each
  */
 #include "ctl/screen.h"
@@ -145,19 +145,20 @@ static void make_devices(struct buf *out, const struct table *d, size_t width)
 	_cleanup_(tables_done) struct tables shown = {0};
 	struct table *t =
 		tables_add(&shown, "",
-			   "WEARABLE STATE >HEARD >CONFIRMED >WAITING >GAPS >BATTERY >BPM");
+			   "WEARABLE STATE >HEARD >CONFIRMED >WAITING >GAPS >BATTERY >BPM note");
 
 	for (size_t row = 0; row < table_rows(d); row++) {
 		const char *name = table_get_string(d, row, "name");
 
 		put_name(t, name[0] ? name : table_get_string(d, row, "address"), width);
-		table_string(t, table_get_u64(d, row, "connected", 0) ? "connected" : "absent");
+		table_string(t, table_get_string(d, row, "state"));
 		put_age(t, table_cell(d, row, "last_sample_us"));
 		put_age(t, table_cell(d, row, "last_confirmed_us"));
 		put_number(t, table_cell(d, row, "waiting"), "");
 		put_number(t, table_cell(d, row, "gaps"), "");
 		put_number(t, table_cell(d, row, "battery_percent"), " %");
 		put_number(t, table_cell(d, row, "bpm"), "");
+		table_string(t, table_get_string(d, row, "why"));
 	}
 	buf_string(out, "\n");
 	if (tables_failed(&shown))

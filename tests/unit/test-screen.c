@@ -45,12 +45,12 @@ static void add_summary(struct tables *t, const struct world *w)
 static void add_device(struct tables *t, const struct world *w)
 {
 	struct table *d = tables_add(t, "devices",
-				     "address name connected last_sample_us last_confirmed_us "
-				     "waiting gaps battery_percent bpm");
+				     "address name state last_sample_us last_confirmed_us "
+				     "waiting gaps battery_percent bpm why");
 
 	table_string(d, "a0:b1:c2:d3:e4:f5");
 	table_string(d, w->name);
-	table_bool(d, w->connected);
+	table_string(d, w->connected ? "streaming" : "waiting");
 	table_u64(d, USEC_PER_SEC);
 	table_u64(d, 250 * USEC_PER_SEC);
 	table_u64(d, w->waiting);
@@ -60,6 +60,7 @@ static void add_device(struct tables *t, const struct world *w)
 		table_u64(d, 61);
 	else
 		table_null(d);
+	table_string(d, w->connected ? "" : "the wearable ended the link");
 }
 
 static void add_sink(struct tables *t, const struct world *w)
@@ -122,7 +123,7 @@ static void healthy(void **state)
 		    "store 12.5 MiB of 2.0 GiB, tail 3 % full, on the disk within 1 s\n"
 		    "\n"
 		    "WEARABLE  STATE      HEARD  CONFIRMED  WAITING  GAPS  BATTERY  BPM\n"
-		    "Anna      connected    1 s      4 min        0     1     80 %   61\n"
+		    "Anna      streaming    1 s      4 min        0     1     80 %   61\n"
 		    "\n"
 		    "SERVER  STATE  CONFIRMED  WAITING  DONE IN  NEXT TRY  LAST YES  AT ONCE\n"
 		    "main    up        123456        0        -         -       2 s   99.2 %\n");
@@ -155,7 +156,7 @@ static void server_down(void **state)
 		    "       `vitalctl sync`\n"
 		    "\n"
 		    "WEARABLE  STATE      HEARD  CONFIRMED  WAITING  GAPS  BATTERY  BPM\n"
-		    "Anna      connected    1 s      4 min      812     1     80 %   61\n"
+		    "Anna      streaming    1 s      4 min      812     1     80 %   61\n"
 		    "\n"
 		    "SERVER  STATE  CONFIRMED  WAITING  DONE IN  NEXT TRY  LAST YES  AT ONCE\n"
 		    "main    down      123456      812        -      12 s       2 s   99.2 %\n");
@@ -175,10 +176,11 @@ static void held_and_hostile(void **state)
 		    "hub, vitald 0.1.0, pid 412, up 3 d 4 h, run 12, clock synchronised\n"
 		    "store 12.5 MiB of 2.0 GiB, tail 3 % full, on the disk within 1 s\n"
 		    "\n"
-		    "WEARABLE           STATE   HEARD  CONFIRMED  WAITING  GAPS  BATTERY  BPM\n"
+		    "WEARABLE           STATE    HEARD  CONFIRMED  WAITING  GAPS  BATTERY  BPM\n"
 		    "\xef\xbf\xbd[2J\xe5\xbf\x83\xe5\xbf\x83\xe5\xbf\x83\xe5\xbf\x83\xe5\xbf\x83"
-		    "\xe5\xbf\x83\xe2\x80\xa6  absent    1 s      4 min        0     1     80 %    "
+		    "\xe5\xbf\x83\xe2\x80\xa6  waiting    1 s      4 min        0     1     80 %    "
 		    "-\n"
+		    "    the wearable ended the link\n"
 		    "\n"
 		    "SERVER  STATE  CONFIRMED  WAITING  DONE IN  NEXT TRY  LAST YES  AT ONCE\n"
 		    "main    held      123456        0        -      12 s       2 s   99.2 %\n");

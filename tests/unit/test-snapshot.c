@@ -38,7 +38,9 @@ static void wire_snapshot(struct place *p)
 	p->sink_config = (struct config_sink){.name = (char *)"main",
 					      .url = (char *)"https://x",
 					      .required = true};
-	p->device_config = (struct config_device){.address = DEVICE, .name = (char *)"Anna"};
+	p->device_config = (struct config_device){.address = DEVICE,
+						  .name = (char *)"Anna",
+						  .kinds = CONFIG_KINDS_DEFAULT};
 	p->config = (struct config){.state_dir = p->state,
 				    .runtime_dir = p->run,
 				    .gateway = (char *)"hub",
@@ -51,12 +53,15 @@ static void wire_snapshot(struct place *p)
 				    .devices = &p->device_config,
 				    .n_devices = 1};
 	strcpy(p->sink_state.name, "main");
-	p->device = (struct device_status){.address = DEVICE,
-					   .name = "Anna",
-					   .connected = true,
-					   .battery = 80,
-					   .bpm = 61,
-					   .last_frame_us = p->now};
+	p->device = (struct device_status){
+		.address = DEVICE,
+		.name = "Anna",
+		.connected = true,
+		.state = "streaming",
+		.battery = 80,
+		.bpm = 61,
+		.last = {[KIND_HEART_RATE] = "61 /min", [KIND_ECG] = "130 Hz"},
+		.last_frame_us = p->now};
 	p->snapshot = (struct snapshot){.store = p->store,
 					.config = &p->config,
 					.sinks = &p->sink_state,
@@ -239,11 +244,14 @@ static void missing_things(void **state)
 	p->snapshot.bus_problem = "the bus went away";
 	p->device.connected = false;
 	strcpy(p->device.why, "out of reach");
+	p->snapshot.now = p->device.last_frame_us + 720 * USEC_PER_SEC;
 	query(p, "status", &t);
 	says(&t, "summary", 0, "state", "not_working");
 	says(&t, "problems", 0, "what", "no source of samples");
 	says(&t, "problems", 1, "what", "/nonexistent/token");
-	says(&t, "problems", 2, "what", "Anna is not connected: out of reach");
+	says(&t, "problems", 2, "what", "Anna has not been heard for 12 min: out of reach");
+	says(&t, "problems", 2, "consequence", "nothing of it is recorded until it comes back");
+	says(&t, "problems", 2, "remedy", "worn, charged and in reach?");
 	says(&t, "problems", 2, "severity", "degraded"); /* the owner named it */
 	says(&t, "problems", 3, "what", "clock");
 	says(&t, "problems", 4, "what", "the bus went away");
@@ -261,8 +269,87 @@ static void no_sink_and_a_stranger(void **state)
 	query(p, "status", &t);
 	says(&t, "summary", 0, "state", "degraded");
 	says(&t, "problems", 0, "what", "no server is configured");
-	says(&t, "problems", 1, "severity", "notice"); /* somebody took a strap off */
+	assert_int_equal(table_rows(tables_find(&t, "problems")),
+			 1); /* somebody took a strap off */
 	says(&t, "sinks", 0, "state", "retired");
+}
+
+/* The first problem after a change of what is known of the wearable; "" is none. */
+static void problem_is(struct place *p, const char *what)
+{
+	_cleanup_(tables_done) struct tables t = {0};
+
+	query(p, "status", &t);
+	says(&t, "problems", 0, "what", what);
+	assert_int_equal(table_rows(tables_find(&t, "problems")), what[0] ? 1 : 0);
+}
+
+static void a_wearable_that_does_not_stream(void **state)
+{
+	struct place *p = *state;
+
+	problem_is(p, "");
+	p->device.connected = false;
+	problem_is(p, "the wearable Anna is not connected");
+	p->device.last_frame_us = 0; /* never since the start, a minute ago */
+	problem_is(p, "Anna has not been heard for 60 s, since the start");
+	p->device.occasional = true;
+	problem_is(p, "");
+	p->device.occasional = false;
+	p->snapshot.source_problem = "there is no adapter"; /* said once, not of each */
+	problem_is(p, "there is no adapter");
+	p->snapshot.source_problem = NULL;
+	p->device.connected = true;
+	strcpy(p->device.state, "connecting");
+	problem_is(p, "Anna is connected but not streaming");
+	strcpy(p->device.why, "it wants to be paired");
+	problem_is(p, "Anna is connected but not streaming: it wants to be paired");
+	strcpy(p->device.state, "streaming");
+	strcpy(p->device.why, "ECG was refused: in charger");
+	problem_is(p, "not all of Anna is recorded: ECG was refused: in charger");
+}
+
+static void a_wearable_that_was_never_seen(void **state)
+{
+	struct place *p = *state;
+	_cleanup_(tables_done) struct tables t = {0};
+
+	p->snapshot.n_devices = 0;
+	problem_is(p, "Anna has not been heard for 60 s, since the start");
+	p->snapshot.started_us = p->now - USEC_PER_SEC;
+	problem_is(p, "Anna is not heard yet");
+	query(p, "devices", &t);
+	says(&t, "devices", 0, "name", "Anna");
+	says(&t, "devices", 0, "state", "waiting");
+	says(&t, "devices", 0, "why", "not seen yet");
+	p->device_config.kinds = 1U << KIND_TEMPERATURE; /* it lies in its drawer */
+	problem_is(p, "");
+	p->config.n_devices = 0;
+	problem_is(p, "no wearable has been seen yet");
+}
+
+static void all_that_is_known_of_a_wearable(void **state)
+{
+	struct place *p = *state;
+	_cleanup_(tables_done) struct tables t = {0};
+
+	strcpy(p->device.adapter, "hci0");
+	strcpy(p->device.offers, "heart_rate polar_pmd");
+	p->device.rssi = -67;
+	p->device.paired = true;
+	p->device.recoveries[RECOVERY_RESUBSCRIBED] = 2;
+	p->device.recoveries[RECOVERY_RECONNECTED] = 1;
+	query(p, "devices", &t);
+	says(&t, "devices", 0, "state", "streaming");
+	says(&t, "devices", 0, "readings", "heart rate 61 /min, ecg 130 Hz");
+	says(&t, "devices", 0, "adapter", "hci0");
+	says(&t, "devices", 0, "offers", "heart_rate polar_pmd");
+	assert_int_equal(table_cell(tables_find(&t, "devices"), 0, "rssi_dbm")->i64, -67);
+	assert_true(table_cell(tables_find(&t, "devices"), 0, "paired")->yes);
+	assert_int_equal(number(&t, "devices", "recoveries"), 3);
+	assert_int_equal(number(&t, "devices", "resubscribed"), 2);
+	assert_int_equal(number(&t, "devices", "reconnected"), 1);
+	assert_int_equal(number(&t, "devices", "restarted"), 0);
 }
 
 static void quarantine_and_audit(void **state)
@@ -328,6 +415,7 @@ static void without_the_daemon(void **state)
 	says(&t, "summary", 0, "state", "not_working");
 	says(&t, "summary", 0, "verdict", "the daemon is not running");
 	says(&t, "devices", 0, "name", "Anna");
+	says(&t, "devices", 0, "state", "stopped");
 	says(&t, "sinks", 0, "state", "stopped");
 	assert_int_equal(number(&t, "sinks", "waiting"), 6);
 	assert_int_equal(control_tables_from_store(look, &p->config, "x", "audit", &audit), 0);
@@ -359,6 +447,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(server_down, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(missing_things, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(no_sink_and_a_stranger, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_wearable_that_does_not_stream, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_wearable_that_was_never_seen, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(all_that_is_known_of_a_wearable, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(quarantine_and_audit, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_nobody_could_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(without_the_daemon, set_up, tear_down),
