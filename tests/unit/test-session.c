@@ -820,6 +820,13 @@ static void a_dialogue_that_polls_is_opened_again(void **state)
 		expect(b, "write control a104\nframe control f004\nframe data 01\n");
 	}
 	assert_string_equal(session_why(b->session), "");
+	/* Answered polls without data are silence all the same. */
+	for (unsigned i = 0; i < 3; i++) {
+		later(b, SECOND);
+		good(b);
+		value(b, CONTROL, "\xf0\x04");
+	}
+	assert_non_null(strstr((const char *)b->log.data, "again: PMD data has been silent"));
 }
 
 static void other_wishes_start_and_stop(void **state)

@@ -1,0 +1,137 @@
+/*
+ * What a session says to its owner: which stream does not run and why, in a sentence, and the news,
+ * each of which may end the session.
+ */
+#include "source/session_state.h"
+
+#include <stdio.h>
+
+struct reasons {
+	char text[sizeof(((struct session *)NULL)->why)];
+	size_t n;
+};
+
+static void label(char *ret, size_t size, const struct part *p, unsigned kinds)
+{
+	size_t n = 0;
+
+	for (unsigned k = 1; k < KIND_MAX && n < size; k++)
+		if (kinds & 1U << k)
+			n += (size_t)snprintf(ret + n, size - n, "%s%s", n ? ", " : "",
+					      kind_name(k));
+	if (!n)
+		(void)snprintf(ret, size, "%s", p->profile->name);
+}
+
+static void add_reason(struct reasons *r, const struct part *p, unsigned kinds, const char *why)
+{
+	char who[100];
+
+	if (r->n >= sizeof(r->text))
+		return;
+	label(who, sizeof(who), p, kinds);
+	r->n += (size_t)snprintf(r->text + r->n, sizeof(r->text) - r->n, "%s%s: %s",
+				 r->n ? "; " : "", who, why);
+}
+
+/* Of what the owner wants; a battery that does not say its level is no reason to worry. */
+static void find_reasons(const struct session *s, struct reasons *ret)
+{
+	for (unsigned c = 0; c < CHARACTERISTIC_MAX_; c++) {
+		const struct line *l = &s->lines[c];
+		bool control = l->what && l->what->use & PROFILE_CONTROL;
+
+		if (l->what && l->why[0] && line_desired(s, l) && (control || l->what->kinds))
+			add_reason(ret, l->part,
+				   (control ? l->part->kinds : l->what->kinds) & s->wanted, l->why);
+	}
+	for (size_t i = 0; i < s->n_parts; i++) {
+		const struct part *p = &s->parts[i];
+		unsigned missing = p->kinds & s->wanted & ~p->dialogue.running;
+
+		if (p->offered && p->why[0] && (p->kinds & s->wanted || p->profile->converse))
+			add_reason(ret, p, missing ? missing : p->kinds & s->wanted, p->why);
+	}
+}
+
+/* Once its characteristics are settled. */
+static bool part_runs(const struct session *s, const struct part *p)
+{
+	if (!part_used(s, p) || !p->profile->converse || p->why[0])
+		return true;
+	if (p->phase == SHUT)
+		return !session_dialogue_may_open(s, p) ||
+		       (p->kinds && !session_dialogue_target(s, p));
+	return p->phase == IDLE && p->asked == session_dialogue_target(s, p);
+}
+
+bool session_tell_running(const struct session *s)
+{
+	if (!s->begun || s->over || s->closing || s->pairing == PAIRING || s->repeat)
+		return false;
+	for (unsigned c = 0; c < CHARACTERISTIC_MAX_; c++) {
+		const struct line *l = &s->lines[c];
+
+		if (l->what && line_desired(s, l) && !line_settled(l))
+			return false;
+	}
+	for (size_t i = 0; i < s->n_parts; i++)
+		if (!part_runs(s, &s->parts[i]))
+			return false;
+	return true;
+}
+
+/* Has anything changed that the owner can ask for? */
+static bool take_changes(struct session *s)
+{
+	bool running = session_tell_running(s), closed = session_closed(s);
+	struct reasons reasons = {.n = 0};
+	bool changed;
+
+	find_reasons(s, &reasons);
+	changed = running != s->told_running || closed != s->told_closed ||
+		  !streq(reasons.text, s->why);
+	s->told_running = running;
+	s->told_closed = closed;
+	memcpy(s->why, reasons.text, sizeof(s->why));
+	return changed;
+}
+
+void session_tell_silent(const struct line *l, usec_t now, char ret[static WHY_SIZE])
+{
+	(void)snprintf(ret, WHY_SIZE, "%s has been silent for %u s",
+		       characteristic_name(l->what->characteristic),
+		       (unsigned)((now - l->since) / USEC_PER_SEC));
+}
+
+/* Each call may free the session, or come back into it. */
+void session_tell(struct session *s, const struct frame *frame, bool changed, usec_t now)
+{
+	const struct session_handler h = s->handler;
+	bool freed = false, *outer = s->freed;
+	char why[WHY_SIZE];
+
+	changed |= take_changes(s);
+	/* cppcheck-suppress autoVariables ; put back below, unless the session is gone */
+	s->freed = &freed;
+	if (frame)
+		h.frame(h.userdata, frame);
+	for (unsigned c = 0; !freed && c < CHARACTERISTIC_MAX_; c++) {
+		if (!s->lines[c].rung_untold)
+			continue;
+		s->lines[c].rung_untold = false;
+		session_tell_silent(&s->lines[c], now, why);
+		h.rung(h.userdata, RUNG_RESUBSCRIBE, why);
+	}
+	if (!freed && s->need_untold) {
+		s->need_untold = false;
+		memcpy(why, s->need_why, sizeof(why));
+		h.need(h.userdata, s->need, why);
+	}
+	if (!freed && changed)
+		h.changed(h.userdata);
+	if (!freed)
+		s->freed = outer;
+	else if (outer)
+		*outer = true;
+}
