@@ -43,6 +43,7 @@ int delta_measure(const struct bytes *payload, size_t n_channels, size_t width, 
 	uint8_t count = 0;
 	int r;
 
+	assert(n_channels >= 1 && n_channels <= DELTA_CHANNELS_MAX && width >= 1 && width <= 4);
 	for (size_t c = 0; c < n_channels; c++)
 		ret->reference[c] = (int32_t)bytes_sle(&b, width);
 	if (b.failed)
