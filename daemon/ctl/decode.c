@@ -5,8 +5,9 @@
  *	$ vitalctl decode 2a37 16 3c 11 04
  *	{"bpm":60,"rr_1024":[1041],"contact":"contact"}
  *
- * A table maps a characteristic to the function that writes its JSON. Output is one line, written
- * whole or, when anything is wrong, not at all; then stderr has a sentence that names the byte.
+ * A table maps a characteristic to the function that writes its JSON; what has none is decoded by its
+ * protocol, and the readings that came of it are written. Output is one line, written whole or, when
+ * anything is wrong, not at all; then stderr has a sentence that names the byte.
  * Acceleration that is compressed needs the factor that the sensor gave when it was started; nobody
  * types that, so it is taken as 1.
  */
@@ -15,9 +16,10 @@
 #include "decode/device_info.h"
 #include "decode/heart_rate.h"
 #include "decode/pmd.h"
-#include "model/frame.h"
+#include "decode/protocol.h"
 #include "util/json.h"
 
+#include <math.h>
 #include <stdio.h>
 
 enum { STATUS_MALFORMED = 1, STATUS_USAGE = 2 };
@@ -40,28 +42,107 @@ static const char help[] =
 	"\n"
 	"Known characteristics:\n";
 
+static void write_heart_rate_fields(struct json *j, const struct heart_rate *h)
+{
+	json_key(j, "bpm");
+	json_uint(j, h->bpm);
+	json_key(j, "rr_1024");
+	json_open(j, '[');
+	for (size_t i = 0; i < h->n_rr; i++)
+		json_uint(j, h->rr_1024[i]);
+	json_close(j, ']');
+	json_key(j, "contact");
+	json_text(j, contact_name(h->contact));
+	if (h->energy_kj >= 0) {
+		json_key(j, "energy_kj");
+		json_int(j, h->energy_kj);
+	}
+}
+
 static int write_heart_rate(struct json *j, const uint8_t *data, size_t size,
 			    struct decode_error *error)
 {
 	struct heart_rate h;
 	int r = heart_rate_decode(data, size, &h, error);
 
-	if (r != 0)
-		return r;
-	json_key(j, "bpm");
-	json_uint(j, h.bpm);
-	json_key(j, "rr_1024");
+	if (r == 0)
+		write_heart_rate_fields(j, &h);
+	return r;
+}
+
+static void write_microvolts(struct json *j, const struct ecg *ecg)
+{
+	json_key(j, "uv");
 	json_open(j, '[');
-	for (size_t i = 0; i < h.n_rr; i++)
-		json_uint(j, h.rr_1024[i]);
+	for (uint32_t i = 0; i < ecg->n; i++)
+		json_int(j, ecg->uv[i]);
 	json_close(j, ']');
-	json_key(j, "contact");
-	json_text(j, contact_name(h.contact));
-	if (h.energy_kj >= 0) {
-		json_key(j, "energy_kj");
-		json_int(j, h.energy_kj);
+}
+
+static void write_number(struct json *j, int32_t mantissa, int8_t exponent)
+{
+	if (mantissa == SAMPLES_NONE)
+		json_none(j);
+	else if (exponent == 0)
+		json_int(j, mantissa);
+	else if (exponent < 0)
+		json_double(j, mantissa / pow(10, -exponent)); /* 376 / 10 is 37.6 */
+	else
+		json_double(j, mantissa * pow(10, exponent));
+}
+
+static void write_rows(struct json *j, const struct samples *s)
+{
+	json_key(j, "unit");
+	json_text(j, unit_name(s->unit));
+	json_key(j, "status");
+	json_uint(j, s->status);
+	json_key(j, "rows");
+	json_open(j, '[');
+	for (uint32_t row = 0; row < s->n; row++) {
+		json_open(j, '[');
+		for (size_t c = 0; c < s->n_channels; c++)
+			write_number(j, s->value[row * s->n_channels + c], s->exponent[c]);
+		json_close(j, ']');
 	}
-	return 0;
+	json_close(j, ']');
+}
+
+static void write_reading(void *userdata, const struct reading *reading)
+{
+	struct json *j = userdata;
+
+	json_open(j, '{');
+	json_key(j, "kind");
+	json_text(j, kind_name(reading->kind));
+	if (reading->sensor_ns) {
+		json_key(j, "t_ns");
+		json_uint(j, reading->sensor_ns);
+	}
+	if (reading->record->type == RECORD_HEART_RATE)
+		write_heart_rate_fields(j, &reading->record->heart_rate);
+	else if (reading->record->type == RECORD_ECG)
+		write_microvolts(j, &reading->record->ecg);
+	else
+		write_rows(j, &reading->record->samples);
+	json_close(j, '}');
+}
+
+/* By its protocol, as if it were the first frame of a link. */
+static int write_readings(struct json *j, enum characteristic c, const uint8_t *data, size_t size,
+			  struct decode_error *error)
+{
+	static struct decoder decoder; /* large: not on the stack */
+	const struct frame f = {.device = "", .characteristic = c, .data = data, .size = size};
+	const struct reading_handler handler = {j, write_reading};
+	int r;
+
+	memset(&decoder, 0, sizeof(decoder));
+	json_key(j, "readings");
+	json_open(j, '[');
+	r = protocol_of(c)->decode(&decoder, &f, &handler, error);
+	json_close(j, ']');
+	return r;
 }
 
 static int write_body_location(struct json *j, const uint8_t *data, size_t size,
@@ -119,14 +200,12 @@ STRING_WRITER(firmware_revision)
 STRING_WRITER(hardware_revision)
 STRING_WRITER(software_revision)
 
-static void write_pmd_head(struct json *j, const char *kind, uint64_t ts_ns, const char *samples)
+static void write_pmd_head(struct json *j, const char *kind, uint64_t ts_ns)
 {
 	json_key(j, "kind");
 	json_text(j, kind);
 	json_key(j, "t_ns");
 	json_uint(j, ts_ns);
-	json_key(j, samples);
-	json_open(j, '[');
 }
 
 static int write_ecg(struct json *j, const uint8_t *data, size_t size, struct decode_error *error)
@@ -136,10 +215,8 @@ static int write_ecg(struct json *j, const uint8_t *data, size_t size, struct de
 
 	if (r != 0)
 		return r;
-	write_pmd_head(j, "ecg", ecg.sensor_ns, "uv");
-	for (uint32_t i = 0; i < ecg.n; i++)
-		json_int(j, ecg.uv[i]);
-	json_close(j, ']');
+	write_pmd_head(j, "ecg", ecg.sensor_ns);
+	write_microvolts(j, &ecg);
 	return 0;
 }
 
@@ -150,7 +227,9 @@ static int write_acc(struct json *j, const uint8_t *data, size_t size, struct de
 
 	if (r != 0)
 		return r;
-	write_pmd_head(j, "acc", acc.sensor_ns, "mg");
+	write_pmd_head(j, "acc", acc.sensor_ns);
+	json_key(j, "mg");
+	json_open(j, '[');
 	for (uint32_t i = 0; i < acc.n; i++) {
 		json_open(j, '[');
 		for (size_t axis = 0; axis < 3; axis++)
@@ -172,10 +251,7 @@ static int write_pmd_data(struct json *j, const uint8_t *data, size_t size,
 	switch (header.type) {
 	case PMD_ECG: return write_ecg(j, data, size, error);
 	case PMD_ACC: return write_acc(j, data, size, error);
-	default:
-		return decode_fail(error, DECODE_E_UNSUPPORTED, 0,
-				   "expected ECG (00) or acceleration (02), this is type %u (%s)",
-				   header.type, pmd_type_name(header.type));
+	default: return write_readings(j, CHARACTERISTIC_PMD_DATA, data, size, error);
 	}
 }
 
@@ -233,6 +309,7 @@ static int write_pmd_control(struct json *j, const uint8_t *data, size_t size,
 			   "expected 0xf0 (an answer) or 0x0f (features)");
 }
 
+/* How those that people know best are written; the others are readings. */
 static int (*const writers[CHARACTERISTIC_MAX_])(struct json *j, const uint8_t *data, size_t size,
 						 struct decode_error *error) = {
 	[CHARACTERISTIC_HEART_RATE_MEASUREMENT] = write_heart_rate,
@@ -250,8 +327,8 @@ static int (*const writers[CHARACTERISTIC_MAX_])(struct json *j, const uint8_t *
 
 static void list_characteristics(FILE *to)
 {
-	for (int i = 0; i < CHARACTERISTIC_MAX_; i++)
-		if (writers[i])
+	for (int i = CHARACTERISTIC_UNKNOWN + 1; i < CHARACTERISTIC_MAX_; i++)
+		if (protocol_of((enum characteristic)i))
 			(void)fprintf(to, "  %-36s  %s\n",
 				      characteristic_uuid((enum characteristic)i),
 				      characteristic_name((enum characteristic)i));
@@ -326,7 +403,8 @@ static int decode_value(enum characteristic c, const uint8_t *data, size_t size,
 	int r;
 
 	json_open(&j, '{');
-	r = writers[c](&j, data, size, &error);
+	r = writers[c] ? writers[c](&j, data, size, &error)
+		       : write_readings(&j, c, data, size, &error);
 	json_close(&j, '}');
 	buf_u8(&line, '\n');
 	if (r != 0)

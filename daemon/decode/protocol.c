@@ -5,17 +5,16 @@
 #include "decode/protocol.h"
 
 static const struct protocol *const protocols[] = {
-	&protocol_device_info,
-	&protocol_battery,
-	&protocol_heart_rate,
-	&protocol_polar_pmd,
+	&protocol_device_info,	  &protocol_battery,	    &protocol_heart_rate,
+	&protocol_polar_pmd,	  &protocol_pulse_oximeter, &protocol_thermometer,
+	&protocol_blood_pressure,
 };
 
 static const struct profile *const profiles[] = {
-	&protocol_device_info.profile,
-	&protocol_battery.profile,
-	&protocol_heart_rate.profile,
-	&protocol_polar_pmd.profile,
+	&protocol_device_info.profile,	  &protocol_battery.profile,
+	&protocol_heart_rate.profile,	  &protocol_polar_pmd.profile,
+	&protocol_pulse_oximeter.profile, &protocol_thermometer.profile,
+	&protocol_blood_pressure.profile,
 };
 
 static_assert(ARRAY_SIZE(protocols) == ARRAY_SIZE(profiles), "every protocol has its profile");

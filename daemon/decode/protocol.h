@@ -57,3 +57,6 @@ extern const struct protocol protocol_heart_rate;
 extern const struct protocol protocol_battery;
 extern const struct protocol protocol_device_info;
 extern const struct protocol protocol_polar_pmd;
+extern const struct protocol protocol_pulse_oximeter;
+extern const struct protocol protocol_thermometer;
+extern const struct protocol protocol_blood_pressure;

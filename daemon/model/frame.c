@@ -25,6 +25,12 @@ static const struct {
 	[CHARACTERISTIC_PMD_CONTROL_POINT] = {"fb005c81-02e7-f387-1cad-8acd2d8df0c8",
 					      "PMD control point"},
 	[CHARACTERISTIC_PMD_DATA] = {"fb005c82-02e7-f387-1cad-8acd2d8df0c8", "PMD data"},
+	[CHARACTERISTIC_PLX_SPOT_CHECK] = {"2a5e", "PLX spot-check measurement"},
+	[CHARACTERISTIC_PLX_CONTINUOUS] = {"2a5f", "PLX continuous measurement"},
+	[CHARACTERISTIC_TEMPERATURE] = {"2a1c", "temperature measurement"},
+	[CHARACTERISTIC_TEMPERATURE_INTERMEDIATE] = {"2a1e", "intermediate temperature"},
+	[CHARACTERISTIC_BLOOD_PRESSURE] = {"2a35", "blood pressure measurement"},
+	[CHARACTERISTIC_CUFF_PRESSURE] = {"2a36", "intermediate cuff pressure"},
 };
 
 /* "0000xxxx" before the base and "0x" before the short form both mean xxxx. */

@@ -120,8 +120,12 @@ enum unit {
 struct samples {
 	uint64_t sensor_ns; /* the sensor's time of the last row, ns since 2000-01-01; 0: none */
 	uint32_t dt_ns;	    /* between rows; 0: n is 1 */
-	uint32_t status;    /* status bits as the service defines them; 0: nothing to remark */
-	uint8_t unit;	    /* enum unit */
+	/*
+	 * Status bits as the service defines them; 0: nothing to remark. Oximetry: measurement status
+	 * in b16-31, device and sensor status in b0-15. Temperature: b0 is set while it still rises.
+	 */
+	uint32_t status;
+	uint8_t unit; /* enum unit */
 	uint8_t n_channels;
 	int8_t exponent[SAMPLES_CHANNELS_MAX];
 	uint32_t n; /* rows */

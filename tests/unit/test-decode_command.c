@@ -111,12 +111,12 @@ static void test_pmd_data(void **state)
 		       "91ffff0100",
 		       "vitalctl decode: PMD data: byte 13 is 0x01: expected samples of 3 bytes, "
 		       "2 bytes are left over\n");
-	assert_refuses(
-		PMD_DATA,
-		"01009435770000000000"
-		"91ffff0100",
-		"vitalctl decode: PMD data: byte 0 is 0x01: expected ECG (00) or acceleration "
-		"(02), this is type 1 (ppg)\n");
+	assert_refuses(PMD_DATA,
+		       "05009435770000000000"
+		       "91ffff0100",
+		       "vitalctl decode: PMD data: byte 0 is 0x05: expected ECG (00), PPG (01), "
+		       "ACC (02) or "
+		       "PPI (03), this is type 5 (gyro)\n");
 	assert_int_equal(RUN(PMD_DATA, "00"), 1);
 }
 
@@ -136,6 +136,29 @@ static void test_pmd_control(void **state)
 		PMD_CONTROL, "0100",
 		"vitalctl decode: PMD control point: byte 0 is 0x01: expected 0xf0 (an answer) "
 		"or 0x0f (features)\n");
+}
+
+static void test_readings(void **state)
+{
+	assert_prints("2a1c", "006c0100ff",
+		      "{\"readings\":[{\"kind\":\"temperature\",\"unit\":\"Cel\",\"status\":0,"
+		      "\"rows\":[[36.4]]}]}\n");
+	assert_prints("2a5f", "006200ff07",
+		      "{\"readings\":[{\"kind\":\"oximetry\",\"unit\":\"%\",\"status\":0,"
+		      "\"rows\":[[98,null]]}]}\n");
+	assert_prints("2a35", "02bd100b009ff0e20704110f330027",
+		      "{\"readings\":[{\"kind\":\"blood_pressure\",\"t_ns\":577295460000000000,"
+		      "\"unit\":\"mm[Hg]\",\"status\":0,\"rows\":[[1890,11,15.9,null]]}]}\n");
+	assert_prints("2a36", "00bdf0ff07ff07", "{\"readings\":[]}\n");
+	assert_prints(PMD_DATA,
+		      "03009435770000000000"
+		      "3ce8031e0006",
+		      "{\"readings\":[{\"kind\":\"ppi\",\"t_ns\":2000000000,\"unit\":\"/min\","
+		      "\"status\":0,\"rows\":[[60,1000,30,6]]}]}\n");
+	assert_refuses(
+		"2a1c", "006c01",
+		"vitalctl decode: temperature measurement: byte 3 is missing, the last is 0x01 "
+		"at byte 2: expected a temperature and what the flags promise\n");
 }
 
 static void test_ways_to_write(void **state)
@@ -178,10 +201,10 @@ static void test_help(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_heart_rate),    cmocka_unit_test(test_device),
-		cmocka_unit_test(test_pmd_data),      cmocka_unit_test(test_pmd_control),
-		cmocka_unit_test(test_ways_to_write), cmocka_unit_test(test_not_understood),
-		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_heart_rate),     cmocka_unit_test(test_device),
+		cmocka_unit_test(test_pmd_data),       cmocka_unit_test(test_pmd_control),
+		cmocka_unit_test(test_readings),       cmocka_unit_test(test_ways_to_write),
+		cmocka_unit_test(test_not_understood), cmocka_unit_test(test_help),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
