@@ -560,14 +560,15 @@ class Receiver:
     def query(self, sql, args=()):
         return self.records.query(sql, args)
 
-    def wait(self, timeout=30, until=None, **at_least):
-        """Until totals or counters have reached what is named, or `until(self)`; False: they did not."""
+    def wait(self, timeout=30, until=None, sql=None, **at_least):
+        """Until totals or counters have reached what is named, or `until(self)`, or the first value of an SQL query
+        is true; False: they did not."""
 
         def there():
             seen = self.totals | self.counters
             return all(seen.get(k, 0) >= v for k, v in at_least.items()) and (
                 until is None or until(self)
-            )
+            ) and (sql is None or bool(self.query(sql)[0][0]))
 
         with self.changed:
             return self.changed.wait_for(there, timeout)

@@ -113,9 +113,9 @@ class Guest:
         """A clean end if there is one to be had."""
         try:
             if self.qemu and self.qemu.poll() is None:
-                self.ask("systemctl --no-block poweroff", None, 20)
+                self.sh("systemctl --no-block poweroff", timeout=20)
                 self.qemu.wait(timeout)
-        except (OSError, subprocess.TimeoutExpired):
+        except (OSError, GuestError, subprocess.TimeoutExpired):
             pass  # it ends all the same
         finally:
             self.power_cut()
@@ -128,11 +128,11 @@ class Guest:
 
     def sh(self, cmd, user=None, timeout=120):
         """-> (exit status, output). 124: it took longer."""
-        self.asked += 1
-        self.ask(cmd, user, timeout)
-        while (answer := self.hear(time.monotonic() + timeout + 30)).get("id") != self.asked:
-            pass
-        return answer["rc"], answer["out"]
+        return self.ask(timeout, cmd=cmd, user=user)
+
+    def say(self, to, text, timeout=60):
+        """To a socket (a path) or a port in the guest -> (0 or 1, what was answered)."""
+        return self.ask(timeout, to=to, say=text)
 
     def must(self, cmd, user=None, timeout=120):
         rc, out = self.sh(cmd, user, timeout)
@@ -165,8 +165,12 @@ class Guest:
                         raise GuestError(f"{execute}: {answer['error']}")
         return answer["return"]
 
-    def ask(self, cmd, user, timeout):
-        self.agent.sendall(json.dumps({"id": self.asked, "cmd": cmd, "user": user, "timeout": timeout}).encode() + b"\n")
+    def ask(self, timeout, **what):
+        self.asked += 1
+        self.agent.sendall(json.dumps({"id": self.asked, "timeout": timeout, **what}).encode() + b"\n")
+        while (answer := self.hear(time.monotonic() + timeout + 30)).get("id") != self.asked:
+            pass
+        return answer["rc"], answer["out"]
 
     def hear(self, end):
         while b"\n" not in self.rest:

@@ -18,6 +18,7 @@ sys.path.insert(0, str(TOP / "tests" / "receiver"))
 import balance as b  # noqa: E402
 from guest import Guest  # noqa: E402
 from hub import build_dir  # noqa: E402
+from receiver import Remote  # noqa: E402
 
 LIFE = 10**9  # added to the numbers of each further life of the straps
 PATIENCE = 120  # for anything that should take a second; the machine is emulated and others use it
@@ -52,6 +53,23 @@ def catalog():
     """{"TAIL_RECOVERED": message id}"""
     text = (TOP / "daemon/model/catalog.h").read_text()
     return dict(re.findall(r'#define CATALOG_(\w+)\s+"(\w+)"', text))
+
+
+class GuestReceiver(Remote):
+    """The receiver in the guest: receiver.state(), receiver.wait(timeout=50, accepted=3), receiver.totals."""
+
+    def __init__(self, guest):
+        self.guest = guest
+        super().__init__(*map(int, guest.must("cat /run/receiver.port").split()))
+
+    def call(self, name, **args):
+        body = json.dumps({"call": name, "args": args})
+        head = f"POST /control HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        rc, out = self.guest.say(self.control_port, head + body, timeout=args.get("timeout", 30) + 60)
+        assert not rc, out
+        answer = json.loads(out.partition("\r\n\r\n")[2])
+        assert "error" not in answer, answer
+        return answer["result"]
 
 
 class Installed(Guest):
@@ -131,18 +149,12 @@ class Installed(Guest):
     def start_receiver(self):
         self.must("systemctl start receiver")
         self.until("test -e /run/receiver.port", "the receiver listens")
-
-    def receiver(self, call):
-        """receiver("state()") -> what it answers."""
-        return json.loads(self.must(
-            "cd /opt/receiver && python3 -c 'import json; from receiver import Remote;"
-            ' r = Remote(*map(int, open("/run/receiver.port").read().split()));'
-            f" print(json.dumps(r.{call}))'"))
+        self.receiver = GuestReceiver(self)
 
     def accepted(self, more):
         """Until the receiver took so many more records than it has."""
-        has = self.receiver("totals")["accepted"]
-        assert self.receiver(f"wait(timeout=50, accepted={has + more})"), self.receiver("state()")
+        has = self.receiver.totals["accepted"]
+        assert self.receiver.wait(timeout=50, accepted=has + more), self.receiver.state()
 
     # -- judgement
 

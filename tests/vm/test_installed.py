@@ -25,14 +25,7 @@ def hub(tmp_path_factory):
         guest.close()
 
 
-@pytest.fixture(autouse=True)
-def timed(request, capsys):
-    began = time.monotonic()
-    yield
-    with capsys.disabled():
-        print(f"  {time.monotonic() - began:.0f} s ", end="")
-
-
+@pytest.mark.short
 def test_starts_with_nothing(hub):
     """No server, no token, no adapter, no network: it is up, and says what is missing to those who may ask."""
     hub.must("systemctl start vitald.service")
@@ -49,6 +42,7 @@ def test_starts_with_nothing(hub):
     assert IDS["STARTED"] and hub.journal(f"MESSAGE_ID={IDS['STARTED']}")
 
 
+@pytest.mark.short
 def test_sandbox(hub):
     """Tight, and still it sees the clock, the boot and the bus."""
     out = hub.must(f"systemd-analyze security --no-pager --threshold={SECURITY} vitald.service")
@@ -122,18 +116,18 @@ def test_watchdog(hub):
 def test_timer(hub):
     """The daemon is dead with records in its tail. The timer's process sends them, and leaves the directory alone."""
     hub.drop_in("vitald.service", "[Service]", "Restart=no")
-    hub.receiver("down()")
+    hub.receiver.down()
     hub.until("vitalctl status --json | grep -q '\"state\":\"down\"'", "the daemon notices")
     kill = hub.now_us()
     hub.must("systemctl kill -s KILL vitald")
     hub.until("systemctl is-failed vitald", "it stays dead")
     assert b.count_of(hub.audit(), "waiting") > 0, "there is nothing to send"
-    hub.receiver("up()")
+    hub.receiver.up()
     hub.drop_in("vitald-sync.timer", "[Timer]", "OnBootSec=", "OnUnitActiveSec=", "OnActiveSec=1s",
                 "RandomizedDelaySec=0", "AccuracySec=1ms")
-    has = hub.receiver("totals")["accepted"]
+    has = hub.receiver.totals["accepted"]
     hub.must("systemctl start vitald-sync.timer")
-    assert hub.receiver(f"wait(timeout=50, accepted={has + 1})"), "the timer sent nothing"
+    assert hub.receiver.wait(timeout=50, accepted=has + 1), "the timer sent nothing"
     hub.until("systemctl show vitald-sync -p ActiveState,ExecMainExitTimestampMonotonic |"
               " grep -q inactive && [ $(systemctl show vitald-sync -p ExecMainPID --value) != 0 ]", "the drain has ended")
     assert hub.show("vitald-sync", "Result", "ExecMainStatus") == {"Result": "success", "ExecMainStatus": "0"}
@@ -154,7 +148,7 @@ def test_timer(hub):
 
 def test_power_cut(hub):
     """The receiver is away and the power goes. What is older than T and one commit is there after the boot."""
-    hub.receiver("down()")
+    hub.receiver.down()
     down = hub.now_us()
     commits = hub.status()["summary"]["commits"]
     end = time.monotonic() + 60
@@ -188,4 +182,4 @@ def test_power_cut(hub):
     assert kept, "nothing was on the card alone"
     print(f"{len(kept)} records that the card alone held are there, {len(lost)} of the last moment are not")
     assert total["gaps"].get("power_cut") == len(result["streams"]), words
-    assert not [name for name in hub.receiver("counters") if "conflict" in name]
+    assert not [name for name in hub.receiver.counters if "conflict" in name]
