@@ -76,5 +76,9 @@ enum {
 	ATT_VALUE_MAX = 512, /* Part F 3.2.9 */
 };
 
-/* A UUID of 2 or 16 bytes as it is in PDUs, least significant first. UNKNOWN: none of ours. */
+/* UUIDs of 2 or 16 bytes as they are in PDUs, least significant first. */
+
+/* The short form; 0: it has none. */
+uint16_t att_pdu_short_uuid(const uint8_t *uuid, size_t size);
+/* CHARACTERISTIC_UNKNOWN: none of ours. */
 enum characteristic att_pdu_characteristic(const uint8_t *uuid, size_t size);
