@@ -8,9 +8,6 @@
 #include "source/att.h"
 #include "source/session.h"
 
-/* What is beyond is not found. */
-enum { GATT_SERVICES_MAX = 32, GATT_CHARACTERISTICS_MAX = 128 };
-
 /*
  * Called as the last thing that a function of this header does; any may free the gatt. Results are 0
  * or SESSION_E_*; `att_error` is of SESSION_E_SECURITY and SESSION_E_REFUSED.
@@ -37,7 +34,7 @@ struct gatt_handler {
 struct gatt_counts {
 	struct att_counts att;
 	uint32_t unnamed; /* values at handles that are no characteristic of ours */
-	uint32_t surplus; /* services and characteristics beyond the tables */
+	uint32_t surplus; /* services and characteristics beyond the limits of gatt_table.h */
 };
 
 struct gatt;
