@@ -444,7 +444,8 @@ static int fill_in(struct reader *r)
 	for (size_t i = 0; i < c->n_devices && k == 0; i++)
 		k = set_default(&c->devices[i].subject, "");
 	if (!is_set(&r->global, "source", "auto_enroll"))
-		c->auto_enroll = c->source == CONFIG_SOURCE_SIMULATE;
+		c->auto_enroll =
+			c->source == CONFIG_SOURCE_SIMULATE || c->source == CONFIG_SOURCE_REPLAY;
 	return k;
 }
 
@@ -487,6 +488,9 @@ static void check(struct reader *r)
 			 "runtime_dir is too long for the socket in it; write a shorter one, or "
 			 "socket "
 			 "= /short/path in [source]");
+	if (c->source == CONFIG_SOURCE_REPLAY && !c->file)
+		complain(r, place_of(g, "source", "type"),
+			 "replay needs a capture; write file = /path in [source] as well");
 	for (size_t i = 0; i < c->n_sinks; i++)
 		check_sink(r, &c->sinks[i], &r->sinks[i]);
 }
@@ -524,6 +528,7 @@ struct config *config_free(struct config *c)
 	}
 	free(c->devices);
 	free(c->sinks);
+	free(c->file);
 	free(c->socket);
 	free(c->gateway);
 	free(c->runtime_dir);

@@ -16,6 +16,7 @@ enum {
 	CONFIG_MAX_SINKS = 8,
 	CONFIG_MAX_DEVICES = 64,
 	CONFIG_MAX_DROP_INS = 64,
+	CONFIG_MAX_HANDLES = 64,
 };
 
 enum config_source {
@@ -59,6 +60,15 @@ struct config_device {
 	unsigned kinds; /* streams = heart_rate ecg ...: 1 << enum kind; CONFIG_KINDS_DEFAULT */
 };
 
+/* Where a capture that began after the discovery has its characteristics. */
+struct config_handles {
+	size_t n;
+	struct config_handle {
+		uint16_t handle;
+		uint16_t characteristic; /* enum characteristic */
+	} list[CONFIG_MAX_HANDLES];
+};
+
 struct config {
 	/* [daemon] */
 	char *state_dir;   /* /var/lib/vitald */
@@ -66,8 +76,11 @@ struct config {
 	char *gateway;	   /* this hub's name at the servers; default: the host name */
 	/* [source] */
 	enum config_source source;
+	bool auto_enroll; /* take devices that no [device] names; yes for simulate and replay */
+	bool replay_fast; /* pace = fast | real */
 	char *socket;	  /* of `vitald simulate`; default runtime_dir/straps */
-	bool auto_enroll; /* take devices that no [device] names; default yes for simulate */
+	char *file;	  /* of replay, or NULL */
+	struct config_handles handles; /* 0x0010=2a37 ... */
 	/* [sync] */
 	usec_t durability_window;			   /* 1s; 0 commits each record */
 	usec_t lazy_commit;				   /* 5min */

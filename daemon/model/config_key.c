@@ -20,7 +20,9 @@ enum {
 
 static const struct config_word source_words[] = {{"none", CONFIG_SOURCE_NONE},
 						  {"simulate", CONFIG_SOURCE_SIMULATE},
+						  {"replay", CONFIG_SOURCE_REPLAY},
 						  {NULL, 0}};
+static const struct config_word pace_words[] = {{"real", 0}, {"fast", 1}, {NULL, 0}};
 static const struct config_word from_words[] = {{"oldest", CONFIG_FROM_OLDEST},
 						{"now", CONFIG_FROM_NOW},
 						{NULL, 0}};
@@ -49,6 +51,9 @@ static const struct config_key keys[] = {
 	{"daemon", "gateway", GLOBAL(gateway), .type = CONFIG_TYPE_NAME, .max = TEXT_BYTES_MAX, .optional = true},
 	{"source", "type", GLOBAL(source), WORDS(source_words)},
 	{"source", "socket", GLOBAL(socket), .type = CONFIG_TYPE_PATH, .max = SOCKET_BYTES_MAX},
+	{"source", "file", GLOBAL(file), .type = CONFIG_TYPE_PATH, .max = PATH_BYTES_MAX, .optional = true},
+	{"source", "pace", GLOBAL(replay_fast), WORDS(pace_words)},
+	{"source", "handles", GLOBAL(handles), .type = CONFIG_TYPE_HANDLES, .optional = true},
 	{"source", "auto_enroll", GLOBAL(auto_enroll), .type = CONFIG_TYPE_BOOLEAN},
 	{"sync", "durability_window", GLOBAL(durability_window), DURATION("0", "1min")},
 	{"sync", "lazy_commit", GLOBAL(lazy_commit), DURATION("0", "1h")},
@@ -314,13 +319,49 @@ static int set_streams(const struct config_key *key, const char *value, void *fi
 	return 0;
 }
 
+/* "0x0010=2a37"; false: not like that. */
+static bool read_handle(const char *s, struct config_handle *ret)
+{
+	char *end;
+	unsigned long handle = strtoul(s, &end, 0);
+	enum characteristic c;
+
+	if (*s < '0' || *s > '9' || *end != '=' || handle == 0 || handle > UINT16_MAX)
+		return false;
+	c = characteristic_parse(end + 1);
+	*ret = (struct config_handle){(uint16_t)handle, (uint16_t)c};
+	return c != CHARACTERISTIC_UNKNOWN;
+}
+
+static int set_handles(const struct config_key *key, const char *value, void *field,
+		       struct buf *why)
+{
+	_cleanup_(freep) char *copy = strdup(value);
+	struct config_handles handles = {0};
+	char *save = NULL;
+
+	if (!copy)
+		return -ENOMEM;
+	for (char *s = strtok_r(copy, " ,\t", &save); s; s = strtok_r(NULL, " ,\t", &save)) {
+		if (handles.n == CONFIG_MAX_HANDLES) {
+			buf_printf(why, "may have at most %d of them", CONFIG_MAX_HANDLES);
+			return CONFIG_E_BAD;
+		}
+		if (!read_handle(s, &handles.list[handles.n++]))
+			return refuse(why, "is a list of handles and UUIDs that vitald knows; "
+					   "write for example 0x0010=2a37, with blanks between");
+	}
+	memcpy(field, &handles, sizeof(handles));
+	return 0;
+}
+
 static setter *const setters[CONFIG_TYPE_MAX_] = {
 	[CONFIG_TYPE_DURATION] = set_duration, [CONFIG_TYPE_DURATIONS] = set_durations,
 	[CONFIG_TYPE_SIZE] = set_size,	       [CONFIG_TYPE_BOOLEAN] = set_boolean,
 	[CONFIG_TYPE_WORD] = set_word,	       [CONFIG_TYPE_PATH] = set_path,
 	[CONFIG_TYPE_URL] = set_url,	       [CONFIG_TYPE_PROXY] = set_proxy,
 	[CONFIG_TYPE_NAME] = set_name,	       [CONFIG_TYPE_TEXT] = set_text,
-	[CONFIG_TYPE_STREAMS] = set_streams,
+	[CONFIG_TYPE_STREAMS] = set_streams,   [CONFIG_TYPE_HANDLES] = set_handles,
 };
 
 /* Levenshtein's distance; both are at most INI_KEY_MAX bytes, longer ones are never near. */

@@ -7,7 +7,7 @@
 
 #include "model/config.h"
 
-enum { CONFIG_KEYS_MAX = 48 };
+enum { CONFIG_KEYS_MAX = 64 };
 
 enum config_scope { CONFIG_SCOPE_CONFIG, CONFIG_SCOPE_SINK, CONFIG_SCOPE_DEVICE };
 
@@ -23,6 +23,7 @@ enum config_type {
 	CONFIG_TYPE_NAME,
 	CONFIG_TYPE_TEXT,
 	CONFIG_TYPE_STREAMS,
+	CONFIG_TYPE_HANDLES,
 	CONFIG_TYPE_MAX_,
 };
 

@@ -29,9 +29,9 @@ int source_new(sd_event *event, const struct config *config, struct profiles pro
 	switch (config->source) {
 	case CONFIG_SOURCE_SIMULATE:
 		return source_simulate_new(event, config->socket, SIMULATOR_RETRY, handler, ret);
+	case CONFIG_SOURCE_REPLAY: return source_replay_new(event, config, handler, ret);
 	case CONFIG_SOURCE_BLUEZ:
 	case CONFIG_SOURCE_L2CAP:
-	case CONFIG_SOURCE_REPLAY:
 	case CONFIG_SOURCE_NONE: break;
 	}
 	*ret = NULL;
@@ -46,7 +46,10 @@ void source_set_config(struct source *s, const struct config *config)
 
 bool source_differs(const struct config *a, const struct config *b)
 {
-	return a->source != b->source || !streq(a->socket, b->socket);
+	return a->source != b->source || !streq(a->socket, b->socket) ||
+	       !streq(a->file ? a->file : "", b->file ? b->file : "") ||
+	       a->replay_fast != b->replay_fast ||
+	       memcmp(&a->handles, &b->handles, sizeof(a->handles)) != 0;
 }
 
 unsigned source_wanted(const struct config *config, const char *address)

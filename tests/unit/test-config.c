@@ -118,12 +118,50 @@ static void reads_everything(void **state)
 	assert_null(config_device_find(c, "a0:b1:c2:d3:e4:f7"));
 }
 
+static void reads_replay(void **state)
+{
+	_cleanup_(config_freep) struct config *c =
+		parse("[source]\ntype=replay\nfile=/c\npace=fast\n"
+		      "handles = 0x0010=2a37, 19=fb005c82-02e7-f387-1cad-8acd2d8df0c8\n");
+	_cleanup_(config_freep) struct config *none = parse("[source]\nhandles=\n");
+	struct buf many = {0};
+
+	assert_int_equal(c->source, CONFIG_SOURCE_REPLAY);
+	assert_string_equal(c->file, "/c");
+	assert_true(c->replay_fast);
+	assert_true(c->auto_enroll);
+	assert_int_equal(c->handles.n, 2);
+	assert_int_equal(c->handles.list[0].handle, 0x10);
+	assert_int_equal(c->handles.list[0].characteristic, CHARACTERISTIC_HEART_RATE_MEASUREMENT);
+	assert_int_equal(c->handles.list[1].handle, 19);
+	assert_int_equal(c->handles.list[1].characteristic, CHARACTERISTIC_PMD_DATA);
+	assert_int_equal(none->handles.n, 0);
+	expect_problems("[source]\ntype=replay\n",
+			"f:2: replay needs a capture; write file = /path in [source] as well\n");
+	buf_string(&many, "[source]\nhandles=");
+	for (unsigned i = 0; i <= CONFIG_MAX_HANDLES; i++)
+		buf_string(&many, "1=2a37 ");
+	buf_u8(&many, 0);
+	expect_problems((char *)many.data, "f:2: handles may have at most 64 of them\n");
+	buf_done(&many);
+}
+
 /* One mistake each: the section and the line, and what has to be said of it. */
 static void names_each_mistake(void **state)
 {
 	static const struct {
 		const char *text, *problem;
 	} cases[] = {
+		{"[source]\nhandles=0x0010=2a37 17",
+		 "handles is a list of handles and UUIDs that vitald knows; write for example "
+		 "0x0010=2a37, with blanks between"},
+		{"[source]\nhandles=0x0010=2aff",
+		 "handles is a list of handles and UUIDs that vitald knows; write for example "
+		 "0x0010=2a37, with blanks between"},
+		{"[source]\nhandles=0x10000=2a37",
+		 "handles is a list of handles and UUIDs that vitald knows; write for example "
+		 "0x0010=2a37, with blanks between"},
+		{"[source]\npace=quick", "pace knows only real, fast"},
 		{"[sync]\nlingr=1", "there is no key lingr in [sync]; did you mean linger?"},
 		{"[sync]\nsomething_else=1",
 		 "there is no key something_else in [sync]; see vitald.conf(5)"},
@@ -150,7 +188,7 @@ static void names_each_mistake(void **state)
 		{"[sync]\nmax_size=1", "max_size has to be from 256K to 1T"},
 		{"[log]\nsync_events=maybe", "sync_events is a switch; write yes or no"},
 		{"[log]\nlevel=loud", "level knows only error, warning, notice, info, debug"},
-		{"[source]\ntype=bluetooth", "type knows only none, simulate"},
+		{"[source]\ntype=bluetooth", "type knows only none, simulate, replay"},
 		{"[daemon]\nstate_dir=var",
 		 "state_dir has to be an absolute path, one that begins with '/'; "
 		 "the content itself belongs into a file"},
@@ -458,6 +496,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(has_defaults),
 		cmocka_unit_test(reads_everything),
+		cmocka_unit_test(reads_replay),
 		cmocka_unit_test(names_each_mistake),
 		cmocka_unit_test(checks_sinks),
 		cmocka_unit_test(bounds_sinks_and_devices),
