@@ -7,14 +7,15 @@
 static const struct protocol *const protocols[] = {
 	&protocol_device_info,	  &protocol_battery,	    &protocol_heart_rate,
 	&protocol_polar_pmd,	  &protocol_pulse_oximeter, &protocol_thermometer,
-	&protocol_blood_pressure,
+	&protocol_blood_pressure, &protocol_movesense,	    &protocol_healthypi,
 };
 
 static const struct profile *const profiles[] = {
 	&protocol_device_info.profile,	  &protocol_battery.profile,
 	&protocol_heart_rate.profile,	  &protocol_polar_pmd.profile,
 	&protocol_pulse_oximeter.profile, &protocol_thermometer.profile,
-	&protocol_blood_pressure.profile,
+	&protocol_blood_pressure.profile, &protocol_movesense.profile,
+	&protocol_healthypi.profile,
 };
 
 static_assert(ARRAY_SIZE(protocols) == ARRAY_SIZE(profiles), "every protocol has its profile");

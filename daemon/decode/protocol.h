@@ -60,3 +60,5 @@ extern const struct protocol protocol_polar_pmd;
 extern const struct protocol protocol_pulse_oximeter;
 extern const struct protocol protocol_thermometer;
 extern const struct protocol protocol_blood_pressure;
+extern const struct protocol protocol_movesense;
+extern const struct protocol protocol_healthypi;

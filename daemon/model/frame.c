@@ -1,6 +1,6 @@
 /*
- * The names of the characteristics that this program knows: Bluetooth Assigned Numbers and Polar
- * PMD.
+ * The names of the characteristics that this program knows: Bluetooth Assigned Numbers, and what
+ * makers of wearables gave to theirs.
  */
 #include "model/frame.h"
 
@@ -31,6 +31,11 @@ static const struct {
 	[CHARACTERISTIC_TEMPERATURE_INTERMEDIATE] = {"2a1e", "intermediate temperature"},
 	[CHARACTERISTIC_BLOOD_PRESSURE] = {"2a35", "blood pressure measurement"},
 	[CHARACTERISTIC_CUFF_PRESSURE] = {"2a36", "intermediate cuff pressure"},
+	[CHARACTERISTIC_MOVESENSE_COMMAND] = {"34800001-7185-4d5d-b431-630e7050e8f0",
+					      "Movesense command"},
+	[CHARACTERISTIC_MOVESENSE_DATA] = {"34800002-7185-4d5d-b431-630e7050e8f0",
+					   "Movesense data"},
+	[CHARACTERISTIC_HEALTHYPI_ECG] = {"1424", "HealthyPi ECG"},
 };
 
 /* "0000xxxx" before the base and "0x" before the short form both mean xxxx. */

@@ -107,6 +107,26 @@ static void test_what_is_read_once(void **state)
 	assert_int_equal(got.n, 0);
 }
 
+static void test_healthypi(void **state)
+{
+	static const uint8_t frame[] = {0x39, 0x30, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0x80};
+	const struct samples *s = &got.record[0].samples;
+
+	readings_begin(&got, &protocol_healthypi);
+	for (size_t size = 0; size <= sizeof(frame); size++)
+		assert_int_equal(readings_of(&got, CHARACTERISTIC_HEALTHYPI_ECG, frame, size),
+				 size > 0 && size % 4 == 0 ? 0 : DECODE_E_MALFORMED);
+	assert_int_equal(got.n, 1);
+	assert_int_equal(got.reading[0].kind, KIND_ECG_COUNTS);
+	assert_int_equal(got.reading[0].nominal_dt_ns, 7812500);
+	assert_true(got.reading[0].n == 3 && got.reading[0].sensor_ns == 0);
+	assert_int_equal(s->n_channels, 1);
+	assert_int_equal(s->unit, UNIT_COUNT);
+	assert_int_equal(s->value[0], 12345);
+	assert_int_equal(s->value[1], -1);
+	assert_true(s->value[2] != SAMPLES_NONE); /* the lowest count is a count */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -114,6 +134,7 @@ int main(void)
 		cmocka_unit_test(test_every_characteristic_has_a_protocol),
 		cmocka_unit_test(test_heart_rate),
 		cmocka_unit_test(test_what_is_read_once),
+		cmocka_unit_test(test_healthypi),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
