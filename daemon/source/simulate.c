@@ -11,15 +11,14 @@
  * SEQPACKET socket; a message that is not one of handover.h's, or not in this order, ends the
  * connection, since whoever wrote it is not the simulator of this version.
  *
- * A socket ends when recvmsg() gives nothing *and* no credentials: an empty packet, which is a
- * notification without bytes, brings the sender's along (SO_PASSCRED), the end does not. poll()
- * cannot tell the two apart once the other side has hung up. A packet longer than FRAME_MAX is
- * handed on, up to PACKET_SIZE bytes: refusing it is the decoders' business, and they count it.
+ * A packet longer than FRAME_MAX is handed on, up to PACKET_SIZE bytes: refusing it is the
+ * decoders' business, and they count it.
  *
  * Each wake-up reads at most PACKETS_A_SLICE packets of one socket, so that none starves the
  * others; messages come before packets, so that "gone" is known when its hang-ups are seen.
  */
 #include "source/handover.h"
+#include "source/packets.h"
 #include "source/source.h"
 #include "util/clock.h"
 
@@ -33,14 +32,10 @@ enum {
 	PACKETS_A_SLICE = 64,
 	MESSAGES_A_SLICE = 1024, /* more than the simulator's socket holds at the default size */
 	DEVICES_MAX = 64,
-	LINKS_MAX = 8,	  /* a device */
-	FDS_SENT_MAX = 4, /* taken from one message, to close the surplus */
-	FDS_MAX = 24,	  /* what fits where they, credentials and a stamp are received */
+	LINKS_MAX = 8, /* a device */
 	PRIORITY_PACKETS = SD_EVENT_PRIORITY_NORMAL - 10,
 	PRIORITY_MESSAGES = SD_EVENT_PRIORITY_NORMAL - 11,
 };
-
-#define OLDEST_PACKET (600 * USEC_PER_SEC) /* an older stamp is a clock that was set */
 
 struct device;
 
@@ -98,79 +93,6 @@ static struct device *device_free(struct device *d)
 }
 DEFINE_CLEANUP(struct device *, device_free)
 
-/* What comes along with a packet. */
-struct extras {
-	int fds[FDS_MAX];
-	unsigned n_fds;
-	struct timespec stamp; /* when the kernel took it, wall time; zero: it has none */
-	bool end;	       /* there will be no more */
-};
-
-/* One packet. < 0: none now; 0 with `end`: none ever. */
-static ssize_t receive(int fd, void *data, size_t size, struct extras *ret)
-{
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(FDS_SENT_MAX * sizeof(int)) +
-			   CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(struct timespec))];
-	} control;
-	struct iovec iov = {.iov_base = data, .iov_len = size};
-	struct msghdr m = {.msg_iov = &iov,
-			   .msg_iovlen = 1,
-			   .msg_control = &control,
-			   .msg_controllen = sizeof(control)};
-	ssize_t n = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-
-	static_assert(sizeof(control) <= FDS_MAX * sizeof(int), "no credentials, more room");
-	*ret = (struct extras){.end = n == 0 && m.msg_controllen == 0};
-	if (n < 0) {
-		ret->end = errno != EAGAIN && errno != EINTR;
-		return -1;
-	}
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
-		if (c->cmsg_level != SOL_SOCKET)
-			continue;
-		if (c->cmsg_type == SCM_RIGHTS) {
-			ret->n_fds = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-			memcpy(ret->fds, CMSG_DATA(c), ret->n_fds * sizeof(int));
-		} else if (c->cmsg_type == SCM_TIMESTAMPNS) {
-			memcpy(&ret->stamp, CMSG_DATA(c), sizeof(ret->stamp));
-		}
-	}
-	return n;
-}
-
-static void close_all(const int *fds, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		close_fd(fds[i]);
-}
-
-static int want_extras(int fd)
-{
-	int on = 1;
-
-	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) < 0)
-		return -errno;
-	return 0;
-}
-
-/*
- * When the packet reached this machine. A daemon that was stopped for a while, or sat in a slow commit,
- * reads a socket full of old packets; heart rate carries no time of its own, and would all be given the
- * moment it was read. A stamp that cannot be (the clock was set meanwhile) does not count.
- */
-static usec_t arrival(const struct timespec *stamp, usec_t now)
-{
-	int64_t wall_us = (int64_t)stamp->tv_sec * 1000000 + stamp->tv_nsec / 1000;
-	int64_t age = clock_wall_usec() - wall_us;
-
-	if (wall_us == 0 || age < 0 || age > (int64_t)OLDEST_PACKET || (usec_t)age > now)
-		return now;
-	return now - (usec_t)age;
-}
-
 static void hand_on(struct device *d, enum characteristic c, const uint8_t *data, size_t size,
 		    const struct timespec *stamp)
 {
@@ -178,7 +100,7 @@ static void hand_on(struct device *d, enum characteristic c, const uint8_t *data
 	usec_t now = clock_boot_usec();
 	struct frame frame = {.device = d->address,
 			      .characteristic = c,
-			      .boot_us = arrival(stamp, now),
+			      .boot_us = packets_arrival(stamp, now, clock_wall_usec()),
 			      .read_us = now,
 			      .data = data,
 			      .size = size};
@@ -190,12 +112,12 @@ static void hand_on(struct device *d, enum characteristic c, const uint8_t *data
 static bool read_packets(struct link *l, unsigned max)
 {
 	uint8_t data[PACKET_SIZE];
-	struct extras extras;
+	struct packet_extras extras;
 
 	for (unsigned i = 0; i < max; i++) {
-		ssize_t n = receive(l->fd, data, sizeof(data), &extras);
+		ssize_t n = packets_receive(l->fd, data, sizeof(data), &extras);
 
-		close_all(extras.fds, extras.n_fds);
+		packets_close_fds(&extras);
 		if (n < 0 || extras.end)
 			return !extras.end;
 		hand_on(l->device, l->characteristic, data, (size_t)n, &extras.stamp);
@@ -294,15 +216,6 @@ static bool on_strap(struct simulate *s, const struct handover *m)
 	return true;
 }
 
-static bool is_seqpacket(int fd)
-{
-	int type = 0, domain = 0;
-	socklen_t size = sizeof(int);
-
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET &&
-	       getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
-}
-
 /* Takes `fd` when it says true. */
 static bool on_link(struct device *d, const struct handover *m, int fd)
 {
@@ -314,7 +227,7 @@ static bool on_link(struct device *d, const struct handover *m, int fd)
 		else if (d->links[i].characteristic == m->characteristic)
 			return false;
 	}
-	if (!free_link || !is_seqpacket(fd) || want_extras(fd) < 0)
+	if (!free_link || !packets_is_seqpacket(fd) || packets_prepare(fd) < 0)
 		return false;
 	if (sd_event_add_io(d->source->event, &free_link->io, fd, EPOLLIN, on_packets, free_link) <
 		    0 ||
@@ -363,9 +276,9 @@ static int read_message(struct simulate *s, const char **ret_why)
 {
 	uint8_t data[HANDOVER_SIZE];
 	struct handover m;
-	struct extras extras;
+	struct packet_extras extras;
 	bool good;
-	ssize_t n = receive(s->fd, data, sizeof(data), &extras);
+	ssize_t n = packets_receive(s->fd, data, sizeof(data), &extras);
 
 	*ret_why = "the simulated wearables went away";
 	if (extras.end)
@@ -376,7 +289,7 @@ static int read_message(struct simulate *s, const char **ret_why)
 	if (extras.n_fds == 0)
 		extras.fds[0] = -1;
 	good = good && on_message(s, &m, &extras.fds[0]);
-	close_all(extras.fds, extras.n_fds);
+	packets_close_fds(&extras);
 	*ret_why = "what listens at the socket of the simulated wearables does not speak this "
 		   "version's language";
 	return good ? 1 : -EBADMSG;
@@ -402,7 +315,7 @@ static int try_connect(struct simulate *s)
 	s->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (s->fd < 0)
 		return -errno;
-	r = want_extras(s->fd);
+	r = packets_prepare(s->fd);
 	if (r < 0)
 		return r;
 	if (connect(s->fd, (struct sockaddr *)&s->address, sizeof(s->address)) < 0)
