@@ -217,8 +217,8 @@ static int open_section(struct reader *r, const struct ini_entry *e, struct plac
 	}
 	if (!is_section(e->section)) {
 		complain(r, at,
-			 "there is no section [%s]; there are daemon, source, sync, time, "
-			 "control, log, sink and device",
+			 "there is no section [%s]; there are daemon, source, bluetooth, sync, "
+			 "time, control, log, sink and device",
 			 e->section);
 		return CONFIG_E_BAD;
 	}
@@ -386,6 +386,8 @@ static int set_host_name(char **field)
 static struct config config_defaults(void)
 {
 	return (struct config){
+		.source = CONFIG_SOURCE_BLUEZ,
+		.max_links = 5,
 		.durability_window = USEC_PER_SEC,
 		.lazy_commit = 300 * USEC_PER_SEC,
 		.linger = 250 * USEC_PER_MSEC,
@@ -529,6 +531,7 @@ struct config *config_free(struct config *c)
 	free(c->devices);
 	free(c->sinks);
 	free(c->file);
+	free(c->adapter);
 	free(c->socket);
 	free(c->gateway);
 	free(c->runtime_dir);

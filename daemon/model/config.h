@@ -35,6 +35,9 @@ enum config_source {
 /* What speaks now and then, when somebody measures: that it is silent is no trouble. */
 #define CONFIG_KINDS_OCCASIONAL (1U << KIND_TEMPERATURE | 1U << KIND_BLOOD_PRESSURE)
 
+/* When to pair with a wearable: when it refuses to speak otherwise, before anything else, or never. */
+enum config_pair { CONFIG_PAIR_AUTO, CONFIG_PAIR_YES, CONFIG_PAIR_NO };
+
 enum config_from { CONFIG_FROM_OLDEST, CONFIG_FROM_NOW };
 
 /* [sink "name"] */
@@ -58,6 +61,7 @@ struct config_device {
 	char *name;	/* or NULL */
 	char *subject;	/* "" where nobody is named */
 	unsigned kinds; /* streams = heart_rate ecg ...: 1 << enum kind; CONFIG_KINDS_DEFAULT */
+	enum config_pair pair; /* auto */
 };
 
 /* Where a capture that began after the discovery has its characteristics. */
@@ -75,12 +79,15 @@ struct config {
 	char *runtime_dir; /* /run/vitald; must be a tmpfs */
 	char *gateway;	   /* this hub's name at the servers; default: the host name */
 	/* [source] */
-	enum config_source source;
+	enum config_source source; /* bluez */
 	bool auto_enroll; /* take devices that no [device] names; yes for simulate and replay */
 	bool replay_fast; /* pace = fast | real */
 	char *socket;	  /* of `vitald simulate`; default runtime_dir/straps */
 	char *file;	  /* of replay, or NULL */
 	struct config_handles handles; /* 0x0010=2a37 ... */
+	/* [bluetooth] */
+	char *adapter;	    /* "hci0" or an address in lower case; NULL: all */
+	uint64_t max_links; /* 5, of each adapter */
 	/* [sync] */
 	usec_t durability_window;			   /* 1s; 0 commits each record */
 	usec_t lazy_commit;				   /* 5min */

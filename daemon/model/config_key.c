@@ -21,8 +21,13 @@ enum {
 static const struct config_word source_words[] = {{"none", CONFIG_SOURCE_NONE},
 						  {"simulate", CONFIG_SOURCE_SIMULATE},
 						  {"replay", CONFIG_SOURCE_REPLAY},
+						  {"bluez", CONFIG_SOURCE_BLUEZ},
 						  {NULL, 0}};
 static const struct config_word pace_words[] = {{"real", 0}, {"fast", 1}, {NULL, 0}};
+static const struct config_word pair_words[] = {{"auto", CONFIG_PAIR_AUTO},
+						{"yes", CONFIG_PAIR_YES},
+						{"no", CONFIG_PAIR_NO},
+						{NULL, 0}};
 static const struct config_word from_words[] = {{"oldest", CONFIG_FROM_OLDEST},
 						{"now", CONFIG_FROM_NOW},
 						{NULL, 0}};
@@ -55,6 +60,8 @@ static const struct config_key keys[] = {
 	{"source", "pace", GLOBAL(replay_fast), WORDS(pace_words)},
 	{"source", "handles", GLOBAL(handles), .type = CONFIG_TYPE_HANDLES, .optional = true},
 	{"source", "auto_enroll", GLOBAL(auto_enroll), .type = CONFIG_TYPE_BOOLEAN},
+	{"bluetooth", "adapter", GLOBAL(adapter), .type = CONFIG_TYPE_ADAPTER, .optional = true},
+	{"bluetooth", "max_links", GLOBAL(max_links), SIZE("1", "32")},
 	{"sync", "durability_window", GLOBAL(durability_window), DURATION("0", "1min")},
 	{"sync", "lazy_commit", GLOBAL(lazy_commit), DURATION("0", "1h")},
 	{"sync", "linger", GLOBAL(linger), DURATION("0", "1min")},
@@ -90,6 +97,7 @@ static const struct config_key keys[] = {
 	{"device", "name", DEVICE(name), .type = CONFIG_TYPE_TEXT, .optional = true},
 	{"device", "subject", DEVICE(subject), .type = CONFIG_TYPE_TEXT, .optional = true},
 	{"device", "streams", DEVICE(kinds), .type = CONFIG_TYPE_STREAMS},
+	{"device", "pair", DEVICE(pair), WORDS(pair_words)},
 };
 /* clang-format on */
 static_assert(ARRAY_SIZE(keys) <= CONFIG_KEYS_MAX, "callers have room for every key");
@@ -284,6 +292,20 @@ static int set_text(const struct config_key *key, const char *value, void *field
 	return set_string(field, value);
 }
 
+/* As bluetoothd numbers them, or by the address, which stays the same when the numbers change. */
+static int set_adapter(const struct config_key *key, const char *value, void *field,
+		       struct buf *why)
+{
+	char address[DEVICE_ADDRESS_SIZE];
+	size_t digits = strncmp(value, "hci", 3) == 0 ? strspn(value + 3, "0123456789") : 0;
+
+	if (value_address(value, address))
+		return set_string(field, address);
+	if (*value && (digits == 0 || digits > 3 || value[3 + digits]))
+		return refuse(why, "names no adapter; write for example hci0, or its address");
+	return set_string(field, value);
+}
+
 /* The kind of this name; 0: there is none that an owner asks for. */
 static unsigned stream_kind(const char *name)
 {
@@ -362,6 +384,7 @@ static setter *const setters[CONFIG_TYPE_MAX_] = {
 	[CONFIG_TYPE_URL] = set_url,	       [CONFIG_TYPE_PROXY] = set_proxy,
 	[CONFIG_TYPE_NAME] = set_name,	       [CONFIG_TYPE_TEXT] = set_text,
 	[CONFIG_TYPE_STREAMS] = set_streams,   [CONFIG_TYPE_HANDLES] = set_handles,
+	[CONFIG_TYPE_ADAPTER] = set_adapter,
 };
 
 /* Levenshtein's distance; both are at most INI_KEY_MAX bytes, longer ones are never near. */

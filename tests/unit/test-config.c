@@ -53,7 +53,9 @@ static void has_defaults(void **state)
 	assert_string_equal(c->state_dir, "/var/lib/vitald");
 	assert_string_equal(c->runtime_dir, "/run/vitald");
 	assert_string_equal(c->socket, "/run/vitald/straps");
-	assert_int_equal(c->source, CONFIG_SOURCE_NONE);
+	assert_int_equal(c->source, CONFIG_SOURCE_BLUEZ);
+	assert_null(c->adapter);
+	assert_int_equal(c->max_links, 5);
 	assert_false(c->auto_enroll);
 	assert_int_equal(c->durability_window, 1000000);
 	assert_int_equal(c->lazy_commit, 300000000);
@@ -73,7 +75,8 @@ static void reads_everything(void **state)
 {
 	_cleanup_(config_freep) struct config *c = parse(
 		"[daemon]\nstate_dir = /a/b/\nruntime_dir=/r\ngateway=gw-0001\n"
-		"[source]\ntype=simulate\n"
+		"[source]\ntype=simulate\n[bluetooth]\nadapter=A0:B1:C2:D3:E4:FF\n"
+		"max_links=7\n"
 		"[sync]\ndurability_window=0\nlazy_commit=1min\nlinger=10ms\n"
 		"immediate_retry_delays=0, 500ms 2\nmax_batches=5\nmax_size=1G\ntail_size=1M\n"
 		"[time]\ntrust_clock=yes\n[control]\nbus=none\n[log]\nlevel=debug\n"
@@ -83,7 +86,7 @@ static void reads_everything(void **state)
 		"from=now\nmax_body=64K\n"
 		"[sink \"b\"]\nurl=http://127.0.0.1:8080\n"
 		"[device \"A0:B1:C2:D3:E4:F5\"]\nname=Strap #2; the red one\nsubject=u-1\n"
-		"streams=ecg\n[device \"a0:b1:c2:d3:e4:f6\"]\n");
+		"streams=ecg\npair=yes\n[device \"a0:b1:c2:d3:e4:f6\"]\n");
 	const struct config_device *d = config_device_find(c, "a0:b1:c2:d3:e4:f5");
 
 	assert_string_equal(c->state_dir, "/a/b");
@@ -113,6 +116,9 @@ static void reads_everything(void **state)
 	assert_non_null(d);
 	assert_string_equal(d->name, "Strap #2; the red one");
 	assert_string_equal(d->subject, "u-1");
+	assert_string_equal(c->adapter, "a0:b1:c2:d3:e4:ff");
+	assert_int_equal(c->max_links, 7);
+	assert_int_equal(d->pair, CONFIG_PAIR_YES);
 	assert_int_equal(d->kinds, 1U << KIND_ECG | 1U << KIND_ECG_COUNTS);
 	assert_string_equal(config_device_find(c, "a0:b1:c2:d3:e4:f6")->subject, "");
 	assert_null(config_device_find(c, "a0:b1:c2:d3:e4:f7"));
@@ -188,7 +194,11 @@ static void names_each_mistake(void **state)
 		{"[sync]\nmax_size=1", "max_size has to be from 256K to 1T"},
 		{"[log]\nsync_events=maybe", "sync_events is a switch; write yes or no"},
 		{"[log]\nlevel=loud", "level knows only error, warning, notice, info, debug"},
-		{"[source]\ntype=bluetooth", "type knows only none, simulate, replay"},
+		{"[source]\ntype=bluetooth", "type knows only none, simulate, replay, bluez"},
+		{"[bluetooth]\nadapter=usb0",
+		 "adapter names no adapter; write for example hci0, or its address"},
+		{"[bluetooth]\nmax_links=0", "max_links has to be from 1 to 32"},
+		{"[device \"a0:b1:c2:d3:e4:f5\"]\npair=perhaps", "pair knows only auto, yes, no"},
 		{"[daemon]\nstate_dir=var",
 		 "state_dir has to be an absolute path, one that begins with '/'; "
 		 "the content itself belongs into a file"},
@@ -220,7 +230,7 @@ static void names_each_mistake(void **state)
 		 "characters a-z 0-9 _ -"},
 		{"\n[sink \"a\"]", "sink a has no url; write url = https://..."},
 		{"\n[daemons]\nx=1",
-		 "there is no section [daemons]; there are daemon, source, sync, time, "
+		 "there is no section [daemons]; there are daemon, source, bluetooth, sync, time, "
 		 "control, log, sink and device"},
 		{"\n[sync \"a\"]", "this section has no name; write [sync]"},
 		{"\nx=1", "x stands before the first heading; write its [section] above it"},

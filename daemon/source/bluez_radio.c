@@ -1,0 +1,375 @@
+/*
+ * An adapter has two sides, each with at most one call under way:
+ *
+ *	power   OFF -- Powered=true --> ON        somebody switched it off: after POWER_PAUSE, again
+ *	         ^                       |        rfkill: it is said, and tried every POWER_RETRY
+ *	         +-- Powered=false ------+        the ladder (ladder.c) wants a power cycle
+ *
+ *	scan    IDLE -> FILTER -> STARTING -> ON -> STOPPING -> IDLE
+ *
+ * Scans are told to find low-energy devices with our services; without any filter bluetoothd 5.66
+ * leaves out those that do not call themselves discoverable. One that has gone on for SCAN_SPAN is
+ * begun anew: bluetoothd tells a signal strength only when it changes, and forgets it when
+ * discovery ends, so that each new scan tells who is in reach now; and scans go silent (habluetooth).
+ *
+ * Calls that get no answer say nothing about who is at fault; so then bluetoothd is asked for a
+ * property, which it knows without its controller.
+ */
+#include "source/bluez_radio.h"
+
+#include "source/bluez_call.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+#include <stdio.h>
+
+#define ADAPTER	      "org.bluez.Adapter1"
+#define PROPERTIES    "org.freedesktop.DBus.Properties"
+#define SCAN_TIMEOUT  (8 * USEC_PER_SEC)
+#define SCAN_SPAN     (20 * USEC_PER_SEC)
+#define SCAN_RETRY    (2 * USEC_PER_SEC)
+#define POWER_TIMEOUT (10 * USEC_PER_SEC)
+#define POWER_PAUSE   (3 * USEC_PER_SEC)
+#define POWER_RETRY   (10 * USEC_PER_SEC)
+#define CYCLE_PAUSE   (1 * USEC_PER_SEC)
+#define PROBE_TIMEOUT (5 * USEC_PER_SEC)
+
+enum power { POWER_OFF, POWER_ON, POWER_SWITCHING_ON, POWER_SWITCHING_OFF, POWER_CYCLING };
+enum scan { SCAN_IDLE, SCAN_FILTER, SCAN_STARTING, SCAN_ON, SCAN_STOPPING };
+
+struct radio {
+	sd_bus *bus;
+	char path[OBJECTS_PATH_SIZE];
+	struct profiles profiles;
+	struct radio_handler handler;
+	struct ladder_adapter ladder;
+
+	enum power power;
+	sd_bus_slot *power_call;
+	usec_t power_due; /* when to switch it on; USEC_INFINITY: not by itself */
+	char problem[200];
+
+	enum scan scan;
+	sd_bus_slot *scan_call;
+	usec_t scan_due; /* IDLE: not before; ON: when it is begun anew */
+	bool wanted, filtered;
+
+	sd_bus_slot *probe;
+};
+
+const char *radio_name(const struct radio *r)
+{
+	const char *slash = strrchr(r->path, '/');
+
+	return slash ? slash + 1 : r->path;
+}
+
+static void wake(struct radio *r)
+{
+	r->handler.wake(r->handler.userdata);
+}
+
+/* --- who is at fault? -------------------------------------------------------------------------- */
+
+static int on_probe(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct radio *r = userdata;
+
+	r->probe = sd_bus_slot_unref(r->probe);
+	r->handler.answered(r->handler.userdata, bluez_error(m, NULL) != BLUEZ_TIMEOUT);
+	return 0;
+}
+
+/* What was asked of the adapter was not done. */
+static void failed(struct radio *r, enum bluez_error e)
+{
+	ladder_adapter_failed(&r->ladder);
+	if (e == BLUEZ_TIMEOUT && !r->probe)
+		(void)bluez_call(r->bus, &r->probe, r->path, PROPERTIES, "Get", PROBE_TIMEOUT,
+				 on_probe, r, "ss", ADAPTER,
+				 "Powered"); /* a bus that takes no calls ends by itself */
+}
+
+/* --- scanning ---------------------------------------------------------------------------------- */
+
+static void scan_call(struct radio *r, const char *method, bluez_answer *answer, enum scan scan)
+{
+	r->scan = scan;
+	if (bluez_call(r->bus, &r->scan_call, r->path, ADAPTER, method, SCAN_TIMEOUT, answer, r,
+		       NULL) < 0)
+		r->scan = SCAN_IDLE;
+}
+
+static int on_scanning(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct radio *r = userdata;
+	enum bluez_error e = bluez_error(m, NULL);
+	usec_t now = clock_boot_usec();
+
+	r->scan_call = sd_bus_slot_unref(r->scan_call);
+	if (e == BLUEZ_OK || e == BLUEZ_BUSY) { /* busy: ours, from before */
+		if (e == BLUEZ_OK)
+			ladder_adapter_alive(&r->ladder, now);
+		r->scan = SCAN_ON;
+		r->scan_due = now + SCAN_SPAN;
+	} else {
+		log_debug("%s: StartDiscovery: %s", radio_name(r), bluez_error_text(m));
+		r->scan = SCAN_IDLE;
+		r->scan_due = now + SCAN_RETRY;
+		r->filtered = false;
+		if (r->power == POWER_ON)
+			failed(r, e);
+	}
+	wake(r);
+	return 0;
+}
+
+static int on_scan_stopped(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct radio *r = userdata;
+	enum bluez_error e = bluez_error(m, NULL);
+
+	r->scan_call = sd_bus_slot_unref(r->scan_call);
+	r->scan = SCAN_IDLE;
+	r->scan_due = 0;
+	if (e == BLUEZ_TIMEOUT)
+		failed(r, e);
+	wake(r);
+	return 0;
+}
+
+static int on_filtered(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct radio *r = userdata;
+
+	if (bluez_error(m, NULL) != BLUEZ_OK)
+		return on_scanning(m, r, error);
+	r->filtered = true;
+	scan_call(r, "StartDiscovery", on_scanning, SCAN_STARTING);
+	return 0;
+}
+
+/* a{sv} of SetDiscoveryFilter. */
+static int append_filter(const struct radio *r, sd_bus_message *m)
+{
+	int k = sd_bus_message_open_container(m, 'a', "{sv}");
+
+	if (k < 0 ||
+	    (k = sd_bus_message_append(m, "{sv}{sv}", "Transport", "s", "le", "DuplicateData", "b",
+				       0)) < 0 ||
+	    (k = sd_bus_message_open_container(m, 'e', "sv")) < 0 ||
+	    (k = sd_bus_message_append(m, "s", "UUIDs")) < 0 ||
+	    (k = sd_bus_message_open_container(m, 'v', "as")) < 0 ||
+	    (k = sd_bus_message_open_container(m, 'a', "s")) < 0)
+		return k;
+	for (size_t i = 0; i < r->profiles.n; i++)
+		if (r->profiles.list[i]->advertised &&
+		    (k = sd_bus_message_append(m, "s", r->profiles.list[i]->service)) < 0)
+			return k;
+	for (int i = 0; i < 4; i++)
+		if ((k = sd_bus_message_close_container(m)) < 0)
+			return k;
+	return 0;
+}
+
+static void set_filter(struct radio *r)
+{
+	sd_bus_message *m = NULL;
+	int k = sd_bus_message_new_method_call(r->bus, &m, BLUEZ_NAME, r->path, ADAPTER,
+					       "SetDiscoveryFilter");
+
+	r->scan = SCAN_FILTER;
+	if (k >= 0)
+		k = append_filter(r, m);
+	if (k >= 0)
+		k = bluez_send(r->bus, &r->scan_call, m, SCAN_TIMEOUT, on_filtered, r);
+	sd_bus_message_unref(m);
+	if (k < 0)
+		r->scan = SCAN_IDLE;
+}
+
+static void tick_scan(struct radio *r, usec_t now)
+{
+	bool wanted = r->wanted && radio_ready(r);
+
+	if (r->scan == SCAN_ON && (!wanted || now >= r->scan_due))
+		scan_call(r, "StopDiscovery", on_scan_stopped, SCAN_STOPPING);
+	else if (r->scan == SCAN_IDLE && wanted && now >= r->scan_due)
+		r->filtered ? scan_call(r, "StartDiscovery", on_scanning, SCAN_STARTING)
+			    : set_filter(r);
+}
+
+/* The adapter was off: it does not scan, and has forgotten the filter. */
+static void forget_scan(struct radio *r)
+{
+	r->scan_call = sd_bus_slot_unref(r->scan_call);
+	r->scan = SCAN_IDLE;
+	r->scan_due = 0;
+	r->filtered = false;
+}
+
+/* --- power ------------------------------------------------------------------------------------- */
+
+static void set_power(struct radio *r, bool on, bluez_answer *answer, enum power power)
+{
+	r->power = power;
+	r->power_due = USEC_INFINITY;
+	forget_scan(r);
+	if (bluez_call(r->bus, &r->power_call, r->path, PROPERTIES, "Set", POWER_TIMEOUT, answer, r,
+		       "ssv", ADAPTER, "Powered", "b", (int)on) < 0)
+		r->power = POWER_OFF;
+}
+
+static int on_switched_on(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct radio *r = userdata;
+	enum bluez_error e = bluez_error(m, NULL);
+	usec_t now = clock_boot_usec();
+
+	r->power_call = sd_bus_slot_unref(r->power_call);
+	r->problem[0] = '\0';
+	if (e == BLUEZ_OK) {
+		ladder_adapter_alive(&r->ladder, now);
+		r->power = POWER_ON;
+		wake(r);
+		return 0;
+	}
+	r->power = POWER_OFF;
+	r->power_due = now + POWER_RETRY;
+	if (e == BLUEZ_BLOCKED)
+		(void)snprintf(r->problem, sizeof(r->problem),
+			       "%.12s is switched off by rfkill: `sudo rfkill unblock bluetooth`",
+			       radio_name(r));
+	else
+		(void)snprintf(r->problem, sizeof(r->problem),
+			       "%.12s cannot be switched on (%.60s): see `systemctl status "
+			       "bluetooth` and `sudo dmesg`",
+			       radio_name(r), bluez_error_text(m));
+	if (e != BLUEZ_BLOCKED && e != BLUEZ_BUSY)
+		failed(r, e);
+	wake(r);
+	return 0;
+}
+
+static int on_switched_off(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct radio *r = userdata;
+
+	r->power_call = sd_bus_slot_unref(r->power_call);
+	if (bluez_error(m, NULL) != BLUEZ_OK)
+		log_debug("%s: Powered=false: %s", radio_name(r), bluez_error_text(m));
+	r->power = POWER_CYCLING;
+	r->power_due = clock_boot_usec() + CYCLE_PAUSE;
+	wake(r);
+	return 0;
+}
+
+static void tick_power(struct radio *r, usec_t now)
+{
+	enum rung rung = ladder_adapter_rung(&r->ladder, now);
+
+	if (r->power == POWER_ON && rung != RUNG_MAX_) {
+		r->handler.rung(r->handler.userdata, radio_name(r), rung,
+				r->ladder.stuck ? "a link over it does not end"
+						: "it does not do what it is asked");
+		ladder_adapter_cycled(&r->ladder, now);
+		set_power(r, false, on_switched_off, POWER_SWITCHING_OFF);
+	} else if (now >= r->power_due && (r->power == POWER_OFF || r->power == POWER_CYCLING)) {
+		set_power(r, true, on_switched_on, POWER_SWITCHING_ON);
+	}
+}
+
+void radio_told(struct radio *r, bool powered, usec_t now)
+{
+	if (r->power == POWER_ON && !powered) {
+		log_notice("%s was switched off: it is switched on again", radio_name(r));
+		forget_scan(r);
+		r->power = POWER_OFF;
+		r->power_due = now + POWER_PAUSE;
+	} else if (r->power == POWER_OFF && powered) {
+		r->power = POWER_ON;
+		r->power_due = USEC_INFINITY;
+		r->problem[0] = '\0';
+	}
+}
+
+/* --- the whole --------------------------------------------------------------------------------- */
+
+const char *radio_path(const struct radio *r)
+{
+	return r->path;
+}
+
+struct ladder_adapter *radio_ladder(struct radio *r)
+{
+	return &r->ladder;
+}
+
+bool radio_ready(const struct radio *r)
+{
+	return r->power == POWER_ON;
+}
+
+const char *radio_problem(const struct radio *r)
+{
+	return r->problem[0] ? r->problem : NULL;
+}
+
+void radio_want_scan(struct radio *r, bool wanted)
+{
+	r->wanted = wanted;
+}
+
+bool radio_scanning(const struct radio *r)
+{
+	return r->scan != SCAN_IDLE;
+}
+
+bool radio_listening(const struct radio *r)
+{
+	return r->scan == SCAN_ON;
+}
+
+usec_t radio_due(const struct radio *r, usec_t now)
+{
+	usec_t due = r->power_due;
+
+	if (r->power == POWER_ON)
+		due = MIN(due, ladder_adapter_due(&r->ladder, now));
+	if (r->scan == SCAN_ON || (r->scan == SCAN_IDLE && r->wanted && radio_ready(r)))
+		due = MIN(due, r->scan_due);
+	return due;
+}
+
+void radio_tick(struct radio *r, usec_t now)
+{
+	tick_power(r, now);
+	tick_scan(r, now);
+}
+
+struct radio *radio_free(struct radio *r)
+{
+	if (!r)
+		return NULL;
+	sd_bus_slot_unref(r->power_call);
+	sd_bus_slot_unref(r->scan_call);
+	sd_bus_slot_unref(r->probe);
+	sd_bus_unref(r->bus);
+	free(r);
+	return NULL;
+}
+
+int radio_new(sd_bus *bus, const char *path, struct profiles profiles,
+	      const struct radio_handler *handler, struct radio **ret)
+{
+	struct radio *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	*r = (struct radio){.profiles = profiles, .handler = *handler, .power = POWER_OFF};
+	assert(strlen(path) < sizeof(r->path));
+	memcpy(r->path, path, strlen(path) + 1);
+	r->bus = sd_bus_ref(bus);
+	*ret = r;
+	return 0;
+}

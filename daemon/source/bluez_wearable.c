@@ -1,0 +1,423 @@
+/*
+ * The port of bluez_device.c, in D-Bus: Connect, Disconnect and Pair of org.bluez.Device1, RemoveDevice
+ * of org.bluez.Adapter1, each in the one slot of the wearable, so that what is asked later cancels
+ * the answer to what was asked before. Trusted=true has its own, since nobody waits for it.
+ *
+ * Why a link ended comes to light a moment after it did: bluetoothd that is being stopped first takes
+ * down its links, then its adapters, then itself. So the end is told BLAME_GRACE later, with the time
+ * that it had.
+ *
+ * Two names for one wearable: the address, which is the key everywhere, and the path of its object,
+ * which is only ever handed back to bluetoothd.
+ */
+#include "source/bluez_wearable.h"
+
+#include "model/catalog.h"
+#include "source/bluez_call.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+#include <stdio.h>
+
+#define DEVICE		"org.bluez.Device1"
+#define PROPERTIES	"org.freedesktop.DBus.Properties"
+#define CONNECT_TIMEOUT (60 * USEC_PER_SEC) /* the state's own deadline is shorter */
+#define CALL_TIMEOUT	(6 * USEC_PER_SEC)
+#define PAIR_TIMEOUT	(30 * USEC_PER_SEC)
+#define BLAME_GRACE	(400 * USEC_PER_MSEC)
+
+static void wake(struct wearable *w)
+{
+	w->handler.wake(w->handler.userdata);
+}
+
+/* --- calls ------------------------------------------------------------------------------------- */
+
+static int result_of(sd_bus_message *m)
+{
+	switch (bluez_error(m, NULL)) {
+	case BLUEZ_OK:
+	case BLUEZ_ALREADY: return 0;
+	case BLUEZ_TIMEOUT: return DEVICE_E_TIMEOUT;
+	case BLUEZ_BUSY: return DEVICE_E_BUSY;
+	case BLUEZ_BOND:
+	case BLUEZ_SECURITY: return DEVICE_E_BOND;
+	default: break;
+	}
+	if (sd_bus_message_is_method_error(m, SD_BUS_ERROR_UNKNOWN_OBJECT) ||
+	    sd_bus_message_is_method_error(m, SD_BUS_ERROR_UNKNOWN_METHOD))
+		return DEVICE_E_GONE;
+	return DEVICE_E_FAILED;
+}
+
+static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct wearable *w = userdata;
+
+	w->call = sd_bus_slot_unref(w->call);
+	device_done(&w->device, result_of(m), bluez_error_text(m), clock_boot_usec());
+	wake(w);
+	return 0;
+}
+
+/* What cannot even be sent ends by the deadline of its state, or with the bus. */
+static void call(struct wearable *w, const char *method, usec_t timeout)
+{
+	if (w->object && bluez_call(w->bus, &w->call, w->object->path, DEVICE, method, timeout,
+				    on_answer, w, NULL) < 0)
+		log_debug("%s: %s cannot be sent", w->address, method);
+}
+
+static void port_connect(void *userdata)
+{
+	call(userdata, "Connect", CONNECT_TIMEOUT);
+}
+
+static void port_disconnect(void *userdata)
+{
+	call(userdata, "Disconnect", CALL_TIMEOUT);
+}
+
+static int on_trusted(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct wearable *w = userdata;
+
+	w->trust = sd_bus_slot_unref(w->trust); /* without it, it only is asked about more often */
+	return 0;
+}
+
+static void port_pair(void *userdata)
+{
+	struct wearable *w = userdata;
+
+	if (w->object)
+		(void)bluez_call(w->bus, &w->trust, w->object->path, PROPERTIES, "Set",
+				 CALL_TIMEOUT, on_trusted, w, "ssv", DEVICE, "Trusted", "b",
+				 1); /* as above */
+	call(w, "Pair", PAIR_TIMEOUT);
+}
+
+static void port_remove(void *userdata)
+{
+	struct wearable *w = userdata;
+	char adapter[OBJECTS_PATH_SIZE];
+
+	if (!w->object)
+		return;
+	(void)snprintf(adapter, sizeof(adapter), "%.*s",
+		       (int)(strstr(w->object->path, "/dev_") - w->object->path), w->object->path);
+	if (bluez_call(w->bus, &w->call, adapter, "org.bluez.Adapter1", "RemoveDevice",
+		       CALL_TIMEOUT, on_answer, w, "o", w->object->path) < 0)
+		log_debug("%s: RemoveDevice cannot be sent", w->address);
+}
+
+/* --- the ladder -------------------------------------------------------------------------------- */
+
+/* Counts each, and writes the first one of an episode down: the next begins when it streams. */
+static void climb(struct wearable *w, enum rung rung, const char *why)
+{
+	w->rungs[rung]++;
+	if (!(w->episode & 1U << rung))
+		log_event(LOG_NOTICE, CATALOG_DEVICE_RECOVERY, NULL, "%s (%s): %s: %s", w->address,
+			  w->name, rung_name(rung), why);
+	w->episode |= 1U << rung;
+}
+
+static void port_rung(void *userdata, enum rung rung, const char *why)
+{
+	climb(userdata, rung, why);
+}
+
+static void port_stuck(void *userdata)
+{
+	struct wearable *w = userdata;
+
+	if (w->object)
+		w->handler.stuck(w->handler.userdata, w->object->path);
+}
+
+/* --- the link ---------------------------------------------------------------------------------- */
+
+static void on_frame(void *userdata, const struct frame *frame)
+{
+	struct wearable *w = userdata;
+	struct frame f = *frame;
+
+	f.device = w->address;
+	if (f.characteristic != CHARACTERISTIC_BATTERY_LEVEL && w->object) {
+		w->episode = 0;
+		ladder_link_up(&w->device.ladder);
+		w->handler.heard(w->handler.userdata, w->object->path);
+	}
+	w->handler.source.frame(w->handler.source.userdata, &f);
+}
+
+static void on_need(void *userdata, enum session_need need, const char *why)
+{
+	struct wearable *w = userdata;
+
+	device_need(&w->device, need, why, clock_boot_usec());
+}
+
+static void on_changed(void *userdata)
+{
+	wake(userdata);
+}
+
+static void tell_ended(struct wearable *w)
+{
+	bool ended = w->ended;
+
+	w->ended = false;
+	w->blamed = 0;
+	if (ended)
+		w->handler.source.disconnected(w->handler.source.userdata, w->address, w->why_ended,
+					       w->ended_at);
+}
+
+static void port_up(void *userdata)
+{
+	struct wearable *w = userdata;
+	const struct link_handler handler = {.userdata = w,
+					     .frame = on_frame,
+					     .need = on_need,
+					     .rung = port_rung,
+					     .changed = on_changed,
+					     .wake = on_changed};
+	usec_t now = clock_boot_usec();
+	int r = link_new(w->event, w->bus, w->profiles, w->wanted, w->object, &handler, now,
+			 &w->link);
+
+	if (r < 0) {
+		log_error("%s: no session: %s", w->address, strerror(-r));
+		return;
+	}
+	tell_ended(w);
+	w->there_once = true;
+	w->handler.source.connected(w->handler.source.userdata, w->address, w->name, now);
+	link_battery(w->link, now);
+}
+
+static void port_paired(void *userdata)
+{
+	struct wearable *w = userdata;
+
+	if (w->link)
+		link_paired(w->link, clock_boot_usec());
+}
+
+static void port_down(void *userdata, enum gap_reason why)
+{
+	struct wearable *w = userdata;
+
+	if (!w->link)
+		return;
+	link_drain(w->link);
+	w->link = link_free(w->link);
+	w->ended = true;
+	w->why_ended = why == GAP_LINK_LOSS && w->blamed ? w->blamed : why;
+	w->ended_at = clock_boot_usec();
+	wake(w);
+}
+
+/* --- what it is told --------------------------------------------------------------------------- */
+
+void wearable_set_object(struct wearable *w, struct objects_device *object, enum gap_reason why,
+			 usec_t now)
+{
+	const char *name;
+	size_t size;
+
+	if (w->object && w->object != object) {
+		w->call = sd_bus_slot_unref(w->call);
+		device_lost(&w->device, why, now);
+	}
+	w->object = object;
+	w->adapter[0] = '\0';
+	if (!object)
+		return;
+	name = strstr(object->path, "/hci");
+	size = name ? strcspn(name + 1, "/") : 0;
+	if (size > 0 && size < sizeof(w->adapter)) {
+		memcpy(w->adapter, name + 1, size);
+		w->adapter[size] = '\0';
+	}
+	wearable_told(w, 0, why, now);
+}
+
+void wearable_told(struct wearable *w, unsigned fields, enum gap_reason ended, usec_t now)
+{
+	const struct objects_device *o = w->object;
+
+	if (o->name[0])
+		memcpy(w->name, o->name, sizeof(w->name));
+	if (fields & OBJECTS_FIELD_RSSI)
+		ladder_link_seen(&w->device.ladder, now);
+	if (o->connected && !w->device.connected)
+		ladder_link_seen(&w->device.ladder, now);
+	device_told(&w->device, o->connected, o->resolved, o->paired, ended, now);
+	if (w->link && fields & OBJECTS_FIELD_BATTERY)
+		link_battery(w->link, now);
+}
+
+void wearable_blame(struct wearable *w, enum gap_reason why)
+{
+	if (w->ended && (w->why_ended == GAP_LINK_LOSS || why == GAP_BLUETOOTHD))
+		w->why_ended = why;
+	else if (!w->ended)
+		w->blamed = why;
+}
+
+void wearable_set_wanted(struct wearable *w, unsigned wanted, enum config_pair pair, usec_t now)
+{
+	bool changed = wanted != w->wanted;
+
+	w->wanted = wanted;
+	w->device.pair = pair;
+	device_leave(&w->device, wanted == 0, now);
+	if (changed && w->link && wanted)
+		link_set_wanted(w->link, wanted, now);
+}
+
+void wearable_start(struct wearable *w, usec_t now)
+{
+	w->tried = now;
+	w->waits = NULL;
+	device_start(&w->device, now);
+}
+
+usec_t wearable_due(const struct wearable *w)
+{
+	usec_t due = device_due(&w->device);
+
+	if (w->ended)
+		due = MIN(due, w->ended_at + BLAME_GRACE);
+	return w->link ? MIN(due, link_due(w->link)) : due;
+}
+
+void wearable_tick(struct wearable *w, usec_t now)
+{
+	if (w->ended && now >= w->ended_at + BLAME_GRACE)
+		tell_ended(w);
+	device_tick(&w->device, now);
+	if (w->link)
+		link_tick(w->link, now);
+}
+
+/* --- what it tells ----------------------------------------------------------------------------- */
+
+static const char *state_of(const struct wearable *w, const char **ret_why)
+{
+	const struct session *session = w->link ? link_session(w->link) : NULL;
+
+	*ret_why = w->device.why;
+	switch (w->device.state) {
+	case DEVICE_CONNECTING:
+	case DEVICE_RESOLVING: return "connecting";
+	case DEVICE_PAIRING: *ret_why = ""; return "pairing";
+	case DEVICE_DROPPING:
+	case DEVICE_UNBONDING: return "disconnecting";
+	case DEVICE_UP:
+		*ret_why = session ? session_why(session) : "out of memory";
+		return session && session_running(session) ? "streaming" : "starting";
+	case DEVICE_IDLE: break;
+	}
+	if (w->hides) {
+		*ret_why = "hides behind a changing address; name it in [device]";
+		return "ignored";
+	}
+	if (w->waits) {
+		*ret_why = w->waits;
+		return "waiting";
+	}
+	if (!w->device.why[0])
+		*ret_why = w->there_once || w->device.ladder.seen ? "not seen any more"
+								  : "not seen since start";
+	return "searching";
+}
+
+/* FNV-1a: to notice a change is enough. */
+static uint64_t digest(uint64_t hash, const void *data, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ ((const uint8_t *)data)[i]) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+void wearable_tell(struct wearable *w)
+{
+	struct source_device d = {.address = w->address, .name = w->name, .adapter = w->adapter};
+	const char *texts[] = {NULL, NULL, NULL, w->name, w->adapter};
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	d.state = state_of(w, &d.why);
+	d.offers = w->link ? session_offers(link_session(w->link)) : "";
+	d.rssi = w->object ? w->object->rssi : 0;
+	d.paired = w->object && w->object->paired;
+	memcpy(d.rungs, w->rungs, sizeof(d.rungs));
+	texts[0] = d.state;
+	texts[1] = d.why;
+	texts[2] = d.offers;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		hash = digest(hash, texts[i], strlen(texts[i]) + 1);
+	hash = digest(hash, w->rungs, sizeof(w->rungs));
+	hash = digest(hash, &d.paired, sizeof(d.paired));
+	if (hash == w->told) /* signal strength alone is no news */
+		return;
+	w->told = hash;
+	if (w->handler.source.device)
+		w->handler.source.device(w->handler.source.userdata, &d);
+}
+
+/* --- the whole --------------------------------------------------------------------------------- */
+
+void wearable_part(struct wearable *w)
+{
+	bool ours = w->device.session || w->device.state == DEVICE_CONNECTING ||
+		    w->device.state == DEVICE_RESOLVING || w->device.state == DEVICE_PAIRING;
+
+	w->link = link_free(w->link);
+	if (ours)
+		call(w, "Disconnect", CALL_TIMEOUT);
+	w->call = sd_bus_slot_unref(w->call); /* it was sent; what it answers nobody hears */
+	w->trust = sd_bus_slot_unref(w->trust);
+}
+
+struct wearable *wearable_free(struct wearable *w)
+{
+	if (!w)
+		return NULL;
+	link_free(w->link);
+	sd_bus_slot_unref(w->call);
+	sd_bus_slot_unref(w->trust);
+	sd_bus_unref(w->bus);
+	sd_event_unref(w->event);
+	free(w);
+	return NULL;
+}
+
+int wearable_new(sd_event *event, sd_bus *bus, struct profiles profiles, const char *address,
+		 const struct wearable_handler *handler, struct wearable **ret)
+{
+	struct wearable *w = calloc(1, sizeof(*w));
+	const struct device_port port = {.userdata = w,
+					 .connect = port_connect,
+					 .disconnect = port_disconnect,
+					 .pair = port_pair,
+					 .remove = port_remove,
+					 .up = port_up,
+					 .paired = port_paired,
+					 .down = port_down,
+					 .rung = port_rung,
+					 .stuck = port_stuck};
+
+	if (!w)
+		return -ENOMEM;
+	*w = (struct wearable){.profiles = profiles, .handler = *handler};
+	device_init(&w->device, &port);
+	(void)snprintf(w->address, sizeof(w->address), "%s", address); /* fits: it is one */
+	w->event = sd_event_ref(event);
+	w->bus = sd_bus_ref(bus);
+	*ret = w;
+	return 0;
+}

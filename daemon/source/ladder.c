@@ -1,0 +1,185 @@
+/*
+ * How patience is spent. The promise that everything here serves: a wearable is back within 30 s of
+ * coming into range, even after hours, whatever the others do.
+ *
+ * A wearable. One that was just lost is tried at once, unseen: 0.25, 0.5, 1, 4 s after each failure.
+ * After LOST_LATELY such attempts only hold up the adapter (nothing can be found while it
+ * connects), so it has to be seen first. Being seen makes it due, but for the pause after its last
+ * failure, which ends at PAUSE_MAX: with the time that an attempt may take (PATIENCE) and one turn
+ * of somebody else's, that stays below 30 s.
+ *
+ * A bond that the wearable has lost looks the same from here as a bad link: Connect says yes, the
+ * link drops or its services never come. Twice in a row is enough to remove the bond, since pairing
+ * again costs a second; but if that did not help, then only once an hour.
+ *
+ * An adapter. It is suspected when FAILURES_SUSPECT things in a row failed, whoever they were for, or
+ * when a link does not end; any sign of life clears that. It is power-cycled when nobody is heard
+ * over it. One that stays without a sign of life after that has nothing to lose: again every
+ * CYCLE_PAUSE, for one failure; else at most every CYCLE_PAUSE_ALIVE, as a link that hangs is not
+ * worth more. After CYCLES_HELPLESS it takes more than that.
+ */
+#include "source/ladder.h"
+
+#define LOST_LATELY	  (20 * USEC_PER_SEC)
+#define SEEN_LATELY	  (30 * USEC_PER_SEC) /* bluetoothd, too, forgets a device after that */
+#define PAUSE_MAX	  (8 * USEC_PER_SEC)
+#define PATIENCE	  (12 * USEC_PER_SEC)
+#define PATIENCE_UNSEEN	  (5 * USEC_PER_SEC)
+#define UNBOND_PAUSE	  (3600 * USEC_PER_SEC)
+#define QUIET		  (10 * USEC_PER_SEC) /* a wearable heard within it is not to be disturbed */
+#define CYCLE_PAUSE	  (15 * USEC_PER_SEC)
+#define CYCLE_PAUSE_ALIVE (600 * USEC_PER_SEC)
+#define RESTART_PAUSE	  (300 * USEC_PER_SEC)
+
+enum {
+	BROKEN_SUSPECT = 2,
+	FAILURES_SUSPECT = 4,
+	CYCLES_HELPLESS = 4,
+	UNANSWERED_SUSPECT = 3,
+};
+
+static const usec_t pauses[] = {
+	250 * USEC_PER_MSEC, 500 * USEC_PER_MSEC, 1 * USEC_PER_SEC, 4 * USEC_PER_SEC, PAUSE_MAX,
+};
+
+/* Is it less than `span` ago? */
+static bool lately(usec_t when, usec_t span, usec_t now)
+{
+	return when > 0 && now < when + span;
+}
+
+void ladder_link_seen(struct ladder_link *l, usec_t now)
+{
+	l->seen = now;
+}
+
+void ladder_link_up(struct ladder_link *l)
+{
+	l->failures = l->broken = 0;
+	l->unbonded = 0;
+}
+
+void ladder_link_lost(struct ladder_link *l, usec_t now)
+{
+	l->failures = 0;
+	l->lost = now;
+	l->not_before = now + pauses[0];
+}
+
+void ladder_link_failed(struct ladder_link *l, bool broken, usec_t now)
+{
+	l->broken = broken ? l->broken + 1 : 0;
+	l->not_before = now + pauses[MIN(l->failures, ARRAY_SIZE(pauses) - 1)];
+	l->failures++;
+}
+
+bool ladder_link_unbond_due(const struct ladder_link *l, usec_t now)
+{
+	return l->broken >= BROKEN_SUSPECT && !lately(l->unbonded, UNBOND_PAUSE, now);
+}
+
+void ladder_link_unbonded(struct ladder_link *l, usec_t now)
+{
+	l->broken = l->failures = 0;
+	l->unbonded = now;
+	l->not_before = now;
+}
+
+bool ladder_link_near(const struct ladder_link *l, usec_t now)
+{
+	return lately(l->seen, SEEN_LATELY, now);
+}
+
+usec_t ladder_link_due(const struct ladder_link *l, usec_t now)
+{
+	if (!ladder_link_near(l, now) && !lately(l->lost, LOST_LATELY, now))
+		return USEC_INFINITY;
+	return l->not_before;
+}
+
+usec_t ladder_link_patience(const struct ladder_link *l, usec_t now)
+{
+	return ladder_link_near(l, now) && l->seen >= l->lost ? PATIENCE : PATIENCE_UNSEEN;
+}
+
+void ladder_adapter_alive(struct ladder_adapter *l, usec_t now)
+{
+	l->failures = 0;
+	l->cycles = 0;
+	l->alive = now;
+}
+
+void ladder_adapter_heard(struct ladder_adapter *l, usec_t now)
+{
+	ladder_adapter_alive(l, now);
+	l->heard = now;
+}
+
+void ladder_adapter_failed(struct ladder_adapter *l)
+{
+	l->failures++;
+}
+
+void ladder_adapter_stuck(struct ladder_adapter *l)
+{
+	l->stuck = true;
+}
+
+/* When a power cycle is due; USEC_INFINITY: there is no reason for one. */
+static usec_t cycle_due(const struct ladder_adapter *l, usec_t now)
+{
+	unsigned enough = l->cycles > 0 ? 1 : FAILURES_SUSPECT;
+	bool wedged = l->failures >= enough;
+	usec_t due = now;
+
+	if (!wedged && !l->stuck)
+		return USEC_INFINITY;
+	if (l->cycled > 0)
+		due = MAX(due,
+			  l->cycled + (wedged || l->cycles > 0 ? CYCLE_PAUSE : CYCLE_PAUSE_ALIVE));
+	if (l->heard > 0)
+		due = MAX(due, l->heard + QUIET);
+	return due;
+}
+
+enum rung ladder_adapter_rung(const struct ladder_adapter *l, usec_t now)
+{
+	if (cycle_due(l, now) > now)
+		return RUNG_MAX_;
+	return l->cycles >= CYCLES_HELPLESS ? RUNG_RESTART : RUNG_POWER_CYCLE;
+}
+
+usec_t ladder_adapter_due(const struct ladder_adapter *l, usec_t now)
+{
+	return cycle_due(l, now);
+}
+
+void ladder_adapter_cycled(struct ladder_adapter *l, usec_t now)
+{
+	l->cycled = now;
+	l->cycles++;
+	l->failures = 0;
+	l->stuck = false;
+}
+
+void ladder_daemon_answered(struct ladder_daemon *l)
+{
+	l->unanswered = 0;
+}
+
+void ladder_daemon_unanswered(struct ladder_daemon *l)
+{
+	l->unanswered++;
+}
+
+bool ladder_daemon_restart_due(const struct ladder_daemon *l, bool helpless, usec_t now)
+{
+	return (l->unanswered >= UNANSWERED_SUSPECT || helpless) &&
+	       !lately(l->restarted, RESTART_PAUSE, now);
+}
+
+void ladder_daemon_restarted(struct ladder_daemon *l, usec_t now)
+{
+	l->restarted = now;
+	l->unanswered = 0;
+}
