@@ -23,6 +23,26 @@ const char *kind_name(unsigned kind)
 	return name_of(names, ARRAY_SIZE(names), kind);
 }
 
+const char *channel_name(unsigned kind, unsigned channel)
+{
+	static const char *const numbered[SAMPLES_CHANNELS_MAX] = {
+		"channel_1",  "channel_2",  "channel_3",  "channel_4",	"channel_5",  "channel_6",
+		"channel_7",  "channel_8",  "channel_9",  "channel_10", "channel_11", "channel_12",
+		"channel_13", "channel_14", "channel_15", "channel_16", "channel_17"};
+	static const char *const names[KIND_MAX][4] = {
+		[KIND_OXIMETRY] = {"spo2", "pulse_rate", "pulse_amplitude_index"},
+		[KIND_TEMPERATURE] = {"temperature"},
+		[KIND_BLOOD_PRESSURE] = {"systolic", "diastolic", "mean", "pulse_rate"},
+		[KIND_ACCELERATION] = {"x", "y", "z"},
+		[KIND_PPI] = {"bpm", "interval_ms", "error_ms", "flags"},
+		[KIND_ECG_COUNTS] = {"ecg"},
+	};
+
+	if (kind < KIND_MAX && channel < ARRAY_SIZE(names[0]) && names[kind][channel])
+		return names[kind][channel];
+	return name_of(numbered, ARRAY_SIZE(numbered), channel);
+}
+
 const char *unit_name(unsigned unit)
 {
 	static const char *const names[] = {

@@ -176,7 +176,9 @@ struct run_info {
 	char boot_id[37];
 };
 
-const char *kind_name(unsigned kind);	      /* "heart_rate", "ecg", ... */
+const char *kind_name(unsigned kind); /* "heart_rate", "ecg", ... */
+/* "spo2", "systolic", "x", ...; "channel_3" where a kind has no name for its third. */
+const char *channel_name(unsigned kind, unsigned channel);
 const char *unit_name(unsigned unit);	      /* UCUM: "%", "Cel", "mm[Hg]", ... */
 const char *clk_name(unsigned clk);	      /* "utc", "est", "pending" */
 const char *contact_name(unsigned contact);   /* "contact", "no contact", "unsupported" */

@@ -31,12 +31,15 @@ enum {
 
 #define ENTRY_END "]}"
 
+static_assert(CHUNK_SIZE > 4 * 4 * SAMPLES_VALUES_MAX / 3 + 2048, "a chunk holds any record");
+
 struct range {
 	uint64_t first, last;
 };
 
 struct entry {
 	uint32_t number;
+	unsigned kind;
 	struct uuid id;
 	uint64_t count;
 	size_t size;
@@ -119,7 +122,7 @@ static void write_sample(struct entry *e, const struct record *r)
 
 	if (e->count > 0)
 		*p++ = ',';
-	p = sample_write(r, p);
+	p = sample_write(r, e->kind, p);
 	e->last_chunk->size += (size_t)(p - start);
 	e->size += (size_t)(p - start);
 	e->count++;
@@ -187,6 +190,7 @@ int entry_begin(struct entry *e, const struct run_info *run, const struct stream
 	struct json j = json_make(&e->head);
 
 	e->number = s->number;
+	e->kind = s->kind;
 	e->id = s->id;
 	json_open(&j, '{');
 	put_uuid(&j, "stream", &s->id);
@@ -194,7 +198,8 @@ int entry_begin(struct entry *e, const struct run_info *run, const struct stream
 	put_string(&j, "kind", kind_name(s->kind));
 	put_string(&j, "device", s->device);
 	put_string(&j, "subject", s->subject);
-	if (s->kind == KIND_ECG)
+	if (s->kind ==
+	    KIND_ECG) /* of other kinds each record has its own: a thermometer may change it */
 		put_string(&j, "unit", "uV");
 	json_key(&j, "after");
 	json_uint(&j, after);

@@ -5,7 +5,7 @@
 #include "util/buf.h"
 #include "util/digest.h"
 
-enum { CHUNK_SIZE = 16 * 1024 - 16 }; /* more than twice the longest record */
+enum { CHUNK_SIZE = 16 * 1024 - 16 }; /* more than the longest record */
 
 struct chunk {
 	struct chunk *next;

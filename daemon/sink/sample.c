@@ -7,6 +7,13 @@
  *       "contact" only where the strap can tell, "energy_kj" after it only where it counts
  *   {...,"clk":"utc","dt_ns":7689500,"n":73,"data":"<base64 of little-endian int32>"}
  *       t_us is the time of the first sample; data is microvolts
+ *   {...,"clk":"utc","unit":"%","values":{"spo2":97,"pulse_rate":null}}
+ *       single values of any other kind, in the digits that the wearable sent; null where it has none
+ *   {...,"clk":"utc","unit":"m[g]","dt_ns":20000000,"n":25,"channels":3,"data":"<base64>"}
+ *       curves of any other kind: n rows of so many channels, t_us is the time of the first row
+ *       Both: "exponent":[-1] where one is not 0: of the values it was written by, of the data it
+ *       has to be applied. "status":64, bits of the service, where there is something to remark.
+ *       "device_time":"2026-11-23T04:15:09.123456789" of the last row, on the sensor's own clock.
  *   {...,"clk":"est","gap":{"reason":"link_loss","from_us":...,"to_us":...,"n":8}}
  *       n is 0 where nobody knows
  */
@@ -14,11 +21,19 @@
 
 #include "sink/canonical.h"
 #include "util/base64.h"
+#include "util/clock.h"
+#include "util/decimal.h"
+
+#include <stdio.h>
 
 enum {
-	FIXED_BOUND = 256, /* every key and number but what is counted below, and the slack */
-	RR_BOUND = 6,	   /* "65535," */
+	FIXED_BOUND = 256,   /* every key and number but what is counted below, and the slack */
+	RR_BOUND = 6,	     /* "65535," */
+	CHANNEL_BOUND = 72,  /* "pulse_amplitude_index":-0.002147483648, and "-128," */
+	SAMPLES_BOUND = 160, /* the keys and numbers that only samples have */
 };
+
+#define SENSOR_EPOCH_S INT64_C(946684800) /* 2000-01-01 */
 
 /* Copies a literal without its NUL. */
 #define PUT(p, literal) ((uint8_t *)memcpy(p, literal, sizeof(literal) - 1) + sizeof(literal) - 1)
@@ -78,25 +93,128 @@ static uint8_t *put_heart_rate(uint8_t *p, const struct heart_rate *h)
 	return p;
 }
 
+static uint8_t *put_text(uint8_t *p, const char *text)
+{
+	return (uint8_t *)stpcpy((char *)p, text);
+}
+
+/* Base64 of little-endian int32, closed. */
+static uint8_t *put_data(uint8_t *p, const int32_t *values, size_t n)
+{
+	uint8_t bytes[4 * MAX(ECG_SAMPLES_MAX, SAMPLES_VALUES_MAX)];
+	size_t size = (size_t)(canonical_write_values(values, n, bytes) - bytes);
+
+	p = PUT(p, "\"data\":\"");
+	base64_encode(bytes, size, (char *)p);
+	p += base64_size(size);
+	return PUT(p, "\"");
+}
+
 static uint8_t *put_ecg(uint8_t *p, const struct ecg *e)
 {
-	uint8_t uv[4 * ECG_SAMPLES_MAX];
-	size_t size = (size_t)(canonical_write_uv(e, uv) - uv);
-
 	p = PUT(p, "\"dt_ns\":");
 	p = sample_write_number(e->dt_ns, p);
 	p = PUT(p, ",\"n\":");
 	p = sample_write_number(e->n, p);
-	p = PUT(p, ",\"data\":\"");
-	base64_encode(uv, size, (char *)p);
-	p += base64_size(size);
-	return PUT(p, "\"}");
+	*p++ = ',';
+	p = put_data(p, e->uv, e->n);
+	*p++ = '}';
+	return p;
+}
+
+/* A spot measurement; what comes in rows has a distance between them. */
+static bool is_single(const struct samples *s)
+{
+	return s->n == 1 && s->dt_ns == 0;
+}
+
+static uint8_t *put_values(uint8_t *p, const struct samples *s, unsigned kind)
+{
+	char text[DECIMAL_SIZE];
+
+	p = PUT(p, "\"values\":{");
+	for (unsigned i = 0; i < s->n_channels; i++) {
+		p = i > 0 ? PUT(p, ",\"") : PUT(p, "\"");
+		p = put_text(p, channel_name(kind, i));
+		p = PUT(p, "\":");
+		p = put_text(p, s->value[i] == SAMPLES_NONE
+					? "null"
+					: decimal_format(s->value[i], s->exponent[i], text));
+	}
+	*p++ = '}';
+	return p;
+}
+
+static uint8_t *put_rows(uint8_t *p, const struct samples *s)
+{
+	p = PUT(p, "\"dt_ns\":");
+	p = sample_write_number(s->dt_ns, p);
+	p = PUT(p, ",\"n\":");
+	p = sample_write_number(s->n, p);
+	p = PUT(p, ",\"channels\":");
+	p = sample_write_number(s->n_channels, p);
+	*p++ = ',';
+	return put_data(p, s->value, (size_t)s->n * s->n_channels);
+}
+
+static uint8_t *put_exponents(uint8_t *p, const struct samples *s)
+{
+	bool some = false;
+
+	for (unsigned i = 0; i < s->n_channels; i++)
+		some = some || s->exponent[i];
+	if (!some)
+		return p;
+	p = PUT(p, ",\"exponent\":[");
+	for (unsigned i = 0; i < s->n_channels; i++) {
+		if (i > 0)
+			*p++ = ',';
+		p = put_signed(p, s->exponent[i]);
+	}
+	*p++ = ']';
+	return p;
+}
+
+/* No zone: what the wearable's clock shows is whatever somebody once set it to. */
+static uint8_t *put_device_time(uint8_t *p, uint64_t sensor_ns)
+{
+	int64_t us = (SENSOR_EPOCH_S + (int64_t)(sensor_ns / 1000000000)) * 1000000;
+	unsigned ns = (unsigned)(sensor_ns % 1000000000);
+	char text[48];
+
+	clock_format(us, text);
+	*strchrnul(text, 'Z') = '\0';
+	p = PUT(p, ",\"device_time\":\"");
+	p = put_text(p, text);
+	if (ns) {
+		(void)snprintf(text, sizeof(text), ".%09u", ns); /* fits */
+		p = put_text(p, text);
+	}
+	*p++ = '"';
+	return p;
+}
+
+static uint8_t *put_samples(uint8_t *p, const struct samples *s, unsigned kind)
+{
+	p = PUT(p, "\"unit\":\"");
+	p = put_text(p, unit_name(s->unit));
+	p = PUT(p, "\",");
+	p = is_single(s) ? put_values(p, s, kind) : put_rows(p, s);
+	p = put_exponents(p, s);
+	if (s->status) {
+		p = PUT(p, ",\"status\":");
+		p = sample_write_number(s->status, p);
+	}
+	if (s->sensor_ns)
+		p = put_device_time(p, s->sensor_ns);
+	*p++ = '}';
+	return p;
 }
 
 static uint8_t *put_gap(uint8_t *p, const struct gap *g, int64_t from_us)
 {
 	p = PUT(p, "\"gap\":{\"reason\":\"");
-	p = (uint8_t *)stpcpy((char *)p, gap_reason_name(g->reason));
+	p = put_text(p, gap_reason_name(g->reason));
 	p = PUT(p, "\",\"from_us\":");
 	p = put_signed(p, from_us);
 	p = PUT(p, ",\"to_us\":");
@@ -106,16 +224,24 @@ static uint8_t *put_gap(uint8_t *p, const struct gap *g, int64_t from_us)
 	return PUT(p, "}}");
 }
 
+static size_t samples_bound(const struct samples *s)
+{
+	size_t n = FIXED_BOUND + SAMPLES_BOUND + CHANNEL_BOUND * (size_t)s->n_channels;
+
+	return is_single(s) ? n : n + base64_size(4 * (size_t)s->n * s->n_channels);
+}
+
 size_t sample_bound(const struct record *r)
 {
 	switch (r->type) {
 	case RECORD_HEART_RATE: return FIXED_BOUND + RR_BOUND * (size_t)r->heart_rate.n_rr;
 	case RECORD_ECG: return FIXED_BOUND + base64_size(4 * (size_t)r->ecg.n);
+	case RECORD_SAMPLES: return samples_bound(&r->samples);
 	default: return FIXED_BOUND;
 	}
 }
 
-uint8_t *sample_write(const struct record *r, uint8_t *p)
+uint8_t *sample_write(const struct record *r, unsigned kind, uint8_t *p)
 {
 	p = PUT(p, "{\"seq\":");
 	p = sample_write_number(r->seq, p);
@@ -125,6 +251,7 @@ uint8_t *sample_write(const struct record *r, uint8_t *p)
 	switch (r->type) {
 	case RECORD_HEART_RATE: return put_heart_rate(p, &r->heart_rate);
 	case RECORD_ECG: return put_ecg(p, &r->ecg);
+	case RECORD_SAMPLES: return put_samples(p, &r->samples, kind);
 	default: return put_gap(p, &r->gap, record_wall_us(r));
 	}
 }

@@ -80,6 +80,65 @@ static void test_gap(void **state)
 	expect(&r, wanted, sizeof(wanted));
 }
 
+static void test_samples(void **state)
+{
+	static const uint8_t wanted[] = {
+		SEQ_AND_TIME,
+		1,
+		/* sensor_ns */ 8,
+		7,
+		6,
+		5,
+		4,
+		3,
+		2,
+		1,
+		/* dt_ns */ 0x00,
+		0x2d,
+		0x31,
+		0x01,
+		/* status */ 0x40,
+		0x00,
+		0x00,
+		0x80,
+		/* unit, channels, exponents */ 1,
+		2,
+		0xff,
+		3,
+		/* n */ 2,
+		0,
+		0,
+		0,
+		/* values */ 97,
+		0,
+		0,
+		0,
+		0x00,
+		0x00,
+		0x00,
+		0x80,
+		0xfe,
+		0xff,
+		0xff,
+		0xff,
+		1,
+		1,
+		0,
+		0,
+	};
+	struct record r = record_of(RECORD_SAMPLES);
+
+	r.samples = (struct samples){.sensor_ns = 0x0102030405060708,
+				     .dt_ns = 20000000,
+				     .status = 0x80000040,
+				     .unit = UNIT_PERCENT,
+				     .n_channels = 2,
+				     .exponent = {-1, 3},
+				     .n = 2,
+				     .value = {97, SAMPLES_NONE, -2, 257}};
+	expect(&r, wanted, sizeof(wanted));
+}
+
 static void test_before_1970(void **state)
 {
 	static const uint8_t minus_one[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
@@ -94,11 +153,15 @@ static void test_before_1970(void **state)
 
 static void test_longest(void **state)
 {
-	struct record r = record_of(RECORD_ECG);
+	struct record r = record_of(RECORD_SAMPLES);
 	static uint8_t out[CANONICAL_MAX];
 
+	r.samples.n_channels = 16;
+	r.samples.n = SAMPLES_VALUES_MAX / 16;
+	assert_int_equal(canonical_write(&r, out) - out, CANONICAL_MAX - 1);
+	r = record_of(RECORD_ECG);
 	r.ecg.n = ECG_SAMPLES_MAX;
-	assert_int_equal(canonical_write(&r, out) - out, CANONICAL_MAX);
+	assert_true(canonical_size(&r) < CANONICAL_MAX);
 	r = record_of(RECORD_HEART_RATE);
 	r.heart_rate.n_rr = RR_MAX;
 	assert_true(canonical_size(&r) < CANONICAL_MAX);
@@ -107,9 +170,9 @@ static void test_longest(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_heart_rate), cmocka_unit_test(test_ecg),
-		cmocka_unit_test(test_gap),	   cmocka_unit_test(test_before_1970),
-		cmocka_unit_test(test_longest),
+		cmocka_unit_test(test_heart_rate),  cmocka_unit_test(test_ecg),
+		cmocka_unit_test(test_gap),	    cmocka_unit_test(test_samples),
+		cmocka_unit_test(test_before_1970), cmocka_unit_test(test_longest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
