@@ -136,7 +136,7 @@ struct decoder *collect_device_decoder(struct device *d, const struct protocol *
 	size_t index = protocol_index(p);
 
 	if (!d->decoders)
-		d->decoders = calloc(protocol_count(), sizeof(*d->decoders));
+		d->decoders = calloc(protocol_count(), sizeof(struct decoder *));
 	if (d->decoders && !d->decoders[index])
 		d->decoders[index] = calloc(1, sizeof(**d->decoders));
 	return d->decoders ? d->decoders[index] : NULL;
