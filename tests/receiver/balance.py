@@ -7,7 +7,7 @@ Truth (`vitald simulate`), JSON Lines, one object a notification:
 and later {"unread": n}: lay unread in a socket when the daemon died; {"event": ...} is left alone.
 
 Expected at the receiver is each notification that was handed over, is well-formed, was not left unread
-and does not repeat the sensor's timestamp (ECG; a heart-rate value that repeats is a new sample). In
+and does not repeat the sensor's timestamp (a heart-rate value that repeats is a new sample). In
 each (device, kind) these and the receiver's records are paired by content, the closest in time first
 in order, never crossing within one content. What is left over:
     here and there, close in time      altered
@@ -32,8 +32,9 @@ import contract  # noqa: E402
 
 HEART_RATE = "2a37"
 PMD_DATA = "fb005c82-02e7-f387-1cad-8acd2d8df0c8"
+STREAMS = (HEART_RATE, PMD_DATA)
 BASE_UUID = re.compile(r"0000([0-9a-f]{4})-0000-1000-8000-00805f9b34fb")
-KIND = {HEART_RATE: "heart_rate", PMD_DATA: "ecg"}
+WANTED = "heart_rate ecg ecg_counts oximetry temperature blood_pressure".split()  # where nobody says
 NEAR_US = 3_000_000  # between arrival and t_us: the mapping of a sensor's clock is loose
 EXACT_MAX = 1_000_000  # cells of the exact alignment; above it the greedy one
 IN_HAND_US = 2_000_000
@@ -89,23 +90,58 @@ def _unpack_deltas(data):
     return values
 
 
+def _rows(data, channels, width):
+    size = channels * width
+    if not data or len(data) % size:
+        raise Malformed("not a whole number of rows")
+    flat = [int.from_bytes(data[i : i + width], "little", signed=True) for i in range(0, len(data), width)]
+    return [tuple(flat[i : i + channels]) for i in range(0, len(flat), channels)]
+
+
+def _counts(frame, data):
+    """ECG of frame types 1 to 3: what the converter counted."""
+    width = 7 if frame == 3 else 3
+    if not data or len(data) % width:
+        raise Malformed("not a whole number of samples")
+    for i in range(0, len(data), width):
+        value = int.from_bytes(data[i : i + 3], "little", signed=frame == 3)
+        yield (value & {1: 0x3FFF, 2: 0x3FFFF, 3: -1}[frame],)
+
+
+def _samples(unit, rows, sensor_ns):
+    return (unit, sensor_ns, *rows)
+
+
+def _beats(ts_ns, data):
+    """PPI: each interval is a record; the frame's time is that of the last beat."""
+    if not data or len(data) % 6:
+        raise Malformed("not a whole number of beats")
+    rows = list(struct.iter_unpack("<BHHB", data))
+    for i, row in enumerate(rows):
+        after = sum(r[1] for r in rows[i + 1 :]) * 10**6
+        yield "ppi", 0, _samples("/min", [row], ts_ns - after if ts_ns > after else 0)
+
+
 def decode_pmd(data):
-    """Polar Measurement Data: -> (ts_ns, samples) of an ECG frame of type 0, None for other types."""
+    """Polar Measurement Data: -> [(kind, ts_ns, content)]; [] for what this program cannot read."""
     if len(data) < 10:
         raise Malformed("no header")
-    if data[0] & 0x3F != 0:
-        return None
     ts_ns = int.from_bytes(data[1:9], "little")
     frame, rest = data[9], data[10:]
-    if frame == 0x80:
-        return ts_ns, tuple(_unpack_deltas(rest))
-    if frame != 0:
-        return None
-    if not rest or len(rest) % 3:
-        raise Malformed("not a whole number of samples")
-    return ts_ns, tuple(
-        int.from_bytes(rest[i : i + 3], "little", signed=True) for i in range(0, len(rest), 3)
-    )
+    match data[0] & 0x3F, frame:
+        case 0, 0x80:
+            return [("ecg", ts_ns, tuple(_unpack_deltas(rest)))]
+        case 0, 0:
+            return [("ecg", ts_ns, tuple(value for (value,) in _rows(rest, 1, 3)))]
+        case 0, (1 | 2 | 3):
+            return [("ecg_counts", ts_ns, _samples("{count}", _counts(frame, rest), ts_ns))]
+        case 1, 0:
+            return [("ppg", ts_ns, _samples("{count}", _rows(rest, 4, 3), ts_ns))]
+        case 2, (0 | 1 | 2):
+            return [("acceleration", ts_ns, _samples("m[g]", _rows(rest, 3, frame + 1), ts_ns))]
+        case 3, 0:
+            return list(_beats(ts_ns, rest))
+    return []
 
 
 @dataclass(eq=False)
@@ -153,27 +189,26 @@ def characteristic(uuid):
 
 
 def _sent(line):
-    kind = KIND.get(characteristic(line["char"]))
-    if kind is None:
-        return None
-    sent = Sent(line["n"], line["t_wall_us"], line["device"].lower(), kind, line["handed"],
-                line.get("what", "ok"))
+    """The records that this notification has to become, as [Sent]; one with no content if none."""
+    uuid = characteristic(line["char"])
+    if uuid not in STREAMS:
+        return []
+    kind = "heart_rate" if uuid == HEART_RATE else "ecg"  # where it is malformed
     data = bytes.fromhex(line["hex"])
     try:
-        if kind == "heart_rate":
-            sent.content = decode_heart_rate(data)
-        else:
-            decoded = decode_pmd(data)
-            if decoded is None:
-                return None
-            sent.ts_ns, sent.content = decoded
+        found = [(kind, 0, decode_heart_rate(data))] if uuid == HEART_RATE else decode_pmd(data)
     except Malformed:
-        pass
-    return sent
+        found = [(kind, 0, None)]
+    return [
+        Sent(line["n"], line["t_wall_us"], line["device"].lower(), kind, line["handed"],
+             line.get("what", "ok"), content=content, ts_ns=ts_ns)
+        for kind, ts_ns, content in found
+    ]
 
 
-def read_truth(path):
-    """-> [Sent] in the order of n; a last line that is cut (the simulator was killed) is left out."""
+def read_truth(path, kinds=WANTED):
+    """-> [Sent] in the order of n, of these kinds; a last line that is cut (the simulator was killed) is
+    left out."""
     sent, unread, ignored = [], set(), 0
     with open(path, encoding="utf-8") as file:
         for text in file:
@@ -185,17 +220,15 @@ def read_truth(path):
             if "unread" in line:
                 unread.add(line["unread"])
             elif "hex" in line:
-                one = _sent(line)
-                if one:
-                    sent.append(one)
-                else:
-                    ignored += 1
+                found = [one for one in _sent(line) if one.kind in kinds]
+                sent += found
+                ignored += not found
     last = {}
     for one in sent:
         one.unread = one.n in unread
-        if one.kind == "ecg" and one.heard and one.content is not None:
-            one.repeats = last.get(one.device) == one.ts_ns
-            last[one.device] = one.ts_ns
+        if one.ts_ns and one.heard and one.content is not None:
+            one.repeats = last.get((one.device, one.kind)) == one.ts_ns
+            last[one.device, one.kind] = one.ts_ns
     return sent, ignored
 
 
@@ -203,6 +236,8 @@ def _content(type_, payload):
     what = contract.unpack(type_, payload)
     if type_ == "heart_rate":
         return (what["bpm"], what["contact"], what["energy_kj"], *what["rr_1024"])
+    if type_ == "samples":
+        return _samples(what["unit"], what["rows"], what["sensor_ns"])
     return tuple(what["uv"])
 
 
@@ -230,7 +265,7 @@ def read_receiver(path):
     for device, kind, type_, payload in db.execute(
         "SELECT device, kind, type, payload FROM rejected r JOIN stream s ON s.number = r.stream"
     ):
-        if type_ in ("heart_rate", "ecg"):
+        if type_ in ("heart_rate", "ecg", "samples"):
             rejected[device, kind][_content(type_, payload)] += 1
     conflicts = db.execute("SELECT count(*) FROM conflict").fetchone()[0]
     (holes,) = db.execute(
@@ -429,13 +464,13 @@ COLUMNS = ("emitted handed unread undecodable repeated expected received matched
 
 
 def balance(truth_path, db_path, *, waiting=None, quarantined=None, kills=(), kill_count=0, outages=(),
-            disturbed=(), near_us=NEAR_US):
+            disturbed=(), near_us=NEAR_US, kinds=WANTED):
     """The whole balance as a dict. `waiting`, `quarantined`: numbers or vitalctl's JSON; they are taken
     off what would be called lost. `kills`: wall times in us of SIGKILLs, or `kill_count` if only their
     number is known. `outages`: [(from_us, to_us)] when the receiver was away; `disturbed`: the same of
     everything else that was done to it or to the daemon. `near_us`: more where the daemon stood still,
-    since a heart rate gets its time when it is read."""
-    sent, ignored = read_truth(truth_path)
+    since a heart rate gets its time when it is read. `kinds`: those that the config wants."""
+    sent, ignored = read_truth(truth_path, kinds)
     got, gaps, rejected, conflicts, holes = read_receiver(db_path)
     by_key = collections.defaultdict(list)
     for one in sent:

@@ -228,7 +228,7 @@ def _table(result, names):
     for key, one in result["streams"].items():
         device, _, kind = key.partition(" ")
         name = names.get(device, device).partition(" (")[0]
-        label = f"{name}, {'ECG frames' if kind == 'ecg' else 'heart rate'}"
+        label = f"{name}, {'ECG frames' if kind == 'ecg' else kind.replace('_', ' ')}"
         cells = "".join(f"<td>{'' if one[name] is None else one[name]}</td>" for name, _ in head)
         rows.append(f"<tr><td>{html.escape(label)}</td>{cells}</tr>")
     total = "".join(f"<td>{result['total'][name]}</td>" for name, _ in head)

@@ -105,15 +105,30 @@ def test_decoders():
     for bad in ("", "00", "0140", "084000"):
         with pytest.raises(b.Malformed):
             b.decode_heart_rate(bytes.fromhex(bad))
-    assert b.decode_pmd(bytes.fromhex(frame_hex(5, [-1, 8388607]))) == (5, (-1, 8388607))
-    assert b.decode_pmd(b"\x02" + bytes(20)) is None
+    assert b.decode_pmd(bytes.fromhex(frame_hex(5, [-1, 8388607]))) == [("ecg", 5, (-1, 8388607))]
+    assert b.decode_pmd(b"\x05" + bytes(20)) == []
     # reference 100, then 3 deltas of 4 bits: +1, -1, +7
     packed = b"\0" + bytes(8) + b"\x80" + bytes([100, 0, 0, 4, 3, 0xF1, 0x07])
-    assert b.decode_pmd(packed) == (0, (100, 101, 100, 107))
-    for bad in (b"\0" * 9, b"\0" * 10, b"\0" * 12, packed[:-1]):
+    assert b.decode_pmd(packed) == [("ecg", 0, (100, 101, 100, 107))]
+    for bad in (b"\0" * 9, b"\0" * 10, b"\0" * 12, packed[:-1], b"\2" * 10, b"\3" + bytes(14)):
         with pytest.raises(b.Malformed):
             b.decode_pmd(bad)
     assert b.characteristic("00002A37-0000-1000-8000-00805F9B34FB") == b.HEART_RATE
+
+
+def test_decoders_of_other_kinds():
+    head = struct.pack("<Q", 7)
+    assert b.decode_pmd(b"\0" + head + b"\x01" + bytes.fromhex("ffff00")) == [
+        ("ecg_counts", 7, ("{count}", 7, (0x3FFF,)))]
+    assert b.decode_pmd(b"\0" + head + b"\x03" + bytes.fromhex("ffffff00000000")) == [
+        ("ecg_counts", 7, ("{count}", 7, (-1,)))]
+    assert b.decode_pmd(b"\2" + head + b"\x01" + struct.pack("<6h", 1, 2, 3, -4, -5, -6)) == [
+        ("acceleration", 7, ("m[g]", 7, (1, 2, 3), (-4, -5, -6)))]
+    assert b.decode_pmd(b"\1" + head + b"\0" + bytes.fromhex("010000 020000 030000 ffffff")) == [
+        ("ppg", 7, ("{count}", 7, (1, 2, 3, -1)))]
+    beats = b"\3" + struct.pack("<Q", 10**9) + b"\0" + struct.pack("<BHHBBHHB", 74, 810, 5, 6, 75, 800, 5, 6)
+    assert b.decode_pmd(beats) == [
+        ("ppi", 0, ("/min", 2 * 10**8, (74, 810, 5, 6))), ("ppi", 0, ("/min", 10**9, (75, 800, 5, 6)))]
 
 
 def test_all_is_well(world):

@@ -166,6 +166,101 @@ def test_ecg_and_gap(receiver):
     assert contract.unpack(*rows[1][::2]) == {"reason": "link_loss", "from_us": T0, "to_us": T0, "n": 8}
 
 
+def spot(n, values, unit="%", **more):
+    return {"seq": seq(n), "t_us": T0, "clk": "utc", "unit": unit, "values": values} | more
+
+
+def rows(n, channels, *values, **more):
+    data = base64.b64encode(struct.pack(f"<{len(values)}i", *values)).decode()
+    return {"seq": seq(n), "t_us": T0, "clk": "utc", "unit": "m[g]", "dt_ns": 20000000,
+            "n": len(values) // channels, "channels": channels, "data": data} | more
+
+
+def test_samples(receiver):
+    """Single values and rows, of every kind, come back as the integers that they were."""
+    sent = [
+        entry([spot(1, {"spo2": 97, "pulse_rate": None}, status=64)], str(uuid.uuid5(uuid.NAMESPACE_OID, "1")),
+              kind="oximetry"),
+        entry([spot(1, {"temperature": 37.0}, "Cel", exponent=[-1], device_time="2000-01-01T00:00:01.000000002")],
+              str(uuid.uuid5(uuid.NAMESPACE_OID, "2")), kind="temperature"),
+        entry([spot(1, {"systolic": 120, "diastolic": 80, "mean": 93, "pulse_rate": 6000}, "mm[Hg]",
+                    exponent=[0, 0, 0, 2])], str(uuid.uuid5(uuid.NAMESPACE_OID, "3")), kind="blood_pressure"),
+        entry([rows(1, 3, 1, 2, 3, -4, -5, -6), rows(2, 3, 7, 8, contract.NONE, exponent=[0, 0, -2])],
+              str(uuid.uuid5(uuid.NAMESPACE_OID, "4")), kind="acceleration"),
+        entry([spot(1, {"bpm": 75, "interval_ms": 800, "error_ms": 5, "flags": 6}, "/min")],
+              str(uuid.uuid5(uuid.NAMESPACE_OID, "5")), kind="ppi"),
+        entry([rows(1, 17, *range(17), unit="{count}")], str(uuid.uuid5(uuid.NAMESPACE_OID, "6")), kind="ppg"),
+    ]
+    answer = post(receiver, body(*sent))
+    assert [e["accepted"] for e in answer.json["streams"]] == [1, 1, 1, 2, 1, 1], answer.json
+    got = [contract.unpack(*row) for row in receiver.query("SELECT type, payload FROM records ORDER BY kind, seq")]
+    assert [x["rows"] for x in got] == [
+        [(1, 2, 3), (-4, -5, -6)], [(7, 8, contract.NONE)], [(120, 80, 93, 60)], [(97, contract.NONE)],
+        [tuple(range(17))], [(75, 800, 5, 6)], [(370,)]]
+    assert [x["exponents"] for x in got if any(x["exponents"])] == [[0, 0, -2], [0, 0, 0, 2], [-1]]
+    assert got[3]["status"] == 64 and got[6]["sensor_ns"] == 1000000002 and got[6]["unit"] == "Cel"
+    assert not receiver.counters.get("unknown_field")
+    again = post(receiver, body(*sent))
+    assert sum(e["duplicate"] for e in again.json["streams"]) == 7
+
+
+@pytest.mark.parametrize("kind, bad, code", [
+    ("oximetry", {"unit": "kPa"}, "malformed"),
+    ("oximetry", {"unit": None}, "malformed"),
+    ("oximetry", {"values": {}}, "malformed"),
+    ("oximetry", {"values": {"pulse_rate": 61}}, "malformed"),
+    ("oximetry", {"values": {"spo2": "97"}}, "malformed"),
+    ("oximetry", {"values": {"spo2": True}}, "malformed"),
+    ("oximetry", {"values": {"spo2": 97.5}}, "malformed"),
+    ("oximetry", {"values": {"spo2": 2**31}}, "value_out_of_range"),
+    ("oximetry", {"values": {"spo2": -(2**31)}}, "value_out_of_range"),
+    ("oximetry", {"values": {"spo2": 97}, "exponent": [0]}, "malformed"),
+    ("oximetry", {"values": {"spo2": 97}, "exponent": [-1, 0]}, "malformed"),
+    ("oximetry", {"status": 0}, "value_out_of_range"),
+    ("oximetry", {"device_time": "1999-12-31T23:59:59"}, "value_out_of_range"),
+    ("oximetry", {"device_time": "2025-02-30T00:00:00"}, "malformed"),
+    ("oximetry", {"device_time": 5}, "malformed"),
+    ("acceleration", {"channels": 0}, "value_out_of_range"),
+    ("acceleration", {"channels": 18}, "value_out_of_range"),
+    ("acceleration", {"channels": 2}, "malformed"),
+    ("acceleration", {"n": 0}, "value_out_of_range"),
+    ("acceleration", {"n": 513}, "value_out_of_range"),
+    ("acceleration", {"data": "AQID"}, "malformed"),
+])
+def test_samples_that_are_refused(receiver, kind, bad, code):
+    good = spot(1, {"spo2": 97}) if kind == "oximetry" else rows(1, 3, 1, 2, 3)
+    a = post(receiver, body(entry([good | bad, good | {"seq": seq(2)}], kind=kind))).entry
+    assert [(x["seq"], x["code"]) for x in a["rejected"]] == [(seq(1), code)]
+    assert a["accepted"] == 1
+
+
+def test_a_number_that_is_no_measurement(receiver):
+    """Text that json.dumps would never write."""
+    text = json.dumps(body(entry([spot(1, {"spo2": 12345})], kind="oximetry")))
+    for number in ("1e999999999", "1e-999999999", "NaN", "Infinity"):
+        a = post(receiver, text.replace("12345", number).encode()).entry
+        assert len(a["rejected"]) == 1 and a["accepted"] == 0, number
+
+
+def test_every_reason_of_a_gap(receiver):
+    for n, reason in enumerate(contract.REASON, 1):
+        gap = {"seq": seq(n), "t_us": T0, "clk": "utc",
+               "gap": {"reason": reason, "from_us": T0, "to_us": T0, "n": 0}}
+        assert post(receiver, body(entry([gap], kind="oximetry"))).entry["accepted"] == 1
+    assert len(contract.REASON) == 10
+
+
+def test_canonical_bytes_of_samples():
+    """The same bytes as tests/unit/test-canonical.c has."""
+    sample = rows(1, 2, 97, contract.NONE, -2, 257, unit="%", exponent=[-1, 3], status=0x80000040,
+                  device_time="2002-04-20T13:17:39.790382856")
+    batch = contract.parse(json.dumps(body(entry([sample], kind="oximetry"))))
+    assert not batch.entries[0].records[0].bad
+    assert batch.entries[0].records[0].payload.hex() == (
+        "0807060504030201" "002d3101" "40000080" "01" "02" "ff03" "02000000"
+        "61000000" "00000080" "feffffff" "01010000")
+
+
 def test_canonical_bytes():
     batch = contract.parse(json.dumps(body(entry([beat(1, energy_kj=7)]))))
     assert batch.entries[0].records[0].canonical == bytes.fromhex(
