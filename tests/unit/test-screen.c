@@ -172,18 +172,19 @@ static void held_and_hostile(void **state)
 					"\xe5\xbf\x83\xe5\xbf\x83\xe5\xbf\x83\xe5\xbf\x83",
 				.sink_state = "held"};
 
-	page_is(&w, "DEGRADED  the server \"main\" refuses us: \xef\xbf\xbd[2J401\n"
-		    "hub, vitald 0.1.0, pid 412, up 3 d 4 h, run 12, clock synchronised\n"
-		    "store 12.5 MiB of 2.0 GiB, tail 3 % full, on the disk within 1 s\n"
-		    "\n"
-		    "WEARABLE           STATE    HEARD  CONFIRMED  WAITING  GAPS  BATTERY  BPM\n"
-		    "\xef\xbf\xbd[2J\xe5\xbf\x83\xe5\xbf\x83\xe5\xbf\x83\xe5\xbf\x83\xe5\xbf\x83"
-		    "\xe5\xbf\x83\xe2\x80\xa6  waiting    1 s      4 min        0     1     80 %    "
-		    "-\n"
-		    "    the wearable ended the link\n"
-		    "\n"
-		    "SERVER  STATE  CONFIRMED  WAITING  DONE IN  NEXT TRY  LAST YES  AT ONCE\n"
-		    "main    held      123456        0        -      12 s       2 s   99.2 %\n");
+	page_is(&w,
+		"DEGRADED  the server \"main\" refuses us: \xef\xbf\xbd[2J401\n"
+		"hub, vitald 0.1.0, pid 412, up 3 d 4 h, run 12, clock synchronised\n"
+		"store 12.5 MiB of 2.0 GiB, tail 3 % full, on the disk within 1 s\n"
+		"\n"
+		"WEARABLE           STATE    HEARD  CONFIRMED  WAITING  GAPS  BATTERY  BPM\n"
+		"\xef\xbf\xbd[2J\xe5\xbf\x83\xe5\xbf\x83\xe5\xbf\x83\xe5\xbf\x83\xe5\xbf\x83"
+		"\xe5\xbf\x83\xe2\x80\xa6  waiting    1 s      4 min        0     1     80 %    "
+		"-\n"
+		"    the wearable ended the link\n"
+		"\n"
+		"SERVER  STATE  CONFIRMED  WAITING  DONE IN  NEXT TRY  LAST YES  AT ONCE\n"
+		"main    held      123456        0        -      12 s       2 s   99.2 %\n");
 }
 
 static void no_daemon(void **state)
