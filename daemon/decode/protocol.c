@@ -8,6 +8,7 @@ static const struct protocol *const protocols[] = {
 	&protocol_device_info,	  &protocol_battery,	    &protocol_heart_rate,
 	&protocol_polar_pmd,	  &protocol_pulse_oximeter, &protocol_thermometer,
 	&protocol_blood_pressure, &protocol_movesense,	    &protocol_healthypi,
+	&protocol_viatom,
 };
 
 static const struct profile *const profiles[] = {
@@ -15,7 +16,7 @@ static const struct profile *const profiles[] = {
 	&protocol_heart_rate.profile,	  &protocol_polar_pmd.profile,
 	&protocol_pulse_oximeter.profile, &protocol_thermometer.profile,
 	&protocol_blood_pressure.profile, &protocol_movesense.profile,
-	&protocol_healthypi.profile,
+	&protocol_healthypi.profile,	  &protocol_viatom.profile,
 };
 
 static_assert(ARRAY_SIZE(protocols) == ARRAY_SIZE(profiles), "every protocol has its profile");

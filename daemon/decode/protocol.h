@@ -62,3 +62,4 @@ extern const struct protocol protocol_thermometer;
 extern const struct protocol protocol_blood_pressure;
 extern const struct protocol protocol_movesense;
 extern const struct protocol protocol_healthypi;
+extern const struct protocol protocol_viatom;

@@ -36,6 +36,9 @@ static const struct {
 	[CHARACTERISTIC_MOVESENSE_DATA] = {"34800002-7185-4d5d-b431-630e7050e8f0",
 					   "Movesense data"},
 	[CHARACTERISTIC_HEALTHYPI_ECG] = {"1424", "HealthyPi ECG"},
+	[CHARACTERISTIC_VIATOM_COMMAND] = {"8b00ace7-eb0b-49b0-bbe9-9aee0a26e1a3",
+					   "Viatom command"},
+	[CHARACTERISTIC_VIATOM_DATA] = {"0734594a-a8e7-4b1a-a6b1-cd5243059a57", "Viatom data"},
 };
 
 /* "0000xxxx" before the base and "0x" before the short form both mean xxxx. */
