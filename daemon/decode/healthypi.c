@@ -35,8 +35,9 @@ static int decode(struct decoder *d, const struct frame *f, const struct reading
 	return 0;
 }
 
+/* An ECG of the wrist is taken when its wearer touches it: silence says nothing. */
 static const struct profile_characteristic characteristics[] = {
-	{CHARACTERISTIC_HEALTHYPI_ECG, PROFILE_NOTIFY, 1 << KIND_ECG_COUNTS, 10 * USEC_PER_SEC},
+	{CHARACTERISTIC_HEALTHYPI_ECG, PROFILE_NOTIFY, 1 << KIND_ECG_COUNTS, 0},
 };
 
 const struct protocol protocol_healthypi = {
