@@ -42,6 +42,11 @@ int collect_new(struct store *store, const struct config *config, enum gap_reaso
 	c->devices = calloc(COLLECT_MAX_DEVICES, sizeof(*c->devices));
 	if (!c->status || !c->devices)
 		return -ENOMEM;
+	for (int i = 0; i < CHARACTERISTIC_MAX_; i++) {
+		const struct protocol *p = protocol_of((enum characteristic)i);
+
+		c->protocols[i] = (struct known_protocol){p, p ? protocol_index(p) : 0};
+	}
 	c->store = store;
 	c->config = config;
 	c->handler = *handler;
@@ -99,8 +104,9 @@ static void on_reading(void *userdata, const struct reading *reading)
 
 static void take_protocol(struct collect *c, size_t i, const struct frame *f)
 {
-	const struct protocol *p = protocol_of(f->characteristic);
-	struct decoder *decoder = p ? collect_device_decoder(&c->devices[i], p) : NULL;
+	const struct known_protocol *known = &c->protocols[f->characteristic];
+	const struct protocol *p = known->protocol;
+	struct decoder *decoder = p ? collect_device_decoder(&c->devices[i], known->index) : NULL;
 	struct taking taking = {.collect = c, .device = i, .frame = f};
 	const struct reading_handler handler = {.userdata = &taking, .reading = on_reading};
 	struct decode_error error = {0};

@@ -131,10 +131,8 @@ void collect_device_remove(struct collect *c, size_t i)
 	c->devices[c->n] = (struct device){0};
 }
 
-struct decoder *collect_device_decoder(struct device *d, const struct protocol *p)
+struct decoder *collect_device_decoder(struct device *d, size_t index)
 {
-	size_t index = protocol_index(p);
-
 	if (!d->decoders)
 		d->decoders = calloc(protocol_count(), sizeof(struct decoder *));
 	if (d->decoders && !d->decoders[index])

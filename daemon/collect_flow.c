@@ -179,7 +179,7 @@ void collect_flow_take(struct collect *c, size_t i, const struct reading *readin
 		return;
 	}
 	set_dt(r, timing.dt_ns);
-	(void)last_reading_format(reading->kind, r, c->status[i].last[reading->kind]);
+	last_reading_note(&c->status[i].last[reading->kind], r);
 	if (r->type == RECORD_HEART_RATE)
 		c->status[i].bpm = r->heart_rate.bpm;
 	if (!(c->devices[i].wanted & 1U << reading->kind))

@@ -34,7 +34,14 @@ struct device {
 	int64_t today; /* days since 1970, UTC: what `gaps` counts */
 };
 
+/* protocol_of() and protocol_index(), looked up once: every frame asks. */
+struct known_protocol {
+	const struct protocol *protocol; /* NULL: nobody's characteristic */
+	size_t index;
+};
+
 struct collect {
+	struct known_protocol protocols[CHARACTERISTIC_MAX_];
 	struct store *store;
 	const struct config *config;
 	struct collect_handler handler;
@@ -56,8 +63,8 @@ int collect_device_index(struct collect *c, const char *address);
 /* Name, subject and wanted kinds, as the config has them now. */
 void collect_device_configure(struct collect *c, size_t i);
 void collect_device_remove(struct collect *c, size_t i);
-/* The decoder that remembers this link's frames of protocol p; NULL: no memory. */
-struct decoder *collect_device_decoder(struct device *d, const struct protocol *p);
+/* The decoder that remembers this link's frames of protocol number `index`; NULL: no memory. */
+struct decoder *collect_device_decoder(struct device *d, size_t index);
 /* A new link: decoders and sensors' clocks begin anew. */
 void collect_device_link(struct device *d);
 void collect_device_done(struct device *d);

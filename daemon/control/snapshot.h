@@ -37,7 +37,7 @@ struct device_status {
 	uint32_t recoveries[RECOVERY_MAX_];
 	int battery;					/* percent; -1: unknown */
 	unsigned bpm;					/* of the last measurement; 0: none yet */
-	char last[KIND_MAX][LAST_READING_SIZE];		/* last reading of each kind */
+	struct last_reading last[KIND_MAX];		/* of each kind */
 	usec_t last_frame_us;				/* CLOCK_BOOTTIME; 0: none yet */
 	uint64_t frames, undecodable, gaps, duplicates; /* gaps: of today */
 	char model[65], firmware[65];

@@ -136,15 +136,15 @@ static void put_readings(struct table *t, const struct device_status *d)
 
 	text[0] = '\0';
 	for (unsigned kind = 1; kind < KIND_MAX; kind++) {
-		char name[20];
+		char name[20], words[LAST_READING_SIZE];
 
-		if (!d->last[kind][0])
+		if (!last_reading_format(kind, &d->last[kind], words)[0])
 			continue;
 		(void)snprintf(name, sizeof(name), "%s", kind_name(kind)); /* fits */
 		for (char *p = name; *p; p++)
 			*p = *p == '_' ? ' ' : *p;
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s %s", n ? ", " : "", name,
-				      d->last[kind]); /* room for all */
+				      words); /* room for all */
 	}
 	table_string(t, text);
 }

@@ -158,6 +158,14 @@ static const struct device_status *status_of(const struct room *r, const char *a
 	return NULL;
 }
 
+static void last_is(const struct room *r, enum kind kind, const char *words)
+{
+	char got[LAST_READING_SIZE];
+
+	assert_string_equal(last_reading_format(kind, &status_of(r, STRAP)->last[kind], got),
+			    words);
+}
+
 static void strangers_take_no_place_of_a_strap(void **state)
 {
 	struct room r = {.config = {.auto_enroll = true}};
@@ -263,15 +271,15 @@ static void what_is_not_wanted_is_shown_and_not_kept(void **state)
 	ecg(&r, 0);
 	assert_int_equal(r.n_admitted, 1);
 	assert_int_equal(store_stream_count(r.store), 1);
-	assert_string_equal(status_of(&r, STRAP)->last[KIND_HEART_RATE], "60 /min");
-	assert_string_equal(status_of(&r, STRAP)->last[KIND_ECG], "130 Hz");
+	last_is(&r, KIND_HEART_RATE, "60 /min");
+	last_is(&r, KIND_ECG, "130 Hz");
 	r.device.kinds = 1U << KIND_ECG | 1U << KIND_PPI;
 	collect_set_config(r.collect, &r.config);
 	beat(&r, STRAP);
 	ecg(&r, 1);
 	hear(&r, STRAP, CHARACTERISTIC_PMD_DATA, ppi, sizeof(ppi));
 	assert_int_equal(r.n_admitted, 3);
-	assert_string_equal(status_of(&r, STRAP)->last[KIND_PPI], "810 ms");
+	last_is(&r, KIND_PPI, "810 ms");
 	assert_int_equal(store_stream_count(r.store), 3);
 	read_stream(&r, 2); /* the timeline went on, so nothing is missing before it */
 	assert_int_equal(r.n, 1);

@@ -10,9 +10,11 @@
 
 static void is(enum kind kind, const struct record *r, const char *text)
 {
+	struct last_reading last = {0};
 	char got[LAST_READING_SIZE];
 
-	assert_ptr_equal(last_reading_format(kind, r, got), got);
+	last_reading_note(&last, r);
+	assert_ptr_equal(last_reading_format(kind, &last, got), got);
 	assert_string_equal(got, text);
 }
 
@@ -79,6 +81,7 @@ static void many_values(void **state)
 static void what_is_not_there(void **state)
 {
 	struct record r = {.type = RECORD_SAMPLES, .samples = {.unit = UNIT_CELSIUS}};
+	struct last_reading before = {0}, after = {0};
 	const struct record gap = {.type = RECORD_GAP, .gap = {.reason = GAP_SILENT}};
 
 	is(KIND_TEMPERATURE, &r, "- Cel");
@@ -90,6 +93,10 @@ static void what_is_not_there(void **state)
 				     .value = {INT32_MIN + 1, INT32_MAX}};
 	is(KIND_OXIMETRY, &r, "SpO2 -2147483647e-128 %, 2147483647e-128 /min");
 	is(KIND_TEMPERATURE, &gap, "");
+	last_reading_note(&before, &r);
+	last_reading_note(&after, &r);
+	last_reading_note(&after, &gap); /* changes nothing */
+	assert_memory_equal(&before, &after, sizeof(before));
 }
 
 int main(void)

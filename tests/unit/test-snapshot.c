@@ -60,7 +60,8 @@ static void wire_snapshot(struct place *p)
 		.state = "streaming",
 		.battery = 80,
 		.bpm = 61,
-		.last = {[KIND_HEART_RATE] = "61 /min", [KIND_ECG] = "130 Hz"},
+		.last = {[KIND_HEART_RATE] = {.type = RECORD_HEART_RATE, .value = {61}},
+			 [KIND_ECG] = {.type = RECORD_ECG, .dt_ns = 7692308}},
 		.last_frame_us = p->now};
 	p->snapshot = (struct snapshot){.store = p->store,
 					.config = &p->config,
