@@ -66,9 +66,8 @@ static bool add(struct gatt_table *t, uint16_t declaration, uint8_t properties, 
 	const struct gatt_service *service = service_of(t, declaration);
 	struct gatt_characteristic *c = &t->characteristics[att_pdu_characteristic(uuid, n_uuid)];
 
-	if (t->open && t->open->end >= declaration)
-		t->open->end = (uint16_t)(declaration - 1);
-	t->open = NULL;
+	if (t->newest && t->newest->end >= declaration)
+		t->newest->end = (uint16_t)(declaration - 1);
 	if (!service)
 		return true;
 	if (value > service->last)
@@ -84,7 +83,7 @@ static bool add(struct gatt_table *t, uint16_t declaration, uint8_t properties, 
 	*c = (struct gatt_characteristic){.value = value,
 					  .end = service->last,
 					  .properties = properties};
-	t->open = c;
+	t->newest = c;
 	return true;
 }
 

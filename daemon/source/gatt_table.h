@@ -33,8 +33,8 @@ struct gatt_table {
 	struct gatt_service services[GATT_SERVICES_MAX];
 	size_t n_services, n_characteristics; /* that were looked at */
 	struct gatt_characteristic characteristics[CHARACTERISTIC_MAX_];
-	struct gatt_characteristic *open; /* its end is not known before the next one comes */
-	uint16_t changed;		  /* handle of Service Changed; 0: it has none */
+	struct gatt_characteristic *newest; /* its end is not known before the next one comes */
+	uint16_t changed;		    /* handle of Service Changed; 0: it has none */
 	uint32_t surplus;
 };
 

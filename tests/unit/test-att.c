@@ -410,6 +410,7 @@ static void test_timeout(void **state)
 	assert_int_equal(ask(&b, "0a 10 00"), 0);
 	assert_int_equal(ask(&b, "0a 11 00"), 0);
 	assert_int_equal(att_due(b.att), b.script.now + 30 * USEC_PER_SEC);
+	att_tick(b.att, b.script.now); /* too early */
 	play(&b, "> 0a 10 00\n"
 		 "+ 29999\n"
 		 "< 1b 10 00 01\n"

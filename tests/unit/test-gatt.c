@@ -97,6 +97,16 @@ static void test_descriptors(void **state)
 				   "< 05 03 0f 00 02 29\n"
 				   "= done 4 00\n"
 				   "= broken: it listed what cannot be\n"},
+		{"no such format, long", "> 04 0f 00 15 00\n"
+					 "< 05 00 0f 00 fb 34 9b 5f 80 00 00 80 00 10 00 00 02 29 "
+					 "00 00\n"
+					 "= done 4 00\n"
+					 "= broken: it listed what cannot be\n"},
+		{"two of them", "> 04 0f 00 15 00\n"
+				"< 05 01 10 00 02 29 11 00 02 29\n"
+				"> 12 10 00 01 00\n"
+				"< 13\n"
+				"= done 0 00\n"},
 		{"half of one", "> 04 0f 00 15 00\n"
 				"< 05 01 0f 00 02\n"
 				"= done 4 00\n"
@@ -273,6 +283,24 @@ static void test_values_in_the_largest_mtu(void **state)
 	end(&b);
 }
 
+/* After 512 bytes nothing is asked for any more. */
+static void test_value_that_fills_its_answers(void **state)
+{
+	struct bench b;
+
+	discover_least(&b);
+	play(&b, "< 02 01 01\n"
+		 "> 03 05 02\n");
+	assert_int_equal(gatt_mtu(b.gatt), 257);
+	read_value(&b, MANUFACTURER);
+	script_expect(&b.script, "> 0a 14 00");
+	answer_with(&b, ATT_READ_RESPONSE, 256);
+	script_expect(&b.script, "> 0c 14 00 00 01");
+	answer_with(&b, ATT_READ_BLOB_RESPONSE, 256);
+	expect_fives(&b, 512);
+	end(&b);
+}
+
 static void test_writes(void **state)
 {
 	struct bench b;
@@ -407,6 +435,7 @@ int main(void)
 		cmocka_unit_test(test_long_reads),
 		cmocka_unit_test(test_longest_values),
 		cmocka_unit_test(test_values_in_the_largest_mtu),
+		cmocka_unit_test(test_value_that_fills_its_answers),
 		cmocka_unit_test(test_writes),
 		cmocka_unit_test(test_its_own_requests),
 		cmocka_unit_test(test_services_changed),

@@ -298,6 +298,24 @@ static void test_two_of_a_kind(void **state)
 	end(&b);
 }
 
+/* Outside of all services, and its value beyond the last. */
+static void test_value_out_of_range(void **state)
+{
+	struct bench b;
+
+	begin(&b);
+	gatt_discover(b.gatt, b.script.now);
+	play(&b, MTU_EXCHANGE "> 10 01 00 ff ff 00 28\n"
+			      "< 11 06 05 00 09 00 0f 18 15 00 19 00 0f 18\n"
+			      "> 10 1a 00 ff ff 00 28\n"
+			      "< 01 10 1a 00 0a\n"
+			      "> 08 05 00 19 00 03 28\n"
+			      "< 09 07 0b 00 10 1a 00 37 2a\n"
+			      "= discovered 4 00\n"
+			      "= broken: it listed what cannot be\n");
+	end(&b);
+}
+
 /* More services and characteristics than anything has: what came first counts, asking ends. */
 static void test_limits(void **state)
 {
@@ -353,6 +371,7 @@ int main(void)
 		cmocka_unit_test(test_answers_that_nobody_asked_for),
 		cmocka_unit_test(test_last_handle),
 		cmocka_unit_test(test_two_of_a_kind),
+		cmocka_unit_test(test_value_out_of_range),
 		cmocka_unit_test(test_limits),
 	};
 
