@@ -27,39 +27,12 @@
 #include "source/attribute.h"
 
 #include "util/bytes.h"
-#include "util/uuid.h"
-
-#include <stdio.h>
-
-enum {
-	ERROR_ANSWER = 0x01,
-	MTU_REQUEST = 0x02,
-	MTU_ANSWER = 0x03,
-	FIND_REQUEST = 0x04,
-	FIND_ANSWER = 0x05,
-	READ_BY_TYPE_REQUEST = 0x08,
-	READ_BY_TYPE_ANSWER = 0x09,
-	READ_REQUEST = 0x0a,
-	READ_ANSWER = 0x0b,
-	READ_BLOB_REQUEST = 0x0c,
-	READ_BLOB_ANSWER = 0x0d,
-	NOTIFICATION = 0x1b,
-	INDICATION = 0x1d,
-	CONFIRMATION = 0x1e,
-	NOTIFICATIONS = 0x23,
-	COMMAND_BIT = 0x40,
-
-	FORMAT_16 = 1,
-	FORMAT_128 = 2,
-	DECLARATION = 0x2803,
-	MTU_LEAST = 23,
-};
 
 static uint16_t mtu_of(const struct attribute_link *l)
 {
 	uint16_t least = MIN(l->mtu_sent, l->mtu_received);
 
-	return MAX(least, MTU_LEAST);
+	return MAX(least, ATT_MTU_LEAST);
 }
 
 /* map->n: it is not there. */
@@ -118,23 +91,11 @@ static void forget(struct attribute_map *map, uint16_t first, uint16_t last)
 	}
 }
 
-/* A UUID of 2 or 16 bytes, least significant first. */
 static enum characteristic read_uuid(struct bytes *b, size_t size)
 {
-	char text[UUID_STRING_SIZE];
 	const uint8_t *p = bytes_take(b, size);
-	struct uuid uuid;
 
-	if (!p)
-		return CHARACTERISTIC_UNKNOWN;
-	if (size == 2) {
-		(void)snprintf(text, sizeof(text), "%02x%02x", p[1], p[0]);
-	} else {
-		for (size_t i = 0; i < sizeof(uuid.bytes); i++)
-			uuid.bytes[i] = p[sizeof(uuid.bytes) - 1 - i];
-		uuid_format(&uuid, text);
-	}
-	return characteristic_parse(text);
+	return p ? att_pdu_characteristic(p, size) : CHARACTERISTIC_UNKNOWN;
 }
 
 static void hand_on(struct attribute_link *l, enum characteristic c, const uint8_t *data,
@@ -166,11 +127,11 @@ static void ask_range(struct attribute_link *l, struct bytes *b)
 
 	l->pending.first = bytes_le16(b);
 	l->pending.last = bytes_le16(b);
-	if (l->pending.opcode == FIND_REQUEST)
+	if (l->pending.opcode == ATT_FIND_INFORMATION_REQUEST)
 		return;
 	size = bytes_left(b);
 	copy = *b;
-	l->pending.declarations = size == 2 && bytes_le16(&copy) == DECLARATION;
+	l->pending.declarations = size == 2 && bytes_le16(&copy) == ATT_TYPE_CHARACTERISTIC;
 	if (size == 2 || size == 16)
 		l->pending.type = read_uuid(b, size);
 	else
@@ -180,7 +141,7 @@ static void ask_range(struct attribute_link *l, struct bytes *b)
 /* Does this read go on where the value that is held ends? */
 static bool goes_on(const struct attribute_link *l)
 {
-	return l->part.held && l->pending.opcode == READ_BLOB_REQUEST &&
+	return l->part.held && l->pending.opcode == ATT_READ_BLOB_REQUEST &&
 	       l->pending.first == l->part.handle && l->pending.offset == l->part.size;
 }
 
@@ -189,20 +150,20 @@ int attribute_sent(struct attribute_link *l, const uint8_t *data, size_t size)
 	struct bytes b = bytes_make(data, size);
 	uint8_t opcode = bytes_u8(&b);
 
-	if (opcode == MTU_ANSWER)
+	if (opcode == ATT_MTU_RESPONSE)
 		l->mtu_sent = bytes_le16(&b);
 	/* The rest of what is odd answers the other side; commands are not answered. */
-	if (opcode % 2 || opcode & COMMAND_BIT || opcode == CONFIRMATION)
+	if (opcode % 2 || opcode & ATT_COMMAND_BIT || opcode == ATT_CONFIRMATION)
 		return b.failed ? ATTRIBUTE_E_MALFORMED : 0;
 	memset(&l->pending, 0, sizeof(l->pending));
 	l->pending.opcode = opcode;
-	if (opcode == MTU_REQUEST)
+	if (opcode == ATT_MTU_REQUEST)
 		l->mtu_sent = bytes_le16(&b);
-	else if (opcode == FIND_REQUEST || opcode == READ_BY_TYPE_REQUEST)
+	else if (opcode == ATT_FIND_INFORMATION_REQUEST || opcode == ATT_READ_BY_TYPE_REQUEST)
 		ask_range(l, &b);
-	else if (opcode == READ_REQUEST || opcode == READ_BLOB_REQUEST)
+	else if (opcode == ATT_READ_REQUEST || opcode == ATT_READ_BLOB_REQUEST)
 		l->pending.first = bytes_le16(&b);
-	if (opcode == READ_BLOB_REQUEST)
+	if (opcode == ATT_READ_BLOB_REQUEST)
 		l->pending.offset = bytes_le16(&b);
 	if (b.failed)
 		l->pending.opcode = 0;
@@ -231,9 +192,9 @@ static int take_error(struct attribute_link *l, struct bytes *b)
 static int take_information(struct attribute_link *l, struct bytes *b)
 {
 	uint8_t format = bytes_u8(b);
-	size_t size = format == FORMAT_16 ? 2 : 16;
+	size_t size = format == ATT_FORMAT_16 ? 2 : 16;
 
-	if (b->failed || (format != FORMAT_16 && format != FORMAT_128) ||
+	if (b->failed || (format != ATT_FORMAT_16 && format != ATT_FORMAT_128) ||
 	    bytes_left(b) % (2 + size) != 0)
 		return ATTRIBUTE_E_MALFORMED;
 	while (bytes_left(b) > 0) {
@@ -289,7 +250,7 @@ static int take_value(struct attribute_link *l, struct bytes *b)
 {
 	size_t size = bytes_left(b);
 
-	if (size > ATTRIBUTE_VALUE_MAX)
+	if (size > ATT_VALUE_MAX)
 		return ATTRIBUTE_E_MALFORMED;
 	l->part.held = true;
 	l->part.handle = l->pending.first;
@@ -307,7 +268,7 @@ static int take_blob(struct attribute_link *l, struct bytes *b)
 
 	if (!goes_on(l))
 		return 0;
-	if (l->part.size + size > ATTRIBUTE_VALUE_MAX) {
+	if (l->part.size + size > ATT_VALUE_MAX) {
 		l->part.held = false;
 		return ATTRIBUTE_E_MALFORMED;
 	}
@@ -349,10 +310,10 @@ static int take_answer(struct attribute_link *l, uint8_t opcode, struct bytes *b
 	int r = 0;
 
 	switch (opcode) {
-	case FIND_ANSWER: r = take_information(l, b); break;
-	case READ_BY_TYPE_ANSWER: r = take_by_type(l, b); break;
-	case READ_ANSWER: r = take_value(l, b); break;
-	case READ_BLOB_ANSWER: r = take_blob(l, b); break;
+	case ATT_FIND_INFORMATION_RESPONSE: r = take_information(l, b); break;
+	case ATT_READ_BY_TYPE_RESPONSE: r = take_by_type(l, b); break;
+	case ATT_READ_RESPONSE: r = take_value(l, b); break;
+	case ATT_READ_BLOB_RESPONSE: r = take_blob(l, b); break;
 	default: break;
 	}
 	l->pending.opcode = 0;
@@ -367,12 +328,12 @@ int attribute_received(struct attribute_link *l, const uint8_t *data, size_t siz
 	if (b.failed)
 		return ATTRIBUTE_E_MALFORMED;
 	switch (opcode) {
-	case ERROR_ANSWER: return take_error(l, &b);
-	case MTU_REQUEST:
-	case MTU_ANSWER: l->mtu_received = bytes_le16(&b); break;
-	case NOTIFICATION:
-	case INDICATION: return take_notification(l, &b);
-	case NOTIFICATIONS: return take_notifications(l, &b);
+	case ATT_ERROR_RESPONSE: return take_error(l, &b);
+	case ATT_MTU_REQUEST:
+	case ATT_MTU_RESPONSE: l->mtu_received = bytes_le16(&b); break;
+	case ATT_NOTIFICATION:
+	case ATT_INDICATION: return take_notification(l, &b);
+	case ATT_MULTIPLE_NOTIFICATION: return take_notifications(l, &b);
 	default: break;
 	}
 	/* An answer is the number after its request's. */

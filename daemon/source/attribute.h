@@ -5,11 +5,10 @@
  */
 #pragma once
 
-#include "model/frame.h"
+#include "source/att_pdu.h"
 
 enum {
 	ATTRIBUTE_MAP_MAX = 128,
-	ATTRIBUTE_VALUE_MAX = 512, /* Part F 3.2.9 */
 	ATTRIBUTE_E_MALFORMED = 1, /* too short, or lengths that do not fit: nothing came of it */
 };
 
@@ -47,7 +46,7 @@ struct attribute_link {
 		bool held;
 		uint16_t handle;
 		uint16_t size;
-		uint8_t data[ATTRIBUTE_VALUE_MAX];
+		uint8_t data[ATT_VALUE_MAX];
 	} part;
 };
 
