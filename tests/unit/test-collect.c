@@ -469,6 +469,71 @@ static void who_is_forgotten_can_come_back(void **state)
 	close_room(&r);
 }
 
+/* Measurements that come one at a time: timed by arrival, whatever their own clock shows. */
+static void what_is_measured_now_and_then(void **state)
+{
+	static const uint8_t oximetry[] = {0x00, 97, 0, 61, 0};
+	static const uint8_t fever[] = {0x00, 0x7b, 0x01, 0x00, 0xff}; /* 379, -1 */
+	/* 120/80, mean 93, at 2026-02-03 04:05:06 */
+	static const uint8_t pressure[] = {0x02, 120, 0, 80, 0, 93, 0, 0xea, 0x07, 2, 3, 4, 5, 6};
+	static const struct {
+		enum characteristic characteristic;
+		const uint8_t *data;
+		size_t size;
+		enum kind kind;
+		const char *words;
+		int32_t value;
+	} measured[] = {
+		{CHARACTERISTIC_PLX_CONTINUOUS, oximetry, sizeof(oximetry), KIND_OXIMETRY,
+		 "SpO2 97 %, 61 /min", 97},
+		{CHARACTERISTIC_TEMPERATURE, fever, sizeof(fever), KIND_TEMPERATURE, "37.9 Cel",
+		 379},
+		{CHARACTERISTIC_BLOOD_PRESSURE, pressure, sizeof(pressure), KIND_BLOOD_PRESSURE,
+		 "120/80 mmHg", 120},
+	};
+	struct room r = {.config = {.auto_enroll = true}};
+
+	open_room(&r, *state, GAP_DAEMON_DOWN);
+	connect(&r, STRAP, "");
+	for (size_t i = 0; i < ARRAY_SIZE(measured); i++) {
+		int64_t came = (int64_t)r.place->now;
+
+		hear(&r, STRAP, measured[i].characteristic, measured[i].data, measured[i].size);
+		r.place->now += USEC_PER_SEC;
+		hear(&r, STRAP, measured[i].characteristic, measured[i].data, measured[i].size);
+		last_is(&r, measured[i].kind, measured[i].words);
+		read_stream(&r, (uint32_t)i + 1);
+		assert_int_equal(r.n, 2); /* the same twice is two measurements */
+		assert_int_equal(r.record[0].type, RECORD_SAMPLES);
+		assert_int_equal(r.record[0].value, measured[i].value);
+		assert_int_equal(r.record[0].boot_us, came);
+		assert_int_equal(r.record[1].boot_us, came + USEC_PER_SEC);
+	}
+	assert_int_equal(status_of(&r, STRAP)->undecodable, 0);
+	assert_int_equal(status_of(&r, STRAP)->gaps, 0);
+	close_room(&r);
+}
+
+static void who_offers_only_such_is_occasional(void **state)
+{
+	struct room r = {.config = {.auto_enroll = true}};
+	struct source_device told = {.address = STRAP, .state = "waiting"};
+
+	open_room(&r, *state, GAP_DAEMON_DOWN);
+	r.source.device(r.source.userdata, &told); /* nobody knows yet */
+	assert_false(status_of(&r, STRAP)->occasional);
+	told.offers = "device_info battery thermometer";
+	r.source.device(r.source.userdata, &told);
+	assert_true(status_of(&r, STRAP)->occasional);
+	told.offers = "thermometer heart_rate";
+	r.source.device(r.source.userdata, &told);
+	assert_false(status_of(&r, STRAP)->occasional);
+	told.offers = "battery";
+	r.source.device(r.source.userdata, &told);
+	assert_false(status_of(&r, STRAP)->occasional);
+	close_room(&r);
+}
+
 static void a_thermometer_is_occasional(void **state)
 {
 	struct room r = {.device = {.address = STRAP, .kinds = 1U << KIND_TEMPERATURE}};
@@ -497,6 +562,8 @@ int main(void)
 		store_test(state_of_a_source_that_tells_none),
 		store_test(state_of_a_source_that_tells),
 		store_test(who_is_forgotten_can_come_back),
+		store_test(what_is_measured_now_and_then),
+		store_test(who_offers_only_such_is_occasional),
 		store_test(a_thermometer_is_occasional),
 	};
 
