@@ -243,6 +243,8 @@ static void begin(struct dialogue *d, struct talk *t, bool closing)
 	t->open = true;
 	t->closing = closing;
 	t->refused = 0;
+	if (closing && t->step == START) /* it may have heard it, and nobody waits for its answer */
+		t->running |= (uint8_t)(1U << t->type);
 	d->problem[0] = '\0';
 	go_on(d, t);
 }

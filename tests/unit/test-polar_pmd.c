@@ -57,6 +57,18 @@ static void test_h10(void **state)
 	assert_settled(0, "");
 }
 
+/* The hub lets go between a start and its answer: the stream is not to drain the strap. */
+static void test_closed_while_starting(void **state)
+{
+	begin(ECG);
+	script_says(&s, DIALOGUE_OPEN, "", "01 00");
+	script_says(&s, DIALOGUE_HEARD, H10_ECG, START_ECG);
+	script_says(&s, DIALOGUE_WRITTEN, "", "");
+	script_says(&s, DIALOGUE_CLOSE, "", "03 00");
+	script_says(&s, DIALOGUE_WRITTEN, "", "");
+	assert_settled(0, "");
+}
+
 static void test_two_streams(void **state)
 {
 	begin(PROFILE_KINDS_ALL); /* what it does not offer is no problem */
@@ -333,6 +345,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_h10),
+		cmocka_unit_test(test_closed_while_starting),
 		cmocka_unit_test(test_two_streams),
 		cmocka_unit_test(test_runs_already),
 		cmocka_unit_test(test_small_mtu),
