@@ -18,7 +18,8 @@
 
 #include <stdio.h>
 
-#define LOST_PAUSE (5 * USEC_PER_SEC)
+#define LOST_PAUSE     (5 * USEC_PER_SEC)
+#define CLOSE_PATIENCE (300 * USEC_PER_MSEC) /* an H10 answers in a third of it */
 
 static const char not_secure_enough[] = "the wearable wants an encrypted link, and refused it too";
 
@@ -223,7 +224,7 @@ static void settle(struct session *s, const struct frame *frame, bool changed, u
 {
 	s->due_at_once = false;
 	if (s->closing) {
-		session_dialogue_close(s);
+		session_dialogue_close(s, now);
 	} else if (!s->over && s->pairing != PAIRING && s->begun) {
 		session_dialogue_run(s, now);
 		watch(s, now);
@@ -287,7 +288,7 @@ static void write_done(struct session *s, struct part *p, int result, uint8_t at
 	const uint8_t *data = result ? &att_error : NULL;
 
 	if (s->closing)
-		session_dialogue_closed(p, result, att_error);
+		session_dialogue_closed(s, p, result, att_error, now);
 	else if (result == SESSION_E_TIMEOUT)
 		need(s, SESSION_NEED_RECONNECT, "no answer to a command");
 	else if (result == SESSION_E_SECURITY)
@@ -467,6 +468,7 @@ void session_close(struct session *s, usec_t now)
 		session_dialogue_shut(s);
 	}
 	s->closing = true;
+	s->close_by = now + CLOSE_PATIENCE;
 	s->due_at_once = true;
 }
 
@@ -486,9 +488,9 @@ usec_t session_due(const struct session *s)
 
 	if (s->due_at_once)
 		return 0;
-	if (s->over || s->closing || s->pairing == PAIRING)
+	if (s->over || s->pairing == PAIRING)
 		return due;
-	for (unsigned c = 0; c < CHARACTERISTIC_MAX_; c++) {
+	for (unsigned c = 0; c < CHARACTERISTIC_MAX_ && !s->closing; c++) {
 		const struct line *l = &s->lines[c];
 
 		if (!l->what)

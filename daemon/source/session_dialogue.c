@@ -136,8 +136,9 @@ void session_dialogue_hear(struct session *s, enum characteristic c, const uint8
 			   size_t size)
 {
 	struct heard *h = &s->heard[s->n_heard];
+	const struct line *l = &s->lines[c];
 
-	if (s->closing || s->over || !is_heard(&s->lines[c]))
+	if (s->over || !is_heard(l) || (s->closing && l->part->closing))
 		return;
 	if (s->n_heard == HEARD_MAX) {
 		s->counts.unheard++;
@@ -208,7 +209,9 @@ void session_dialogue_run(struct session *s, usec_t now)
 usec_t session_dialogue_due(const struct session *s, const struct part *p)
 {
 	if (p->phase == LISTENING)
-		return p->answer_by;
+		return s->closing ? s->close_by : p->answer_by;
+	if (s->closing)
+		return USEC_INFINITY;
 	if (p->phase == IDLE && session_dialogue_may_open(s, p))
 		return MIN(p->again_at, p->retry_at);
 	return USEC_INFINITY;
@@ -230,12 +233,14 @@ static void close_event(struct part *p, enum dialogue_event event, const uint8_t
 	p->phase = d->n_out && p->n_commands++ < CLOSING_MAX ? READY : SHUT;
 }
 
-void session_dialogue_close(struct session *s)
+void session_dialogue_close(struct session *s, usec_t now)
 {
+	deliver(s, now);
 	for (size_t i = 0; i < s->n_parts; i++) {
 		struct part *p = &s->parts[i];
 
-		if (p->phase == SHUT || p->phase == WRITING || p->closing)
+		if (p->phase == SHUT || p->phase == WRITING || p->closing ||
+		    (p->phase == LISTENING && now < s->close_by))
 			continue;
 		p->closing = true;
 		p->n_commands = 0;
@@ -243,17 +248,18 @@ void session_dialogue_close(struct session *s)
 	}
 }
 
-void session_dialogue_closed(struct part *p, int result, uint8_t att_error)
+void session_dialogue_closed(struct session *s, struct part *p, int result, uint8_t att_error,
+			     usec_t now)
 {
-	bool taken = result == 0 || result == SESSION_E_REFUSED;
+	enum dialogue_event event = result ? DIALOGUE_REFUSED : DIALOGUE_WRITTEN;
+	const uint8_t *data = result ? &att_error : NULL;
 
-	if (taken && p->closing)
-		close_event(p, result ? DIALOGUE_REFUSED : DIALOGUE_WRITTEN,
-			    result ? &att_error : NULL, result ? 1 : 0);
-	else if (taken) /* it was of before, and now it is told to close */
-		p->phase = LISTENING;
-	else
+	if (result != 0 && result != SESSION_E_REFUSED)
 		p->phase = SHUT;
+	else if (p->closing)
+		close_event(p, event, data, result ? 1 : 0);
+	else
+		session_dialogue_event(s, p, event, data, result ? 1 : 0, now);
 }
 
 void session_dialogue_shut(struct session *s)

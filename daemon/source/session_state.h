@@ -78,9 +78,10 @@ struct session {
 	struct session_handler handler;
 	unsigned wanted;
 	uint16_t mtu;
-	bool begun;   /* the first tick was */
-	bool over;    /* a reconnect was asked for: nothing more happens */
-	bool closing; /* session_close() */
+	bool begun;	 /* the first tick was */
+	bool over;	 /* a reconnect was asked for: nothing more happens */
+	bool closing;	 /* session_close() */
+	usec_t close_by; /* then, even those that wait for an answer are closed */
 	bool due_at_once;
 	bool under_way; /* `operation` is */
 	bool repeat;	/* `operation` was refused for want of a pairing: it is next */
@@ -143,10 +144,14 @@ usec_t session_dialogue_due(const struct session *s, const struct part *p);
 /* Could it be opened, if there is reason to? */
 bool session_dialogue_may_open(const struct session *s, const struct part *p);
 void session_dialogue_give_up(struct part *p, const char *why);
-/* DIALOGUE_CLOSE to each that was not told yet. */
-void session_dialogue_close(struct session *s);
+/*
+ * DIALOGUE_CLOSE to each that was not told yet. One that waits for an answer hears it first, if it
+ * comes by close_by: it may be that a stream has begun, which is to be stopped then.
+ */
+void session_dialogue_close(struct session *s, usec_t now);
 /* The command under way ended, while the session is closing. */
-void session_dialogue_closed(struct part *p, int result, uint8_t att_error);
+void session_dialogue_closed(struct session *s, struct part *p, int result, uint8_t att_error,
+			     usec_t now);
 void session_dialogue_shut(struct session *s);
 
 /* session_tell.c */

@@ -945,6 +945,32 @@ static void closing_waits_for_the_command_under_way(void **state)
 	assert_true(session_closed(b->session));
 }
 
+static void closing_waits_for_an_answer_but_not_long(void **state)
+{
+	for (unsigned answers = 0; answers < 2; answers++) {
+		struct bench *b;
+
+		assert_int_equal(setup((void **)&b), 0);
+		start_toy(b);
+		value(b, CONTROL, "\xee");
+		good(b);
+		buf_done(&b->log);
+		session_close(b->session, b->now);
+		run(b);
+		expect(b, "");
+		if (answers)
+			value(b, CONTROL, "\xf0\x04");
+		else
+			later(b, 300 * USEC_PER_MSEC);
+		expect(b,
+		       answers ? "write control a0\nframe control f004\n" : "write control a0\n");
+		assert_false(session_closed(b->session));
+		good(b);
+		assert_true(session_closed(b->session));
+		teardown((void **)&b);
+	}
+}
+
 static void closing_what_does_not_run_is_closed(void **state)
 {
 	struct bench *b = *state;
@@ -1037,6 +1063,7 @@ int main(void)
 		script(a_refused_characteristic_that_speaks_is_heard),
 		script(closing_stops_the_streams),
 		script(closing_waits_for_the_command_under_way),
+		cmocka_unit_test(closing_waits_for_an_answer_but_not_long),
 		script(closing_what_does_not_run_is_closed),
 		script(closing_while_pairing_is_closed),
 		cmocka_unit_test(the_handler_may_free_the_session),
