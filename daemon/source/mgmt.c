@@ -243,6 +243,8 @@ static void handle(struct mgmt *m, const uint8_t *data, size_t size, usec_t now)
 {
 	struct bytes b = bytes_make(data, size);
 	uint16_t event = bytes_le16(&b), index = bytes_le16(&b);
+	bool added = event == EVENT_INDEX_ADDED && m->index == INDEX_NONE && m->stage == STUCK;
+	bool removed = event == EVENT_INDEX_REMOVED && m->index != INDEX_NONE && index == m->index;
 
 	(void)bytes_le16(&b); /* the length, which a message of a socket has as well */
 	if (b.failed)
@@ -251,9 +253,7 @@ static void handle(struct mgmt *m, const uint8_t *data, size_t size, usec_t now)
 		on_answer(m, index, &b, now);
 	else if (event == EVENT_NEW_SETTINGS && index == m->index && m->index != INDEX_NONE)
 		on_settings(m, &b, now);
-	else if (event == EVENT_INDEX_REMOVED && index == m->index && m->index != INDEX_NONE)
-		list(m, now);
-	else if (event == EVENT_INDEX_ADDED && m->index == INDEX_NONE && m->stage == STUCK)
+	else if (added || removed)
 		list(m, now);
 }
 
