@@ -38,6 +38,9 @@ enum config_source {
 /* When to pair with a wearable: when it refuses to speak otherwise, before anything else, or never. */
 enum config_pair { CONFIG_PAIR_AUTO, CONFIG_PAIR_YES, CONFIG_PAIR_NO };
 
+/* What kind of address a wearable has, which the radio must know before it can call it. */
+enum config_address_type { CONFIG_ADDRESS_AUTO, CONFIG_ADDRESS_PUBLIC, CONFIG_ADDRESS_RANDOM };
+
 enum config_from { CONFIG_FROM_OLDEST, CONFIG_FROM_NOW };
 
 /* [sink "name"] */
@@ -61,7 +64,8 @@ struct config_device {
 	char *name;	/* or NULL */
 	char *subject;	/* "" where nobody is named */
 	unsigned kinds; /* streams = heart_rate ecg ...: 1 << enum kind; CONFIG_KINDS_DEFAULT */
-	enum config_pair pair; /* auto */
+	enum config_pair pair;		       /* auto */
+	enum config_address_type address_type; /* auto */
 };
 
 /* Where a capture that began after the discovery has its characteristics. */

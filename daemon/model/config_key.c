@@ -22,12 +22,17 @@ static const struct config_word source_words[] = {{"none", CONFIG_SOURCE_NONE},
 						  {"simulate", CONFIG_SOURCE_SIMULATE},
 						  {"replay", CONFIG_SOURCE_REPLAY},
 						  {"bluez", CONFIG_SOURCE_BLUEZ},
+						  {"l2cap", CONFIG_SOURCE_L2CAP},
 						  {NULL, 0}};
 static const struct config_word pace_words[] = {{"real", 0}, {"fast", 1}, {NULL, 0}};
 static const struct config_word pair_words[] = {{"auto", CONFIG_PAIR_AUTO},
 						{"yes", CONFIG_PAIR_YES},
 						{"no", CONFIG_PAIR_NO},
 						{NULL, 0}};
+static const struct config_word address_words[] = {{"auto", CONFIG_ADDRESS_AUTO},
+						   {"public", CONFIG_ADDRESS_PUBLIC},
+						   {"random", CONFIG_ADDRESS_RANDOM},
+						   {NULL, 0}};
 static const struct config_word from_words[] = {{"oldest", CONFIG_FROM_OLDEST},
 						{"now", CONFIG_FROM_NOW},
 						{NULL, 0}};
@@ -98,6 +103,7 @@ static const struct config_key keys[] = {
 	{"device", "subject", DEVICE(subject), .type = CONFIG_TYPE_TEXT, .optional = true},
 	{"device", "streams", DEVICE(kinds), .type = CONFIG_TYPE_STREAMS},
 	{"device", "pair", DEVICE(pair), WORDS(pair_words)},
+	{"device", "address_type", DEVICE(address_type), WORDS(address_words)},
 };
 /* clang-format on */
 static_assert(ARRAY_SIZE(keys) <= CONFIG_KEYS_MAX, "callers have room for every key");

@@ -86,7 +86,7 @@ static void reads_everything(void **state)
 		"from=now\nmax_body=64K\n"
 		"[sink \"b\"]\nurl=http://127.0.0.1:8080\n"
 		"[device \"A0:B1:C2:D3:E4:F5\"]\nname=Strap #2; the red one\nsubject=u-1\n"
-		"streams=ecg\npair=yes\n[device \"a0:b1:c2:d3:e4:f6\"]\n");
+		"streams=ecg\npair=yes\naddress_type=random\n[device \"a0:b1:c2:d3:e4:f6\"]\n");
 	const struct config_device *d = config_device_find(c, "a0:b1:c2:d3:e4:f5");
 
 	assert_string_equal(c->state_dir, "/a/b");
@@ -119,6 +119,7 @@ static void reads_everything(void **state)
 	assert_string_equal(c->adapter, "a0:b1:c2:d3:e4:ff");
 	assert_int_equal(c->max_links, 7);
 	assert_int_equal(d->pair, CONFIG_PAIR_YES);
+	assert_int_equal(d->address_type, CONFIG_ADDRESS_RANDOM);
 	assert_int_equal(d->kinds, 1U << KIND_ECG | 1U << KIND_ECG_COUNTS);
 	assert_string_equal(config_device_find(c, "a0:b1:c2:d3:e4:f6")->subject, "");
 	assert_null(config_device_find(c, "a0:b1:c2:d3:e4:f7"));
@@ -194,11 +195,14 @@ static void names_each_mistake(void **state)
 		{"[sync]\nmax_size=1", "max_size has to be from 256K to 1T"},
 		{"[log]\nsync_events=maybe", "sync_events is a switch; write yes or no"},
 		{"[log]\nlevel=loud", "level knows only error, warning, notice, info, debug"},
-		{"[source]\ntype=bluetooth", "type knows only none, simulate, replay, bluez"},
+		{"[source]\ntype=bluetooth",
+		 "type knows only none, simulate, replay, bluez, l2cap"},
 		{"[bluetooth]\nadapter=usb0",
 		 "adapter names no adapter; write for example hci0, or its address"},
 		{"[bluetooth]\nmax_links=0", "max_links has to be from 1 to 32"},
 		{"[device \"a0:b1:c2:d3:e4:f5\"]\npair=perhaps", "pair knows only auto, yes, no"},
+		{"[device \"a0:b1:c2:d3:e4:f5\"]\naddress_type=odd",
+		 "address_type knows only auto, public, random"},
 		{"[daemon]\nstate_dir=var",
 		 "state_dir has to be an absolute path, one that begins with '/'; "
 		 "the content itself belongs into a file"},
