@@ -20,13 +20,14 @@ SYSCONFDIR ?= /etc
 SBINDIR ?= $(PREFIX)/sbin
 BINDIR ?= $(PREFIX)/bin
 MANDIR ?= $(PREFIX)/share/man
+SHAREDIR ?= $(PREFIX)/share/vitald
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 CATALOGDIR ?= $(PREFIX)/lib/systemd/catalog
 # systemd looks below /usr/local too, dbus-daemon does not.
 DBUSDIR ?= $(if $(filter /usr,$(PREFIX)),/usr/share,$(SYSCONFDIR))/dbus-1/system.d
 
-LIBS := sqlite3 libcurl libsystemd jansson libdeflate libcrypto
+LIBS := sqlite3 libcurl libsystemd jansson libdeflate libcrypto bluez
 PKG = pkg-config
 
 CFLAGS ?= -O2 -g
@@ -135,7 +136,7 @@ CONFDIR = $(SYSCONFDIR)/vitald
 # An owner's vitald.conf is never touched: the new one goes beside it.
 install: all
 	install -d $(addprefix $(DESTDIR),$(SBINDIR) $(BINDIR) $(UNITDIR) $(SYSUSERSDIR) $(CATALOGDIR) \
-		$(DBUSDIR) $(CONFDIR)/vitald.conf.d $(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man8)
+		$(DBUSDIR) $(SHAREDIR) $(CONFDIR)/vitald.conf.d $(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man8)
 	install -m 0755 $(O)/vitald $(DESTDIR)$(SBINDIR)/vitald
 	install -m 0755 $(O)/vitalctl $(DESTDIR)$(BINDIR)/vitalctl
 	for unit in $(UNITS); do sed 's|@SBINDIR@|$(SBINDIR)|g' systemd/$$unit \
@@ -143,6 +144,7 @@ install: all
 	install -m 0644 systemd/vitald.sysusers $(DESTDIR)$(SYSUSERSDIR)/vitald.conf
 	install -m 0644 systemd/vitald.catalog $(DESTDIR)$(CATALOGDIR)/vitald.catalog
 	install -m 0644 systemd/org.vitald.conf $(DESTDIR)$(DBUSDIR)/org.vitald.conf
+	install -m 0644 systemd/l2cap.conf $(DESTDIR)$(SHAREDIR)/l2cap.conf
 	install -m 0644 systemd/vitalctl.1 $(DESTDIR)$(MANDIR)/man1/vitalctl.1
 	install -m 0644 config/vitald.conf.5 $(DESTDIR)$(MANDIR)/man5/vitald.conf.5
 	install -m 0644 systemd/vitald.8 $(DESTDIR)$(MANDIR)/man8/vitald.8
@@ -154,7 +156,7 @@ uninstall:
 	@scripts/after-install uninstall '$(DESTDIR)' '$(CONFDIR)'
 	rm -f $(addprefix $(DESTDIR),$(SBINDIR)/vitald $(BINDIR)/vitalctl $(UNITS:%=$(UNITDIR)/%) \
 		$(SYSUSERSDIR)/vitald.conf $(CATALOGDIR)/vitald.catalog $(DBUSDIR)/org.vitald.conf \
-		$(MANDIR)/man1/vitalctl.1 $(MANDIR)/man5/vitald.conf.5 $(MANDIR)/man8/vitald.8)
+		$(SHAREDIR)/l2cap.conf $(MANDIR)/man1/vitalctl.1 $(MANDIR)/man5/vitald.conf.5 $(MANDIR)/man8/vitald.8)
 
 # Both end with one line, "N passed, N failed". test-long kills ten times as often.
 test:

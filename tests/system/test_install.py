@@ -25,6 +25,7 @@ INSTALLED = {
     "usr/local/lib/systemd/system/vitald-sync.timer": 0o644,
     "usr/local/lib/systemd/system/vitald-recover.path": 0o644,
     "usr/local/lib/systemd/system/vitald-recover.service": 0o644,
+    "usr/local/share/vitald/l2cap.conf": 0o644,
     "usr/local/share/man/man1/vitalctl.1": 0o644,
     "usr/local/share/man/man5/vitald.conf.5": 0o644,
     "usr/local/share/man/man8/vitald.8": 0o644,
