@@ -143,6 +143,8 @@ struct decoder *collect_device_decoder(struct device *d, size_t index)
 void collect_device_link(struct device *d)
 {
 	memset(d->timelines, 0, sizeof(d->timelines));
+	for (size_t kind = 0; kind < KIND_MAX; kind++)
+		d->flows[kind].voice = 0;
 	for (size_t i = 0; d->decoders && i < protocol_count(); i++)
 		if (d->decoders[i])
 			memset(d->decoders[i]->state, 0, sizeof(d->decoders[i]->state));

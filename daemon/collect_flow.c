@@ -16,6 +16,8 @@
 #include "model/catalog.h"
 #include "util/log.h"
 
+#define VOICE_SILENT (10 * USEC_PER_SEC)
+
 static void count_gap(struct collect *c, size_t i)
 {
 	int64_t day = clock_wall_usec() / (24 * 3600 * (int64_t)USEC_PER_SEC);
@@ -166,6 +168,21 @@ static void set_dt(struct record *r, uint32_t dt_ns)
 		r->samples.dt_ns = dt_ns;
 }
 
+/*
+ * A wearable may tell the same beats twice, by the standard's service and by its maker's. Whoever
+ * spoke first on this link speaks for the kind, until it falls silent.
+ */
+static bool is_second_voice(const struct collect *c, struct flow *flow, const struct frame *f)
+{
+	size_t voice = c->protocols[f->characteristic].index + 1;
+
+	if (flow->voice && flow->voice != voice && f->boot_us < flow->spoken + VOICE_SILENT)
+		return true;
+	flow->voice = voice;
+	flow->spoken = f->boot_us;
+	return false;
+}
+
 void collect_flow_take(struct collect *c, size_t i, const struct reading *reading,
 		       const struct frame *f)
 {
@@ -173,6 +190,10 @@ void collect_flow_take(struct collect *c, size_t i, const struct reading *readin
 	struct timing timing;
 	struct flow *flow;
 
+	if (is_second_voice(c, &c->devices[i].flows[reading->kind], f)) {
+		c->status[i].duplicates++;
+		return;
+	}
 	find_timing(&c->devices[i], reading, f->boot_us, &timing);
 	if (timing.kind == TIMING_DUPLICATE) {
 		c->status[i].duplicates++;

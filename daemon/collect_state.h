@@ -17,6 +17,8 @@ struct flow {
 	enum gap_reason interrupted; /* 0: live */
 	int64_t last_us;	     /* boot time of the end of what was last heard */
 	bool last_known;
+	size_t voice;	  /* index of the protocol that speaks for this kind, plus 1; 0: none yet */
+	usec_t spoken;	  /* when it last did */
 	uint32_t refused; /* while the card had no room for a new stream */
 	int64_t refused_from_us;
 };

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "collect.h"
+#include "decode/movesense.h"
 #include "place.h"
 #include "util/log.h"
 
@@ -548,6 +549,38 @@ static void a_thermometer_is_occasional(void **state)
 	close_room(&r);
 }
 
+/* The same beat by the vendor's service: data, reference, a float of bpm, one RR interval. */
+static void vendor_beat(struct room *r)
+{
+	static const uint8_t bytes[] = {2, MOVESENSE_HEART_RATE, 0, 0, 0x70, 0x42, 0xe8, 0x03};
+
+	hear(r, STRAP, CHARACTERISTIC_MOVESENSE_DATA, bytes, sizeof(bytes));
+}
+
+static void a_beat_told_twice_is_kept_once(void **state)
+{
+	struct room r = {.config = {.auto_enroll = true}};
+
+	open_room(&r, *state, GAP_DAEMON_DOWN);
+	connect(&r, STRAP, "");
+	for (unsigned i = 0; i < 3; i++) {
+		beat(&r, STRAP);
+		vendor_beat(&r);
+	}
+	assert_int_equal(r.n_admitted, 3);
+	assert_int_equal(status_of(&r, STRAP)->duplicates, 3);
+	/* The other one goes on where the first falls silent, and keeps the word on this link. */
+	r.place->now += 30 * USEC_PER_SEC;
+	vendor_beat(&r);
+	beat(&r, STRAP);
+	assert_int_equal(r.n_admitted, 4);
+	disconnect(&r, STRAP, GAP_LINK_LOSS);
+	connect(&r, STRAP, "");
+	beat(&r, STRAP);
+	assert_int_equal(r.n_admitted, 6); /* with the gap */
+	close_room(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -565,6 +598,7 @@ int main(void)
 		store_test(what_is_measured_now_and_then),
 		store_test(who_offers_only_such_is_occasional),
 		store_test(a_thermometer_is_occasional),
+		store_test(a_beat_told_twice_is_kept_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
