@@ -16,7 +16,8 @@
  * talk the wearable down from what our own request won.
  *
  * A broken link tells what it has to tell one call at a time, so that each callback can be the last
- * thing that happens here: the end of each request, then broken(). att_due() is 0 meanwhile.
+ * thing that happens here: broken(), which knows why, then the end of each request. att_due() is 0
+ * meanwhile.
  */
 #include "source/att.h"
 
@@ -80,12 +81,12 @@ static void tell(struct att *a, usec_t now)
 {
 	int result = a->result;
 
-	a->result = ATT_E_GONE;
-	if (a->n_queued > 0) {
-		end_request(a, result, 0, NULL, 0, now);
-	} else if (a->untold) {
+	if (a->untold) {
 		a->untold = false;
 		a->handler.broken(a->handler.userdata, a->why);
+	} else if (a->n_queued > 0) {
+		a->result = ATT_E_GONE;
+		end_request(a, result, 0, NULL, 0, now);
 	}
 }
 

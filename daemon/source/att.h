@@ -3,8 +3,8 @@
  * request at a time, its answer or its timeout, and what the wearable says unasked. Pure: a PDU in,
  * PDUs out, time is told.
  *
- * What the wearable does against the rules breaks the link: whatever was asked is answered with
- * ATT_E_GONE, broken() is called, and nothing is sent or heard any more.
+ * What the wearable does against the rules breaks the link: broken() is called, whatever was asked
+ * ends with ATT_E_GONE after that, and nothing is sent or heard any more.
  */
 #pragma once
 

@@ -254,6 +254,8 @@ static void on_answer(void *userdata, int result, uint8_t error, const uint8_t *
 	if (more) {
 		put_request(g);
 		ask(g, on_answer, now);
+	} else if (result == 0 && att_broken(g->att)) { /* just now: the reason comes first */
+		end_later(g, g->result, g->error);
 	} else {
 		tell(g, now);
 	}
@@ -421,7 +423,7 @@ usec_t gatt_due(const struct gatt *g)
 
 void gatt_tick(struct gatt *g, usec_t now)
 {
-	if (g->ended)
+	if (g->ended && att_due(g->att) > now)
 		tell(g, now);
 	else
 		att_tick(g->att, now);

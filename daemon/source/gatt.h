@@ -26,7 +26,7 @@ struct gatt_handler {
 		      usec_t now);
 	/*
 	 * The link must be dropped: the wearable broke the rules, did not answer, or changed its
-	 * services. What was under way has ended before with SESSION_E_GONE or _TIMEOUT.
+	 * services. What is under way ends after this, with SESSION_E_GONE or _TIMEOUT.
 	 */
 	void (*broken)(void *userdata, const char *why);
 };

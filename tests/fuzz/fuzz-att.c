@@ -101,7 +101,7 @@ static void on_broken(void *userdata, const char *why)
 {
 	struct play *p = userdata;
 
-	CHECK(!p->broken && !p->busy && why && why[0]);
+	CHECK(!p->broken && !p->within && why && why[0]);
 	p->broken = true;
 }
 

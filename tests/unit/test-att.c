@@ -383,9 +383,9 @@ static void test_wrong_answers(void **state)
 		}
 		script_line(&b.script, cases[i].answer);
 		if (cases[i].asked)
-			play(&b, "= done 3 00\n"
+			play(&b, "= broken: it answered what was not asked\n"
 				 "= done 3 00\n"
-				 "= broken: it answered what was not asked\n");
+				 "= done 3 00\n");
 		else
 			play(&b, "= broken: it answered what was not asked\n");
 		assert_true(att_broken(b.att));
@@ -421,9 +421,9 @@ static void test_timeout(void **state)
 		 "+ 29999\n");
 	assert_int_equal(ask(&b, "0a 12 00"), 0);
 	play(&b, "+ 1\n"
+		 "= broken: it did not answer a request in time\n"
 		 "= done 2 00\n"
 		 "= done 3 00\n"
-		 "= broken: it did not answer a request in time\n"
 		 "< 0b\n");
 	end(&b);
 }
@@ -437,8 +437,8 @@ static void test_break(void **state)
 	att_break(b.att, "of its list");
 	att_break(b.att, "of the first reason");
 	play(&b, "> 0a 10 00\n"
-		 "= done 3 00\n"
-		 "= broken: of its list\n");
+		 "= broken: of its list\n"
+		 "= done 3 00\n");
 	end(&b);
 }
 
@@ -448,8 +448,8 @@ static void test_freed_by_callbacks(void **state)
 	static const char *const what_happens[] = {
 		"< 0b 01\n= done 0 00 01\n",
 		"< 01 0a 10 00 05\n= done 1 05\n",
-		"< 13\n= done 3 00\n",
-		"+ 30000\n= done 2 00\n",
+		"< 13\n= broken: it answered what was not asked\n",
+		"+ 30000\n= broken: it did not answer a request in time\n",
 		"< 1b 10 00 01\n= value 0010 01\n",
 		"< 1d 10 00 01\n> 1e\n= value 0010 01\n",
 	};

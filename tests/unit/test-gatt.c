@@ -95,13 +95,13 @@ static void test_descriptors(void **state)
 			    "= done 2 fd\n"},
 		{"no such format", "> 04 0f 00 15 00\n"
 				   "< 05 03 0f 00 02 29\n"
-				   "= done 4 00\n"
-				   "= broken: it listed what cannot be\n"},
+				   "= broken: it listed what cannot be\n"
+				   "= done 4 00\n"},
 		{"no such format, long", "> 04 0f 00 15 00\n"
 					 "< 05 00 0f 00 fb 34 9b 5f 80 00 00 80 00 10 00 00 02 29 "
 					 "00 00\n"
-					 "= done 4 00\n"
-					 "= broken: it listed what cannot be\n"},
+					 "= broken: it listed what cannot be\n"
+					 "= done 4 00\n"},
 		{"two of them", "> 04 0f 00 15 00\n"
 				"< 05 01 10 00 02 29 11 00 02 29\n"
 				"> 12 10 00 01 00\n"
@@ -109,32 +109,32 @@ static void test_descriptors(void **state)
 				"= done 0 00\n"},
 		{"half of one", "> 04 0f 00 15 00\n"
 				"< 05 01 0f 00 02\n"
-				"= done 4 00\n"
-				"= broken: it listed what cannot be\n"},
+				"= broken: it listed what cannot be\n"
+				"= done 4 00\n"},
 		{"nothing", "> 04 0f 00 15 00\n"
 			    "< 05 01\n"
-			    "= done 4 00\n"
-			    "= broken: it listed what cannot be\n"},
+			    "= broken: it listed what cannot be\n"
+			    "= done 4 00\n"},
 		{"no format", "> 04 0f 00 15 00\n"
 			      "< 05\n"
-			      "= done 4 00\n"
-			      "= broken: it listed what cannot be\n"},
+			      "= broken: it listed what cannot be\n"
+			      "= done 4 00\n"},
 		{"before", "> 04 0f 00 15 00\n"
 			   "< 05 01 0e 00 02 29\n"
-			   "= done 4 00\n"
-			   "= broken: it listed what cannot be\n"},
+			   "= broken: it listed what cannot be\n"
+			   "= done 4 00\n"},
 		{"behind", "> 04 0f 00 15 00\n"
 			   "< 05 01 16 00 02 29\n"
-			   "= done 4 00\n"
-			   "= broken: it listed what cannot be\n"},
+			   "= broken: it listed what cannot be\n"
+			   "= done 4 00\n"},
 		{"twice", "> 04 0f 00 15 00\n"
 			  "< 05 01 0f 00 01 29 0f 00 02 29\n"
-			  "= done 4 00\n"
-			  "= broken: it listed what cannot be\n"},
+			  "= broken: it listed what cannot be\n"
+			  "= done 4 00\n"},
 		{"silent", "> 04 0f 00 15 00\n"
 			   "+ 30000\n"
-			   "= done 3 00\n"
-			   "= broken: it did not answer a request in time\n"},
+			   "= broken: it did not answer a request in time\n"
+			   "= done 3 00\n"},
 	};
 	struct bench b;
 
@@ -190,8 +190,9 @@ static void test_long_reads(void **state)
 		"\n> 0c 14 00 2c 00\n< 0d 41\n= done 0 00 " BYTES_22 " " BYTES_22 " 41\n",
 		"> 0a 14 00\n< 0b " BYTES_22 "\n> 0c 14 00 16 00\n< 01 0c 14 00 05\n= done 1 05\n",
 		"> 0a 14 00\n< 0b " BYTES_22 "\n> 0c 14 00 16 00\n< 01 0c 14 00 0e\n= done 2 0e\n",
-		"> 0a 14 00\n< 0b " BYTES_22 "\n> 0c 14 00 16 00\n+ 30000\n= done 3 00\n"
-		"= broken: it did not answer a request in time\n",
+		"> 0a 14 00\n< 0b " BYTES_22
+		"\n> 0c 14 00 16 00\n+ 30000\n= broken: it did not answer a request in time\n"
+		"= done 3 00\n",
 		"> 0a 14 00\n< 01 0a 14 00 02\n= done 2 02\n",
 		"> 0a 14 00\n< 01 0a 14 00 07\n= done 2 07\n",
 		"> 0a 14 00\n< 01 0a 14 00 0a\n= done 2 0a\n",
@@ -248,8 +249,8 @@ static void test_longest_values(void **state)
 		 "< 1d 77 00\n"
 		 "> 1e\n");
 	answer_with(&b, ATT_READ_BLOB_RESPONSE, 7);
-	play(&b, "= done 4 00\n"
-		 "= broken: it sent a value longer than values can be\n");
+	play(&b, "= broken: it sent a value longer than values can be\n"
+		 "= done 4 00\n");
 	end(&b);
 }
 
@@ -278,8 +279,8 @@ static void test_values_in_the_largest_mtu(void **state)
 	read_value(&b, MANUFACTURER);
 	script_expect(&b.script, "> 0a 14 00");
 	answer_with(&b, ATT_READ_RESPONSE, 513);
-	play(&b, "= done 4 00\n"
-		 "= broken: it sent a value longer than values can be\n");
+	play(&b, "= broken: it sent a value longer than values can be\n"
+		 "= done 4 00\n");
 	end(&b);
 }
 
@@ -324,8 +325,8 @@ static void test_writes(void **state)
 	write_value(&b, CHARACTERISTIC_FIRMWARE_REVISION, "01");
 	play(&b, "> 12 18 00 01\n"
 		 "< 13 00\n"
-		 "= done 4 00\n"
-		 "= broken: it answered what was not asked\n");
+		 "= broken: it answered what was not asked\n"
+		 "= done 4 00\n");
 	write_value(&b, CHARACTERISTIC_FIRMWARE_REVISION, "01");
 	play(&b, "= done 4 00\n");
 	write_value(&b, CHARACTERISTIC_MODEL_NUMBER, "01");
@@ -367,8 +368,8 @@ static void test_services_changed(void **state)
 	play(&b, "> 0a 14 00\n"
 		 "< 1d 0a 00 01 00 ff ff\n"
 		 "> 1e\n"
-		 "= done 4 00\n"
-		 "= broken: its services changed\n");
+		 "= broken: its services changed\n"
+		 "= done 4 00\n");
 	subscribe(&b, HEART_RATE, false);
 	play(&b, "= done 4 00\n");
 	end(&b);
@@ -392,8 +393,8 @@ static void test_freed_by_callbacks(void **state)
 	static const char *const what_happens[] = {
 		"< 0b 41\n= done 0 00 41\n",
 		"< 01 0a 14 00 05\n= done 1 05\n",
-		"< 13\n= done 4 00\n",
-		"+ 30000\n= done 3 00\n",
+		"< 13\n= broken: it answered what was not asked\n",
+		"+ 30000\n= broken: it did not answer a request in time\n",
 	};
 	const char *answer;
 	struct bench b;

@@ -148,8 +148,8 @@ static void test_timeout_at_each_step(void **state)
 	for (step = 0; discover_until(&b, step, &answer); step++) {
 		play(&b, "+ 29999\n"
 			 "+ 1\n"
-			 "= discovered 3 00\n"
-			 "= broken: it did not answer a request in time\n");
+			 "= broken: it did not answer a request in time\n"
+			 "= discovered 3 00\n");
 		read_value(&b, HEART_RATE);
 		play(&b, "= done 4 00\n");
 		end(&b);
@@ -179,10 +179,10 @@ static void test_truncated_answers(void **state)
 				n_dropped++;
 			} else if (gatt_due(b.gatt) == USEC_INFINITY) {
 				play(&b, step == 0 || step == 7
-						 ? "= discovered 4 00\n= broken: it answered what "
-						   "was not asked\n"
-						 : "= discovered 4 00\n= broken: it listed what "
-						   "cannot be\n");
+						 ? "= broken: it answered what was not asked\n"
+						   "= discovered 4 00\n"
+						 : "= broken: it listed what cannot be\n"
+						   "= discovered 4 00\n");
 				assert_int_equal(gatt_counts(b.gatt).att.violations, 1);
 				n_broken++;
 			} else { /* a list of whole items is a list */
@@ -231,8 +231,8 @@ static void test_lists_that_cannot_be(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		assert_true(discover_until(&b, cases[i].step, &answer));
 		script_line(&b.script, cases[i].answer);
-		play(&b, "= discovered 4 00\n"
-			 "= broken: it listed what cannot be\n");
+		play(&b, "= broken: it listed what cannot be\n"
+			 "= discovered 4 00\n");
 		end(&b);
 	}
 }
@@ -244,8 +244,8 @@ static void test_answers_that_nobody_asked_for(void **state)
 
 	for (unsigned step = 0; discover_until(&b, step, &answer); step++) {
 		play(&b, "< 13\n"
-			 "= discovered 4 00\n"
-			 "= broken: it answered what was not asked\n");
+			 "= broken: it answered what was not asked\n"
+			 "= discovered 4 00\n");
 		end(&b);
 	}
 	discover(&b);
@@ -311,8 +311,8 @@ static void test_value_out_of_range(void **state)
 			      "< 01 10 1a 00 0a\n"
 			      "> 08 05 00 19 00 03 28\n"
 			      "< 09 07 0b 00 10 1a 00 37 2a\n"
-			      "= discovered 4 00\n"
-			      "= broken: it listed what cannot be\n");
+			      "= broken: it listed what cannot be\n"
+			      "= discovered 4 00\n");
 	end(&b);
 }
 
