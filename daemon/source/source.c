@@ -31,8 +31,7 @@ int source_new(sd_event *event, const struct config *config, struct profiles pro
 		return source_simulate_new(event, config->socket, SIMULATOR_RETRY, handler, ret);
 	case CONFIG_SOURCE_L2CAP: return source_l2cap_new(event, config, profiles, handler, ret);
 	case CONFIG_SOURCE_REPLAY: return source_replay_new(event, config, handler, ret);
-	case CONFIG_SOURCE_BLUEZ:
-		return source_bluez_new(event, config, profiles, handler, ret);
+	case CONFIG_SOURCE_BLUEZ: return source_bluez_new(event, config, profiles, handler, ret);
 	case CONFIG_SOURCE_NONE: break;
 	}
 	*ret = NULL;
