@@ -5,9 +5,10 @@
  *	  |                                                 |
  *	  +--> FAILED: cannot be opened, not a capture      +--> a packet is due later: the timer
  *
- * Time. The length of a capture is the sum of the steps between its packets. A step backwards is a
- * clock that was set, and counts nothing; so does one forward of more than STEP_MAX, which no
- * capture of wearables that speak each second has for another reason. At real pace the capture
+ * Time. The length of a capture is the sum of the steps between its packets. A step forward of more
+ * than STEP_MAX, which no capture of wearables that speak each second has for another reason, or
+ * backwards of more than BACK_MAX is a clock that was set, and counts nothing. (Small steps back
+ * are the disorder of stamps that several sockets bring.) At real pace the capture
  * begins when it is opened, and a frame came when its packet is due, even if it is read a little
  * later. At full pace it ends when it is opened, so that ECG keeps its distances and no frame comes
  * from the future; what would have been before this machine started is as old as the machine.
@@ -34,7 +35,8 @@ enum {
 	PRIORITY = SD_EVENT_PRIORITY_NORMAL - 10, /* that of packets of other sources */
 };
 
-#define STEP_MAX (3600 * USEC_PER_SEC)
+#define STEP_MAX (3600 * (int64_t)USEC_PER_SEC)
+#define BACK_MAX (5 * (int64_t)USEC_PER_SEC)
 
 enum phase { OPEN, MEASURE, PLAY, ENDED, FAILED };
 
@@ -146,10 +148,12 @@ static usec_t elapsed_at(const struct replay *r, const struct btsnoop_packet *p)
 {
 	int64_t step;
 
-	if (!r->timed || __builtin_sub_overflow(p->wall_us, r->last_us, &step) || step < 0 ||
-	    step > (int64_t)STEP_MAX)
+	if (!r->timed || __builtin_sub_overflow(p->wall_us, r->last_us, &step) ||
+	    step < -BACK_MAX || step > STEP_MAX)
 		return r->elapsed_us;
-	return r->elapsed_us + (usec_t)step;
+	if (step < 0 && (usec_t)-step > r->elapsed_us)
+		return 0;
+	return r->elapsed_us + (usec_t)step; /* a negative one wraps, and back */
 }
 
 static void pass(struct replay *r, const struct btsnoop_packet *p, size_t size)
