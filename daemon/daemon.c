@@ -21,6 +21,7 @@
 #include "control/events.h"
 #include "decode/protocol.h"
 #include "model/catalog.h"
+#include "source/capture.h"
 #include "upload/uploader.h"
 #include "util/log.h"
 
@@ -44,6 +45,7 @@ struct daemon {
 	sd_event *event;
 	struct store *store;
 	struct collect *collect;
+	struct capture *capture;
 	struct source *source;
 	struct uploader *uploader;
 	struct control *control;
@@ -61,6 +63,7 @@ static void daemon_done(struct daemon *d)
 	d->source = source_free(d->source);
 	d->uploader = uploader_free(d->uploader);
 	d->control = control_free(d->control);
+	d->capture = capture_free(d->capture);
 	d->collect = collect_free(d->collect);
 	d->events = events_close(d->events);
 	d->store = store_close(d->store);
@@ -346,6 +349,14 @@ static int on_sync(void *userdata, bool critical)
 	return 0;
 }
 
+static int on_capture(void *userdata, int fd, const char *device)
+{
+	struct daemon *d = userdata;
+	int r = capture_add(d->capture, fd, device);
+
+	return r == CAPTURE_E_BUSY ? CONTROL_E_BUSY : r == CAPTURE_E_SOCKET ? CONTROL_E_SOCKET : r;
+}
+
 static const char *on_state(void *userdata)
 {
 	struct daemon *d = userdata;
@@ -363,7 +374,8 @@ static const char *on_state(void *userdata)
 
 static int start_source(struct daemon *d)
 {
-	struct source_handler handler = collect_source(d->collect);
+	struct source_handler collect = collect_source(d->collect);
+	struct source_handler handler = capture_tee(d->capture, &collect);
 
 	d->source = source_free(d->source);
 	return source_new(d->event, d->config, protocol_profiles(), &handler, &d->source);
@@ -559,6 +571,7 @@ static int start_rooms(struct daemon *d)
 					  .tables = on_tables,
 					  .store = on_store,
 					  .sync = on_sync,
+					  .capture = on_capture,
 					  .state = on_state};
 	struct control_options options = {.runtime_dir = d->config->runtime_dir,
 					  .system_bus = d->config->system_bus};
@@ -575,6 +588,8 @@ static int start_rooms(struct daemon *d)
 	if (r == 0)
 		r = uploader_new(d->event, d->store, d->config, UPLOADER_DAEMON,
 				 uploader_handler(d, &uploader), &d->uploader);
+	if (r == 0)
+		r = capture_new(d->event, protocol_profiles(), &d->capture);
 	if (r == 0)
 		r = control_new(d->event, &options, &control, &d->control);
 	if (r == 0)

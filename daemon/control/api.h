@@ -7,6 +7,10 @@
  *     interface  org.vitald.Manager1
  *                Query(s which) -> a(sasaav) tables     see table.h
  *                Sync(b critical) -> a(sasaav) tables   "sinks", as they are after the kick
+ *                Capture(h socket, s device) -> a(sasaav) tables   "devices", as they are then; a
+ *                                                       btsnoop file comes through the SEQPACKET
+ *                                                       socket, a message a packet. device: its
+ *                                                       address, or "" for all
  *                Subscribe()                            private socket only: signals from now on
  *                Version s, State s                     properties
  *                SyncEvent(x wall_us, s type, s data_type, b success, u count, u retries,
@@ -37,7 +41,11 @@ struct store;
  * "audit"          audit (one row), lines
  * "events"         events
  */
-enum control_error { CONTROL_E_UNKNOWN = 1 /* no such tables */ };
+enum control_error {
+	CONTROL_E_UNKNOWN = 1, /* no such tables */
+	CONTROL_E_BUSY,	       /* there are as many as there may be */
+	CONTROL_E_SOCKET,      /* that is not a SEQPACKET socket */
+};
 
 /* Lists longer than this are cut in an answer; their summary says how long they are. */
 enum { CONTROL_MAX_ROWS = 1000 };

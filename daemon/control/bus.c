@@ -21,7 +21,9 @@
  */
 #include "control/bus.h"
 
+#include "control/api.h"
 #include "control/audits.h"
+#include "model/value.h"
 #include "util/backoff.h"
 #include "util/log.h"
 
@@ -107,6 +109,42 @@ static int on_sync(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return r < 0 ? sd_bus_reply_method_errno(m, r, NULL) : answer(c, m, "sinks");
 }
 
+/* Takes fd. */
+static int capture(struct control *c, int fd, const char *device)
+{
+	int r = c->handler.capture(c->handler.userdata, fd, device);
+
+	if (r != 0)
+		(void)close(fd); /* nothing was written */
+	return r;
+}
+
+static int on_capture(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct control *c = userdata;
+	char address[DEVICE_ADDRESS_SIZE] = "";
+	const char *device;
+	int fd, r = sd_bus_message_read(m, "hs", &fd, &device);
+
+	if (r < 0)
+		return r;
+	if (*device && !value_address(device, address))
+		return sd_bus_reply_method_errorf(m, SD_BUS_ERROR_INVALID_ARGS,
+						  "\"%.40s\" is not the address of a wearable",
+						  device);
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* the message closes its own */
+	if (fd < 0)
+		return sd_bus_reply_method_errno(m, errno, NULL);
+	r = capture(c, fd, address);
+	if (r == CONTROL_E_BUSY)
+		return sd_bus_reply_method_errorf(m, SD_BUS_ERROR_LIMITS_EXCEEDED,
+						  "there are as many captures as there may be");
+	if (r == CONTROL_E_SOCKET)
+		return sd_bus_reply_method_errorf(m, SD_BUS_ERROR_INVALID_ARGS,
+						  "a capture needs a SEQPACKET socket");
+	return r < 0 ? sd_bus_reply_method_errno(m, r, NULL) : answer(c, m, "devices");
+}
+
 static int on_subscribe(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct control *c = userdata;
@@ -139,6 +177,9 @@ static const sd_bus_vtable vtable[] = {
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Sync", SD_BUS_ARGS("b", critical),
 				SD_BUS_RESULT(TABLES_SIGNATURE, tables), on_sync,
+				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Capture", SD_BUS_ARGS("h", socket, "s", device),
+				SD_BUS_RESULT(TABLES_SIGNATURE, tables), on_capture,
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_subscribe,
 				SD_BUS_VTABLE_UNPRIVILEGED),

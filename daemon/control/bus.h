@@ -24,6 +24,11 @@ struct control_handler {
 	struct store *(*store)(void *userdata);
 	/* `vitalctl sync`: wake the uploader, commit the tail. */
 	int (*sync)(void *userdata, bool critical);
+	/*
+	 * `vitalctl capture`: what is heard of the device ("": of all) goes into the socket, which is
+	 * taken unless it says no. CONTROL_E_BUSY, CONTROL_E_SOCKET.
+	 */
+	int (*capture)(void *userdata, int fd, const char *device);
 	/* "healthy", "degraded", "not_working": the property. */
 	const char *(*state)(void *userdata);
 };

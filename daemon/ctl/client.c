@@ -149,9 +149,21 @@ static enum reach reach_of_error(const sd_bus_error *error, int r)
 }
 
 struct question {
-	const char *member, *which; /* which NULL: Sync */
-	bool critical;
+	const char *member;
+	const char *which;  /* of Query */
+	bool critical;	    /* of Sync */
+	const char *device; /* of Capture */
+	int socket;
 };
+
+static int put_arguments(const struct question *q, sd_bus_message *m)
+{
+	if (q->which)
+		return sd_bus_message_append(m, "s", q->which);
+	if (q->device)
+		return sd_bus_message_append(m, "hs", q->socket, q->device);
+	return sd_bus_message_append(m, "b", (int)q->critical);
+}
 
 /* REACHED with *ret_r 0, CLIENT_E_REFUSED (problem says why) or < 0. */
 static enum reach ask(struct client *c, const struct question *q, struct tables *ret, int *ret_r)
@@ -164,8 +176,7 @@ static enum reach ask(struct client *c, const struct question *q, struct tables 
 					       CONTROL_INTERFACE, q->member);
 
 	if (r >= 0)
-		r = q->which ? sd_bus_message_append(m, "s", q->which)
-			     : sd_bus_message_append(m, "b", (int)q->critical);
+		r = put_arguments(q, m);
 	if (r >= 0)
 		r = sd_bus_message_set_auto_start(m, 0);
 	if (r >= 0)
@@ -303,16 +314,30 @@ int client_query(struct client *c, const char *which, struct tables *ret)
 	return control_tables_from_store(store, c->config, c->problem, which, ret);
 }
 
-int client_sync(struct client *c, bool critical, struct tables *ret)
+/* What only the daemon can do. */
+static int client_do(struct client *c, const struct question *q, struct tables *ret)
 {
-	const struct question q = {.member = "Sync", .critical = critical};
 	enum reach reach;
 	int r = 0;
 
 	c->problem[0] = '\0';
-	reach = ask_daemon(c, &q, ret, &r);
+	reach = ask_daemon(c, q, ret, &r);
 	if (reach == REACHED)
 		return r;
 	explain(c, reach);
 	return reach == FORBIDDEN ? CLIENT_E_DENIED : CLIENT_E_ABSENT;
+}
+
+int client_sync(struct client *c, bool critical, struct tables *ret)
+{
+	const struct question q = {.member = "Sync", .critical = critical};
+
+	return client_do(c, &q, ret);
+}
+
+int client_capture(struct client *c, int socket, const char *device, struct tables *ret)
+{
+	const struct question q = {.member = "Capture", .socket = socket, .device = device};
+
+	return client_do(c, &q, ret);
 }

@@ -24,5 +24,10 @@ int client_new(const char *runtime_dir, const char *state_dir, const struct conf
 int client_query(struct client *c, const char *which, struct tables *ret);
 /* Only the daemon can do this. */
 int client_sync(struct client *c, bool critical, struct tables *ret);
+/*
+ * As above: what the daemon hears of the device ("": of all) goes into the socket from now on. The
+ * answer has the table "devices".
+ */
+int client_capture(struct client *c, int socket, const char *device, struct tables *ret);
 /* Why the last answer is not the daemon's, or why there is none; "" if it is. */
 const char *client_problem(const struct client *c);

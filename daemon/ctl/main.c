@@ -1,7 +1,8 @@
 /*
  * vitalctl: asks vitald how it is and what it holds. A table of commands; each lives in a file of
  * its own and prints either a page for people or, with --json, one JSON value for scripts. Options
- * that all commands share may stand before or after the command. Read only, but for `sync`.
+ * that all commands share may stand before or after the command. Read only, but for `sync`, and for the file that
+ * `capture` writes.
  */
 #include "ctl/client.h"
 #include "ctl/command.h"
@@ -60,6 +61,17 @@ static const struct command commands[] = {
 	 "Ends every wait: commits what was heard, tries every server at once. Returns\n"
 	 "immediately; watch it with `vitalctl status --watch`.",
 	 command_sync},
+	{"capture", "FILE [--seconds N] [--device ADDRESS]",
+	 "write what wearables send into a file that replays",
+	 "vitalctl capture night.btsnoop --seconds 600",
+	 "Writes what the daemon hears from now on, of all wearables or of one, until Ctrl-C\n"
+	 "or for N seconds. FILE must not exist; only you can read it. It is a btsnoop file:\n"
+	 "btmon -r and Wireshark open it, and a vitald with `type = replay` plays it. That\n"
+	 "turns a problem into a bug report that replays.\n\n"
+	 "It holds health data, and the addresses of the wearables: think of whom you give\n"
+	 "it to. Connections and handles in it are made up; values and times are real.\n\n"
+	 "What cannot be written fast enough is dropped and counted; the daemon never waits.",
+	 command_capture},
 	{"decode", "UUID HEX...", "say what a wearable's bytes mean",
 	 "vitalctl decode 2a37 16 3c 11 04", NULL, NULL},
 };

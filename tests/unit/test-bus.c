@@ -29,7 +29,7 @@ struct place {
 	sd_event *event;
 	struct store *store;
 	struct control *control;
-	unsigned synced, critical;
+	unsigned synced, critical, n_captures;
 };
 
 /* What a call waits for. */
@@ -60,6 +60,19 @@ static int do_sync(void *userdata, bool critical)
 
 	p->synced++;
 	p->critical += critical;
+	return 0;
+}
+
+/* Says into the socket what it was asked for, and no more than once. */
+static int do_capture(void *userdata, int fd, const char *device)
+{
+	struct place *p = userdata;
+
+	if (p->n_captures++ > 0)
+		return p->n_captures == 2 ? CONTROL_E_BUSY : CONTROL_E_SOCKET;
+	assert_int_equal(write(fd, *device ? device : "all", *device ? strlen(device) : 3),
+			 *device ? strlen(device) : 3);
+	(void)close(fd);
 	return 0;
 }
 
@@ -101,6 +114,7 @@ static int set_up(void **state)
 						.tables = give_tables,
 						.store = give_store,
 						.sync = do_sync,
+						.capture = do_capture,
 						.state = give_state};
 	const struct control_options options = {.runtime_dir = p->run};
 
@@ -238,6 +252,47 @@ static void starts_a_sync(void **state)
 			 N_RECORDS);
 	tables_done(&box.tables);
 	close_bus(bus);
+}
+
+static void ask_capture(struct place *p, sd_bus *bus, int fd, const char *device,
+			struct answer_box *box)
+{
+	*box = (struct answer_box){0};
+	while (sd_bus_is_ready(bus) == 0) /* else the call would wait for the server, which is us */
+		turn(p);
+	assert_true(sd_bus_call_method_async(bus, NULL, NULL, CONTROL_OBJECT, CONTROL_INTERFACE,
+					     "Capture", on_answer, box, "hs", fd, device) >= 0);
+	wait_for(p, box);
+}
+
+/* The socket gets there, and nobody keeps a copy: its end is seen. */
+static void hands_a_socket_on(void **state)
+{
+	struct place *p = *state;
+	sd_bus *bus = connect_bus(p);
+	struct answer_box box;
+	char heard[32] = "";
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	ask_capture(p, bus, ends[1], "nonsense", &box);
+	assert_true(box.failed);
+	assert_string_equal(box.error, SD_BUS_ERROR_INVALID_ARGS);
+	assert_int_equal(p->n_captures, 0);
+	ask_capture(p, bus, ends[1], "A0:B1:C2:D3:E4:F5", &box);
+	assert_false(box.failed);
+	assert_non_null(tables_find(&box.tables, "devices"));
+	tables_done(&box.tables);
+	ask_capture(p, bus, ends[1], "", &box);
+	assert_string_equal(box.error, SD_BUS_ERROR_LIMITS_EXCEEDED);
+	ask_capture(p, bus, ends[1], "", &box);
+	assert_string_equal(box.error, SD_BUS_ERROR_INVALID_ARGS);
+	close_bus(bus); /* it holds messages with copies */
+	assert_int_equal(close(ends[1]), 0);
+	assert_true(recv(ends[0], heard, sizeof(heard) - 1, MSG_DONTWAIT) > 0);
+	assert_string_equal(heard, "a0:b1:c2:d3:e4:f5");
+	assert_int_equal(recv(ends[0], heard, sizeof(heard), MSG_DONTWAIT), 0);
+	(void)close(ends[0]);
 }
 
 /* The others are answered while it runs; nine at once are one too many; one goes away. */
@@ -466,6 +521,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(answers_tables, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(refuses_the_unknown, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(starts_a_sync, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(hands_a_socket_on, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(audits_meanwhile, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_who_subscribed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(can_be_explored, set_up, tear_down),
