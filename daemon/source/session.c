@@ -84,6 +84,12 @@ static void ring(struct session *s, struct line *l, usec_t now)
 	session_dialogue_event(s, l->part, DIALOGUE_SILENT, NULL, 0, now);
 }
 
+/* It spoke, and now its dialogue has asked in vain: whoever is there does not listen any more. */
+static bool is_dead(const struct session *s, const struct line *l)
+{
+	return l->since && !should_speak(s, l) && l->part->phase == IDLE && l->part->unanswered;
+}
+
 static void watch(struct session *s, usec_t now)
 {
 	char why[WHY_SIZE];
@@ -94,6 +100,10 @@ static void watch(struct session *s, usec_t now)
 		if (!l->what || !line_desired(s, l)) {
 			l->rung = false;
 			l->since = 0;
+		} else if (is_dead(s, l)) {
+			session_tell_silent(l, now, why);
+			need(s, SESSION_NEED_RECONNECT, why);
+			return;
 		} else if (!should_speak(s, l)) {
 			l->since = l->rung ? l->since : 0; /* it is being asked again */
 		} else if (!l->since) {

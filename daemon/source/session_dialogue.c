@@ -92,6 +92,7 @@ void session_dialogue_event(struct session *s, struct part *p, enum dialogue_eve
 	struct dialogue *d = &p->dialogue;
 
 	d->mtu = s->mtu;
+	p->unanswered = event == DIALOGUE_SILENT && !d->silent;
 	if (event == DIALOGUE_OPEN) {
 		d->wanted = p->asked = session_dialogue_target(s, p);
 		p->n_commands = 0;

@@ -25,8 +25,9 @@ struct part {
 	bool offered;
 	bool given_up; /* and `why` says why */
 	enum phase phase;
-	bool closing;	/* was told DIALOGUE_CLOSE */
-	unsigned asked; /* the kinds that it was last opened for */
+	bool closing;	 /* was told DIALOGUE_CLOSE */
+	bool unanswered; /* the last event was an answer that did not come */
+	unsigned asked;	 /* the kinds that it was last opened for */
 	unsigned n_commands;
 	usec_t answer_by;  /* while LISTENING */
 	usec_t counted_at; /* n_commands are since then */

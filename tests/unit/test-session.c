@@ -767,6 +767,23 @@ static void silent_data_are_asked_of_the_dialogue(void **state)
 		  "frame control f004\nneed reconnect: PMD data has been silent for 9 s\n");
 }
 
+/* Not every 60 s for ever: the heart rate may be gone as well, and a new link brings it back. */
+static void silent_data_whose_dialogue_is_not_answered_reconnect(void **state)
+{
+	struct bench *b = *state;
+
+	start_toy(b);
+	value(b, DATA, "\x01");
+	later(b, 3 * SECOND);
+	good(b);
+	expect(b, "frame data 01\nwrite control a104\n"
+		  "again: PMD data has been silent for 3 s\n");
+	later(b, 4 * SECOND);
+	expect(b, "");
+	later(b, SECOND);
+	expect(b, "need reconnect: PMD data has been silent for 8 s\n");
+}
+
 static void what_does_not_run_need_not_speak(void **state)
 {
 	struct bench *b = *state;
@@ -1053,6 +1070,7 @@ int main(void)
 		script(silence_subscribes_again_then_reconnects),
 		script(a_value_ends_the_episode),
 		script(silent_data_are_asked_of_the_dialogue),
+		script(silent_data_whose_dialogue_is_not_answered_reconnect),
 		script(what_does_not_run_need_not_speak),
 		script(streams_that_the_wearable_stops_are_started_again),
 		script(a_dialogue_without_end_is_ended),
