@@ -219,9 +219,12 @@ void device_need(struct device *d, enum session_need need, const char *why, usec
 	} else if (need == SESSION_NEED_PAIRING) {
 		d->port.paired(d->port.userdata); /* it goes on with what is open to it */
 	} else {
-		d->port.rung(d->port.userdata, RUNG_RECONNECT, why);
+		bool gone = need == SESSION_NEED_END;
+
+		if (!gone)
+			d->port.rung(d->port.userdata, RUNG_RECONNECT, why);
 		say(d, why);
-		session_end(d, GAP_SILENT);
+		session_end(d, gone ? GAP_LINK_LOSS : GAP_SILENT);
 		ladder_link_lost(&d->ladder, now);
 		drop(d, now);
 	}

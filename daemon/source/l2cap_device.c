@@ -192,6 +192,10 @@ static void on_need(void *userdata, enum session_need need, const char *why)
 		session_paired(d->session, clock_boot_usec());
 		return;
 	}
+	if (need == SESSION_NEED_END) {
+		doom(d, GAP_LINK_LOSS, why);
+		return;
+	}
 	d->rungs[RUNG_RECONNECT]++;
 	log_event(LOG_NOTICE, NULL, NULL, "%s is dropped and connected again: %s", d->address, why);
 	doom(d, GAP_SILENT, why);

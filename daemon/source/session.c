@@ -397,7 +397,7 @@ void session_done(struct session *s, int result, uint8_t att_error, const uint8_
 	if (result == SESSION_E_GONE && s->closing) {
 		s->over = true;
 	} else if (result == SESSION_E_GONE) {
-		need(s, SESSION_NEED_RECONNECT, "the link went away");
+		need(s, SESSION_NEED_END, "the link went away");
 	} else if (result == SESSION_E_SECURITY && s->pairing == UNPAIRED && !s->closing) {
 		s->repeat = true;
 		need(s, SESSION_NEED_PAIRING, "the wearable wants an encrypted link");

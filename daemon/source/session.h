@@ -45,6 +45,7 @@ struct session_carrier {
 enum session_need {
 	SESSION_NEED_PAIRING,	/* then session_paired(); nothing happens until then */
 	SESSION_NEED_RECONNECT, /* drop the link: nothing more can be done on it */
+	SESSION_NEED_END, /* the link is gone, though its carrier may not have been told yet */
 };
 
 /*

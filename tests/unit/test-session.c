@@ -190,10 +190,14 @@ static void on_frame(void *userdata, const struct frame *f)
 
 static void on_need(void *userdata, enum session_need need, const char *why)
 {
+	static const char *const needs[] = {
+		[SESSION_NEED_PAIRING] = "pairing",
+		[SESSION_NEED_RECONNECT] = "reconnect",
+		[SESSION_NEED_END] = "end",
+	};
 	struct bench *b = userdata;
 
-	buf_printf(&b->log, "need %s: %s\n", need == SESSION_NEED_PAIRING ? "pairing" : "reconnect",
-		   why);
+	buf_printf(&b->log, "need %s: %s\n", needs[need], why);
 	maybe_free(b);
 }
 
@@ -526,14 +530,14 @@ static void a_subscription_without_answer_twice_reconnects(void **state)
 	assert_false(session_running(b->session));
 }
 
-static void gone_reconnects(void **state)
+static void gone_is_gone(void **state)
 {
 	struct bench *b = *state;
 
 	offer_heart(b);
 	run(b);
 	answer(b, SESSION_E_GONE, 0, NULL, 0);
-	expect(b, "notify 2a37\nneed reconnect: the link went away\n");
+	expect(b, "notify 2a37\nneed end: the link went away\n");
 }
 
 static void what_cannot_be_subscribed_to_is_told(void **state)
@@ -1056,7 +1060,7 @@ int main(void)
 		script(a_refused_subscription_is_told_and_tried_again),
 		script(a_battery_that_refuses_is_no_reason),
 		script(a_subscription_without_answer_twice_reconnects),
-		script(gone_reconnects),
+		script(gone_is_gone),
 		script(what_cannot_be_subscribed_to_is_told),
 		script(a_problem_is_told_and_tried_again),
 		script(another_mtu_is_reason_to_try_at_once),
