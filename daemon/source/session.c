@@ -390,6 +390,8 @@ void session_done(struct session *s, int result, uint8_t att_error, const uint8_
 	if (!s->under_way)
 		return;
 	s->under_way = false;
+	if (s->over)
+		return;
 	if (value && size > FRAME_MAX) {
 		s->counts.oversized++;
 		value = false;

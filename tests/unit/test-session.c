@@ -736,6 +736,19 @@ static void silence_subscribes_again_then_reconnects(void **state)
 	expect(b, "");
 }
 
+static void a_reconnect_is_asked_for_once(void **state)
+{
+	struct bench *b = *state;
+
+	start_heart(b);
+	later(b, 10 * SECOND);
+	later(b, 20 * SECOND); /* the carrier hangs, too */
+	expect(b, "unsubscribe 2a37\nagain: heart rate measurement has been silent for 10 s\n"
+		  "need reconnect: heart rate measurement has been silent for 30 s\n");
+	answer(b, SESSION_E_GONE, 0, NULL, 0);
+	expect(b, "");
+}
+
 static void a_value_ends_the_episode(void **state)
 {
 	struct bench *b = *state;
@@ -1072,6 +1085,7 @@ int main(void)
 		script(without_refused_data_nothing_is_started),
 		script(without_a_control_point_the_stream_is_given_up),
 		script(silence_subscribes_again_then_reconnects),
+		script(a_reconnect_is_asked_for_once),
 		script(a_value_ends_the_episode),
 		script(silent_data_are_asked_of_the_dialogue),
 		script(silent_data_whose_dialogue_is_not_answered_reconnect),
