@@ -28,9 +28,11 @@
 #define RESOLVE_WITHIN (20 * USEC_PER_SEC)
 #define PAIR_WITHIN    (20 * USEC_PER_SEC)
 #define REMOVE_WITHIN  (5 * USEC_PER_SEC)
+#define PAIR_PAUSE     (600 * USEC_PER_SEC)
+#define RENEW_PAUSE    (3600 * USEC_PER_SEC)
 #define STUCK	       (8 * USEC_PER_SEC)
 
-enum { BUSY_MAX = 3 };
+enum { BUSY_MAX = 3, PAIRINGS_MAX = 2 };
 
 static void enter(struct device *d, enum device_state state, usec_t deadline)
 {
@@ -61,6 +63,7 @@ static void drop(struct device *d, usec_t now)
 static void begin_session(struct device *d)
 {
 	enter(d, DEVICE_UP, USEC_INFINITY);
+	say(d, "");
 	if (d->session) {
 		d->port.paired(d->port.userdata);
 		return;
@@ -133,10 +136,24 @@ static void connect_done(struct device *d, int result, const char *why, usec_t n
 		enter(d, DEVICE_IDLE, USEC_INFINITY);
 	} else if (result == DEVICE_E_GONE) {
 		device_lost(d, GAP_LINK_LOSS, now);
+		ladder_link_failed(&d->ladder, false, now); /* else it would be asked at once */
 	} else {
 		d->busy = 0;
 		failed(d, result == DEVICE_E_BOND, why, now);
 	}
+}
+
+/*
+ * Maybe by chance; but from the second time on the streams that need no bond count for more: the link
+ * stays if it can, and is not asked to pair for a while.
+ */
+static bool pairing_is_left(struct device *d, usec_t now)
+{
+	if (++d->pairings < PAIRINGS_MAX)
+		return false;
+	d->repair = false;
+	d->pair_after = now + PAIR_PAUSE;
+	return true;
 }
 
 static void pair_done(struct device *d, int result, const char *why, usec_t now)
@@ -145,11 +162,15 @@ static void pair_done(struct device *d, int result, const char *why, usec_t now)
 
 	if (result == 0) {
 		d->repair = false;
+		d->pairings = 0;
 		begin_session(d);
 		return;
 	}
 	(void)snprintf(text, sizeof(text), "pairing failed: %s", why); /* cut */
-	failed(d, false, text, now);
+	if (pairing_is_left(d, now) && d->session)
+		begin_session(d);
+	else
+		failed(d, false, text, now);
 }
 
 void device_done(struct device *d, int result, const char *why, usec_t now)
@@ -171,6 +192,8 @@ static void link_ended(struct device *d, enum gap_reason why, usec_t now)
 	switch (d->state) {
 	case DEVICE_UP:
 	case DEVICE_PAIRING:
+		if (d->state == DEVICE_PAIRING)
+			(void)pairing_is_left(d, now); /* what is left of the link is nothing */
 		enter(d, DEVICE_IDLE, USEC_INFINITY);
 		if (!d->session) {
 			failed(d, false, "the link was lost while pairing", now);
@@ -209,15 +232,18 @@ void device_need(struct device *d, enum session_need need, const char *why, usec
 {
 	if (d->state != DEVICE_UP)
 		return;
-	if (need == SESSION_NEED_PAIRING && d->bonded) {
+	if (need == SESSION_NEED_PAIRING &&
+	    (d->pair == CONFIG_PAIR_NO || now < d->pair_after ||
+	     (d->bonded && d->renewed && now < d->renewed + RENEW_PAUSE))) {
+		d->port.paired(d->port.userdata); /* it goes on with what is open to it */
+	} else if (need == SESSION_NEED_PAIRING && d->bonded) {
 		/* encrypted already, and not good enough: only a new bond can be */
+		d->renewed = now;
 		d->ladder.broken = UINT16_MAX;
 		session_end(d, GAP_LINK_LOSS);
 		failed(d, true, "it refuses the bond that it has with this hub", now);
-	} else if (need == SESSION_NEED_PAIRING && d->pair != CONFIG_PAIR_NO) {
-		begin_pairing(d, now);
 	} else if (need == SESSION_NEED_PAIRING) {
-		d->port.paired(d->port.userdata); /* it goes on with what is open to it */
+		begin_pairing(d, now);
 	} else {
 		bool gone = need == SESSION_NEED_END;
 
@@ -270,7 +296,10 @@ void device_tick(struct device *d, usec_t now)
 		failed(d, false, "it did not answer (out of range, or connected elsewhere?)", now);
 		break;
 	case DEVICE_RESOLVING: failed(d, true, "it did not tell its services", now); break;
-	case DEVICE_PAIRING: failed(d, false, "pairing took too long", now); break;
+	case DEVICE_PAIRING:
+		(void)pairing_is_left(d, now); /* the link has to go: it answers nothing more */
+		failed(d, false, "pairing took too long", now);
+		break;
 	case DEVICE_DROPPING:
 		if (d->connected)
 			d->port.stuck(d->port.userdata);

@@ -57,8 +57,11 @@ struct device {
 	bool session;			  /* up() was called, down() was not yet */
 	bool leaving;			  /* not wanted any more */
 	unsigned busy;			  /* DEVICE_E_BUSY in a row */
-	usec_t deadline;		  /* of the state; USEC_INFINITY: none */
-	char why[120];			  /* the last attempt failed: a clause; "": it did not */
+	unsigned pairings;		  /* that failed, in a row */
+	usec_t pair_after;		  /* until then it does without */
+	usec_t renewed;	 /* when a bond that it refused was last given up; 0: never */
+	usec_t deadline; /* of the state; USEC_INFINITY: none */
+	char why[120];	 /* the last attempt failed: a clause; "": it did not */
 };
 
 void device_init(struct device *d, const struct device_port *port);
