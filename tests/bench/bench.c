@@ -10,6 +10,7 @@
  *	fill DIR HOURS       ten straps, heart rate and ECG, at a hub whose server is away
  *	drain DIR            what fill left, and new data meanwhile
  *	disk, rows, bare     the floors, floor.c
+ *	capture FILE N S     a capture of N straps with ECG for S seconds, to replay
  *
  * The straps here are this process: a frame is handed to the collector's source handler with the
  * bytes as a radio brings them, in slices of at most 256 a turn of the loop, and only while less is
@@ -18,6 +19,7 @@
  *
  * Exit status 1: a record was lost, counted twice, or something failed.
  */
+#include "capture_file.h"
 #include "floor.h"
 #include "hub.h"
 #include "meter.h"
@@ -569,6 +571,7 @@ static int usage(void)
 	(void)fputs("usage: bench bulk|slices heart_rate|ecg DIR N | light DIR SECONDS "
 		    "up|nolinger|down |\n"
 		    "             commit DIR N | fill DIR HOURS | drain DIR |\n"
+		    "             capture FILE N S |\n"
 		    "             disk DIR N | rows DIR STORE.DB COMMITS | bare URL CA|- N\n",
 		    stderr);
 	return 2;
@@ -590,6 +593,9 @@ int main(int argc, char **argv)
 		return fill(argv[2], strtod(argv[3], NULL));
 	if (streq(mode, "drain") && argc == 3)
 		return drain(argv[2]);
+	if (streq(mode, "capture") && argc == 5)
+		return capture_file(argv[2], (unsigned)strtoul(argv[3], NULL, 10),
+				    strtod(argv[4], NULL)) < 0;
 	if (streq(mode, "disk") && argc == 4)
 		return floor_disk(argv[2], strtoul(argv[3], NULL, 10)) < 0;
 	if (streq(mode, "rows") && argc == 5)
