@@ -187,6 +187,8 @@ def test_pairing(air):
     random = bytes.fromhex(air.payloads()[0])[1:]
     assert pairing.c1(bytes(16), random, request, response, (0, bytes(6)), one.address) == theirs
     assert one.pairing.encrypt(bytes(8), 0, pairing.s1(bytes(16), random, ours)) == 0
+    assert not air.frames, "before the host knows that the link is encrypted"
+    one.pairing.hand_out()
     keys = [bytes.fromhex(one) for one in air.payloads()]
     assert [key[0] for key in keys] == [6, 7, 8, 9]
     assert keys[2][1:] == one.irk and keys[3][1:] == b"\x01" + one.identity[1]

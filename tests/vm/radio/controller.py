@@ -246,8 +246,12 @@ class Controller:
         if not one:
             return NO_CONNECTION
         status = one.pairing.encrypt(rand, ediv, key)
-        return SUCCESS, lambda: self.loop.after(
-            ENCRYPT_S, lambda: self.event(0x08, struct.pack("<BHB", status, handle, int(status == SUCCESS))))
+
+        def encrypted():
+            self.event(0x08, struct.pack("<BHB", status, handle, int(status == SUCCESS)))
+            one.later(one.pairing.hand_out)
+
+        return SUCCESS, lambda: self.loop.after(ENCRYPT_S, encrypted)
 
     # -- the air
 

@@ -160,7 +160,6 @@ class Pairing:
             self.encrypted = True
             if self.keys & ENCRYPTION_KEY:
                 self.bond = (os.urandom(16), struct.unpack("<H", os.urandom(2))[0], os.urandom(8))
-            self.wearable.later(self.hand_out)
             self.wearable.log("paired", bonded=self.bond is not None)
             return 0
         if not self.bond or (rand, ediv) != (self.bond[2], self.bond[1]):
@@ -171,6 +170,10 @@ class Pairing:
         return 0 if self.encrypted else 0x3D
 
     def hand_out(self):
+        """When the host knows that the link is encrypted; keys that come earlier are refused."""
+        if not self.encrypted or not self.short_term_key:
+            return
+        self.short_term_key = None
         if self.keys & ENCRYPTION_KEY:
             key, ediv, rand = self.bond
             self.send(LONG_TERM_KEY, key)
