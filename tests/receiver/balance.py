@@ -32,7 +32,8 @@ import contract  # noqa: E402
 
 HEART_RATE = "2a37"
 PMD_DATA = "fb005c82-02e7-f387-1cad-8acd2d8df0c8"
-STREAMS = (HEART_RATE, PMD_DATA)
+OXIMETRY, TEMPERATURE, BLOOD_PRESSURE = "2a5f", "2a1c", "2a35"
+NO_VALUE = -(2**31)
 BASE_UUID = re.compile(r"0000([0-9a-f]{4})-0000-1000-8000-00805f9b34fb")
 WANTED = "heart_rate ecg ecg_counts oximetry temperature blood_pressure".split()  # where nobody says
 NEAR_US = 3_000_000  # between arrival and t_us: the mapping of a sensor's clock is loose
@@ -108,8 +109,38 @@ def _counts(frame, data):
         yield (value & {1: 0x3FFF, 2: 0x3FFFF, 3: -1}[frame],)
 
 
-def _samples(unit, rows, sensor_ns):
-    return (unit, sensor_ns, *rows)
+def _samples(unit, rows, sensor_ns, exponents=()):
+    return (unit, sensor_ns, tuple(exponents) if any(exponents) else (), *rows)
+
+
+def _ieee11073(data, at, size):
+    """-> (mantissa, exponent) of 2 or 4 bytes; what is no number has neither."""
+    word, bits = int.from_bytes(data[at : at + size], "little"), 12 if size == 2 else 24
+    if len(data) < at + size:
+        raise Malformed("no value")
+    mantissa, exponent = word & ((1 << bits) - 1), word >> bits
+    if exponent == 0 and 0 <= mantissa - ((1 << bits - 1) - 2) <= 4:
+        return NO_VALUE, 0
+    signed = lambda value, width: value - (1 << width) if value >> width - 1 else value  # noqa: E731
+    return signed(mantissa, bits), signed(exponent, size * 8 - bits)
+
+
+def decode_medical(uuid, data):
+    """Pulse oximeter, thermometer, blood pressure -> [(kind, ts_ns, content)]; [] with a time of their own or with
+    more than the usual values, which no simulator sends."""
+    if not data:
+        raise Malformed("empty")
+    flags, one = data[0], data[0] & 1
+    if uuid == OXIMETRY:
+        kind, unit, size, n, strange = "oximetry", "%", 2, 2, 0x1F
+    elif uuid == TEMPERATURE:
+        kind, unit, size, n, strange = "temperature", ("Cel", "[degF]")[one], 4, 1, 0x02
+    else:
+        kind, unit, size, n, strange = "blood_pressure", ("mm[Hg]", "kPa")[one], 2, 3 + (flags >> 2 & 1), 0x12
+    if flags & strange:
+        return []
+    values = [_ieee11073(data, 1 + i * size, size) for i in range(n)]
+    return [(kind, 0, _samples(unit, [tuple(m for m, _ in values)], 0, [e for _, e in values]))]
 
 
 def _beats(ts_ns, data):
@@ -191,14 +222,18 @@ def characteristic(uuid):
 def _sent(line):
     """The records that this notification has to become, as [Sent]; one with no content if none."""
     uuid = characteristic(line["char"])
-    if uuid not in STREAMS:
+    malformed = {HEART_RATE: "heart_rate", PMD_DATA: "ecg", OXIMETRY: "oximetry", TEMPERATURE: "temperature",
+                 BLOOD_PRESSURE: "blood_pressure"}
+    if uuid not in malformed:
         return []
-    kind = "heart_rate" if uuid == HEART_RATE else "ecg"  # where it is malformed
     data = bytes.fromhex(line["hex"])
     try:
-        found = [(kind, 0, decode_heart_rate(data))] if uuid == HEART_RATE else decode_pmd(data)
+        if uuid == HEART_RATE:
+            found = [("heart_rate", 0, decode_heart_rate(data))]
+        else:
+            found = decode_pmd(data) if uuid == PMD_DATA else decode_medical(uuid, data)
     except Malformed:
-        found = [(kind, 0, None)]
+        found = [(malformed[uuid], 0, None)]
     return [
         Sent(line["n"], line["t_wall_us"], line["device"].lower(), kind, line["handed"],
              line.get("what", "ok"), content=content, ts_ns=ts_ns)
@@ -237,7 +272,7 @@ def _content(type_, payload):
     if type_ == "heart_rate":
         return (what["bpm"], what["contact"], what["energy_kj"], *what["rr_1024"])
     if type_ == "samples":
-        return _samples(what["unit"], what["rows"], what["sensor_ns"])
+        return _samples(what["unit"], what["rows"], what["sensor_ns"], what["exponents"])
     return tuple(what["uv"])
 
 

@@ -15,25 +15,33 @@ def pytest_configure(config):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield
-    if outcome.get_result().failed:
-        item.session.stash[FAILED] = True
+    report = outcome.get_result()
+    if report.failed:
+        failed.add(item.module.__name__)
+        if hub := item.funcargs.get("hub"):
+            hub.keep_logs()
+        item.config.get_terminal_writer().write(f"\n{report.longreprtext}\n")  # now; the others take half an hour
 
 
-FAILED = pytest.StashKey()
+failed = set()  # files of which a test failed in the guest that they have
 
 
 @pytest.fixture(scope="module")
-def guests(tmp_path_factory):
+def guests(request, tmp_path_factory):
     """make(class, prepare) -> the guest of this file; prepare(guest) makes it ready once."""
-    held = []
+    held, name = [], request.module.__name__
 
-    def make(kind, prepare, session):
-        if held and session.stash.get(FAILED, False):
+    def make(kind, prepare):
+        if held and name in failed:
             held.pop().close()
         if not held:
-            session.stash[FAILED] = False
-            held.append(kind(image_dir(), tmp_path_factory.mktemp("guest")))
-            prepare(held[0])
+            failed.discard(name)
+            held.append(kind(image_dir(), tmp_path_factory.mktemp(name.removeprefix("test_"))))
+            try:
+                prepare(held[0])
+            except BaseException:
+                held[0].keep_logs()
+                raise
         return held[0]
 
     try:
@@ -43,6 +51,13 @@ def guests(tmp_path_factory):
     finally:
         for one in held:
             one.close()
+
+
+@pytest.fixture
+def one_after_the_other(request):
+    """For tests that begin where the last one ended."""
+    if request.module.__name__ in failed:
+        pytest.skip("the one before failed")
 
 
 @pytest.fixture(autouse=True)

@@ -98,6 +98,10 @@ class Installed(Guest):
             assert time.monotonic() < end, f"after {timeout} s still not: {what}\n{answer[1]}\n{self.journal()}"
         return answer[1]
 
+    def keep_logs(self):
+        """For who has to find out why a test failed: into the share, which outlives the guest."""
+        self.sh("journalctl -b -q --no-pager -o short-monotonic >/host/journal; dmesg >/host/dmesg; cp /run/*.log /host")
+
     # -- systemd
 
     def show(self, unit, *names):

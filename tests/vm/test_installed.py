@@ -11,6 +11,7 @@ T_US = 1_000_000  # durability_window, as installed
 COMMIT_US = 2_000_000  # one write of an emulated machine to a card that has other things to do
 SECURITY = 15  # tenths: what `systemd-analyze security` may say
 IDS = catalog()
+pytestmark = pytest.mark.usefixtures("one_after_the_other")
 
 
 @pytest.fixture(scope="module")

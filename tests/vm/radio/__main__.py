@@ -13,8 +13,6 @@ that was handed to the host; with "dropped" or "toolong" it was not. "cccd", "wr
 SOCKET: one JSON object a line there, one back, {"ok": true}. `dev`: an index, an address, a name, or "all".
 
     {"op":"state"}                          the whole
-    {"op":"about"}                          what this one can do that others cannot
-    {"op":"wait","dev":0,"for":{"connected":true},"timeout":30}      until its state is that
     {"op":"set","dev":0,"key":"mtu","value":64}
     {"op":"disconnect","dev":0,"reason":19}
     {"op":"link_loss","dev":0,"after":2}    silent now, gone after 2 s; else after the supervision timeout
@@ -40,8 +38,6 @@ import controller
 import timers
 import wearable
 
-ABOUT = ["private", "services", "slots", "wait", "rotate"]
-
 
 class Radio:
     def __init__(self, options):
@@ -53,7 +49,7 @@ class Radio:
                 config = json.load(file)
         devices = config.get("devices") or [{"name": f"Polar H10 SIM{i + 1:02d}", "serial": f"{i + 1:08d}"}
                                             for i in range(options.n)]
-        self.wearables, self.waiting = [], []  # who waits: [client, indices, what for, timer]
+        self.wearables = []
         self.controller = controller.Controller(self, config.get("adapter", "02:00:00:AA:00:01"), config.get("slots"))
         self.wearables += wearable.make_all(self, devices)
         self.ops = {name[3:]: getattr(self, name) for name in dir(self) if name.startswith("op_")}
@@ -65,8 +61,6 @@ class Radio:
                 self.file.write(line + "\n")
             if self.verbose:
                 print(line, flush=True)
-        if self.waiting:
-            self.loop.after(0, self.look)
 
     # -- control
 
@@ -103,9 +97,6 @@ class Radio:
         try:
             ask = json.loads(line)
             self.log(None, "control", q=ask)
-            if ask["op"] == "wait":
-                self.wait(client, ask)
-                return
             answer = {"ok": True} | (self.ops[ask["op"]](ask) or {})
             self.controller.listen()
         except Exception as error:  # pylint: disable=broad-except
@@ -118,27 +109,6 @@ class Radio:
             client.sendall(json.dumps(what).encode() + b"\n")
         except OSError:
             pass  # gone; its descriptor tells the loop
-
-    def wait(self, client, ask):
-        entry = [client, [one.index for one in self.chosen(ask)], ask["for"], None]
-
-        def over():
-            self.waiting.remove(entry)
-            self.answer(client, {"ok": False, "err": "timeout", "devs": [one.state() for one in self.chosen(ask)]})
-
-        entry[3] = self.loop.after(ask.get("timeout", 30), over)
-        self.waiting.append(entry)
-        self.look()
-
-    def look(self):
-        """Which of those who wait have it now?"""
-        for entry in list(self.waiting):
-            client, indices, wanted, timer = entry
-            states = [self.wearables[i].state() for i in indices]
-            if all(state[key] == value for state in states for key, value in wanted.items()):
-                self.waiting.remove(entry)
-                timer.cancel()
-                self.answer(client, {"ok": True})
 
     def chosen(self, ask):
         dev = ask.get("dev", "all")
@@ -154,9 +124,6 @@ class Radio:
 
     def op_state(self, ask):
         return {"scan": int(self.controller.scanning), "devs": [one.state() for one in self.wearables]}
-
-    def op_about(self, ask):
-        return {"has": ABOUT}
 
     def op_set(self, ask):
         for one in self.chosen(ask):

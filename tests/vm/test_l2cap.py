@@ -1,0 +1,80 @@
+"""Without bluetoothd: vitald speaks to wearables over L2CAP itself, with the drop-in that this needs."""
+
+import pytest
+
+from lab import FIRST_S, Lab, strap
+
+STRAPS = [strap(i) for i in range(2)]
+DROP_IN = "/etc/systemd/system/vitald.service.d/l2cap.conf"
+SECURITY = 20  # tenths: what `systemd-analyze security` may say with the drop-in
+
+
+def prepare(hub):
+    hub.setup()
+    hub.start_radio(STRAPS)
+    hub.must(f"install -D -m 0644 /usr/local/share/vitald/l2cap.conf {DROP_IN} && systemctl daemon-reload")
+
+
+@pytest.fixture
+def hub(guests):
+    guest = guests(Lab, prepare)
+    guest.mark = guest.now()
+    return guest
+
+
+@pytest.mark.short
+def test_not_beside_bluetoothd(hub):
+    """Two on one link would take each other's answers: as long as bluetoothd is there, nothing is connected."""
+    hub.configure(STRAPS, type_="l2cap")
+    hub.until("vitalctl status | grep -q 'bluetoothd runs here'", "the owner is told")
+    assert hub.sh("vitalctl status")[0] == 2
+    assert not any(one["connected"] for one in hub.radio("state")["devs"])
+    hub.must("systemctl mask --runtime --now bluetooth")
+    print(f"heard {hub.heard(STRAPS, hub.now(), FIRST_S):.1f} s after bluetoothd was gone")
+    hub.judge()
+
+
+@pytest.mark.short
+def test_links(hub):
+    """A link breaks and is made again; the other one is exact meanwhile."""
+    since = hub.now()
+    hub.radio("link_loss", dev=0, after=0.5)
+    print(f"heard after {hub.heard(STRAPS[:1], since + 0.5):.1f} s")
+    hub.said_until(hub.now() + 10)
+    hub.judge(expect={0: ["link_loss"]})
+
+
+def test_unplugged(hub):
+    """The adapter goes and comes."""
+    since = hub.now()
+    hub.radio("unplug")
+    hub.until("! vitalctl status", "it is noticed")
+    hub.radio("plug")
+    print(f"heard {hub.heard(STRAPS, hub.now()):.1f} s after it was plugged")
+    hub.judge()
+    assert {gap[2] for gap in hub.gaps(since)} == {"adapter"}, hub.gaps(since)
+
+
+def test_garbage(hub):
+    """Our own ATT client, and the same rubbish."""
+    since, pid = hub.now(), hub.pid()
+    for value in ("1b", "1b0c", "1bffff0102", "1d", "ff00", "0b0102", "01", "02", "03", "13", "1b0c00" + "aa" * 700, ""):
+        hub.radio("att", dev=1, hex=value)
+    hub.said_until(hub.now() + 5)
+    hub.heard(STRAPS, hub.now())
+    hub.excuse(since, dev=1)
+    hub.judge()
+    assert hub.pid() == pid
+    assert not [gap for gap in hub.gaps(since) if gap[0] == STRAPS[0].address], hub.gaps(since)
+
+
+def test_sandbox(hub):
+    """The drop-in opens the sockets and no more than that."""
+    out = hub.must(f"systemd-analyze security --no-pager --threshold={SECURITY} vitald.service")
+    print(out.splitlines()[-1])
+    assert hub.status()["summary"]["clock_synchronised"]
+    hub.must(f"rm {DROP_IN} && systemctl daemon-reload && systemctl restart vitald")
+    hub.until("vitalctl status | grep -q 'sockets are closed to this service'", "the owner is told what to do")
+    hub.must(f"install -D -m 0644 /usr/local/share/vitald/l2cap.conf {DROP_IN} && systemctl daemon-reload")
+    hub.must("systemctl restart vitald")
+    hub.heard(STRAPS, hub.now(), FIRST_S)
