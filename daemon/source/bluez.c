@@ -41,6 +41,7 @@
 #define MISSED_SPAN    (600 * USEC_PER_SEC) /* an enrolled one is looked for so long */
 #define SUSPECT_SILENT (6 * USEC_PER_SEC)
 #define SUSPECT_SPAN   (60 * USEC_PER_SEC)
+#define PROBLEM_GRACE  (3 * USEC_PER_SEC)
 #define PARTING	       (800 * USEC_PER_MSEC)
 
 enum { WEARABLES_MAX = 64, RADIOS_MAX = OBJECTS_ADAPTERS_MAX };
@@ -68,7 +69,8 @@ struct bluez {
 
 	sd_event_source *timer;
 	struct backoff backoff;
-	usec_t retry; /* of the bus, or of asking; USEC_INFINITY: not */
+	usec_t retry;	      /* of the bus, or of asking; USEC_INFINITY: not */
+	usec_t trouble_since; /* 0: there is none */
 	bool told, told_fine;
 	char problem[240], told_problem[240];
 	char full[48]; /* why somebody has to wait */
@@ -482,13 +484,15 @@ static const char *problem_of(struct bluez *b)
 			 "is not found";
 }
 
-static void tell_state(struct bluez *b)
+/* A problem that is over within PROBLEM_GRACE, as a restart of bluetoothd is, is none. */
+static void tell_state(struct bluez *b, usec_t now)
 {
 	const char *problem = problem_of(b);
 	bool fine = !problem && b->phase == PHASE_READY;
 
-	if (!problem && !fine)
-		return; /* nothing is known yet */
+	b->trouble_since = fine ? 0 : b->trouble_since ? b->trouble_since : now;
+	if (!fine && (!problem || now < b->trouble_since + PROBLEM_GRACE))
+		return;
 	if (b->told && fine == b->told_fine && streq(b->told_problem, problem ? problem : ""))
 		return;
 	b->told = true;
@@ -637,6 +641,14 @@ static void take_device(struct bluez *b, struct objects_change *change, usec_t n
 	}
 }
 
+static void take_adapter(struct bluez *b, const struct objects_change *change)
+{
+	for (struct wearable *w = b->wearables; w; w = w->next)
+		if (change->fields & OBJECTS_FIELD_POWERED && !change->adapter->powered &&
+		    streq(w->adapter, objects_adapter_name(change->adapter)))
+			wearable_blame(w, GAP_ADAPTER);
+}
+
 static void take_value(struct bluez *b, struct objects_change *change, usec_t now)
 {
 	for (struct wearable *w = b->wearables; w; w = w->next)
@@ -704,6 +716,8 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		log_debug("A signal of bluetoothd cannot be read: %s", strerror(-r));
 	if (change.kind == OBJECTS_DEVICE && change.device)
 		take_device(b, &change, now);
+	else if (change.kind == OBJECTS_ADAPTER)
+		take_adapter(b, &change);
 	else if (change.kind == OBJECTS_VALUE && change.device)
 		take_value(b, &change, now);
 	else if (change.kind == OBJECTS_DEVICE_GONE)
@@ -834,6 +848,8 @@ static usec_t next_due(struct bluez *b, usec_t now)
 		    w->device.ladder.not_before > now)
 			due = MIN(due, w->device.ladder.not_before);
 	}
+	if (b->trouble_since && b->trouble_since + PROBLEM_GRACE > now)
+		due = MIN(due, b->trouble_since + PROBLEM_GRACE);
 	/* windows, and silence: often enough */
 	return b->phase == PHASE_READY ? MIN(due, now + USEC_PER_SEC) : due;
 }
@@ -858,7 +874,7 @@ static void think(struct bluez *b, usec_t now)
 			give_turns(b, b->radios[i], now);
 	for (struct wearable *w = b->wearables; w; w = w->next)
 		wearable_tell(w);
-	tell_state(b);
+	tell_state(b, now);
 }
 
 static int on_timer(sd_event_source *source, uint64_t at, void *userdata)

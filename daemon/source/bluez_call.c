@@ -55,6 +55,7 @@ static const struct {
 	{"org.bluez.Error.DoesNotExist", BLUEZ_GONE},
 	{"org.bluez.Error.NotConnected", BLUEZ_GONE},
 	{"org.bluez.Error.InProgress", BLUEZ_BUSY},
+	{"org.bluez.Error.Busy", BLUEZ_BUSY},
 	{"org.bluez.Error.AlreadyExists", BLUEZ_ALREADY},
 	{"org.bluez.Error.AlreadyConnected", BLUEZ_ALREADY},
 	{"org.bluez.Error.NotReady", BLUEZ_OFF},

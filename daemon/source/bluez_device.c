@@ -17,8 +17,9 @@
  * - Connect returns when the link is up, services follow. A wearable that is bonded and has lost
  *   its key: Connect says yes, encryption fails, the link drops, ServicesResolved never comes.
  *   That happens twice in a row, then the bond is removed (ladder.c).
- * - Disconnect answers at once and the link stays up for 2 s. One that is still up after STUCK is
- *   one whose controller does not answer; Disconnect is said again, the adapter is suspected.
+ * - Disconnect answers at once and the link stays up for 2 s. One that is still up after DROP_WITHIN
+ *   is told again (that it is down may not have been signalled), and the second time the adapter is
+ *   suspected: its controller does not answer.
  * - Pairing that fails may leave calls without an answer, ours has a deadline of its own.
  */
 #include "source/bluez_device.h"
@@ -30,9 +31,9 @@
 #define REMOVE_WITHIN  (5 * USEC_PER_SEC)
 #define PAIR_PAUSE     (600 * USEC_PER_SEC)
 #define RENEW_PAUSE    (3600 * USEC_PER_SEC)
-#define STUCK	       (8 * USEC_PER_SEC)
+#define DROP_WITHIN    (4 * USEC_PER_SEC)
 
-enum { BUSY_MAX = 3, PAIRINGS_MAX = 2 };
+enum { BUSY_MAX = 3, PAIRINGS_MAX = 2, DROPS_STUCK = 2 };
 
 static void enter(struct device *d, enum device_state state, usec_t deadline)
 {
@@ -56,7 +57,8 @@ static void session_end(struct device *d, enum gap_reason why)
 
 static void drop(struct device *d, usec_t now)
 {
-	enter(d, DEVICE_DROPPING, now + STUCK);
+	d->drops = d->state == DEVICE_DROPPING ? d->drops + 1 : 0;
+	enter(d, DEVICE_DROPPING, now + DROP_WITHIN);
 	d->port.disconnect(d->port.userdata);
 }
 
@@ -301,7 +303,7 @@ void device_tick(struct device *d, usec_t now)
 		failed(d, false, "pairing took too long", now);
 		break;
 	case DEVICE_DROPPING:
-		if (d->connected)
+		if (d->connected && d->drops + 1 >= DROPS_STUCK)
 			d->port.stuck(d->port.userdata);
 		if (d->connected)
 			drop(d, now);

@@ -43,7 +43,7 @@ struct device_port {
 	void (*paired)(void *userdata);
 	void (*down)(void *userdata, enum gap_reason why);
 	void (*rung)(void *userdata, enum rung rung, const char *why);
-	/* A link did not end although it was told to; ended after it was told to. */
+	/* A link did not end although it was told to, twice. */
 	void (*stuck)(void *userdata);
 };
 
@@ -57,6 +57,7 @@ struct device {
 	bool session;			  /* up() was called, down() was not yet */
 	bool leaving;			  /* not wanted any more */
 	unsigned busy;			  /* DEVICE_E_BUSY in a row */
+	unsigned drops;			  /* DEVICE_DROPPING: that Disconnect was said again */
 	unsigned pairings;		  /* that failed, in a row */
 	usec_t pair_after;		  /* until then it does without */
 	usec_t renewed;	 /* when a bond that it refused was last given up; 0: never */

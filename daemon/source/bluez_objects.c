@@ -286,6 +286,7 @@ static void take_service(void *userdata, const char *uuid)
 static int device_switch(struct target *t, const char *name, sd_bus_message *m)
 {
 	struct objects_device *d = t->change->device;
+	int r;
 
 	if (streq(name, "Connected")) {
 		t->change->fields |= OBJECTS_FIELD_CONNECTED;
@@ -293,7 +294,9 @@ static int device_switch(struct target *t, const char *name, sd_bus_message *m)
 	}
 	if (streq(name, "ServicesResolved")) {
 		t->change->fields |= OBJECTS_FIELD_RESOLVED;
-		return read_bool(m, &d->resolved);
+		r = read_bool(m, &d->resolved);
+		d->connected = d->connected || d->resolved; /* 5.66 may forget to tell */
+		return r;
 	}
 	if (streq(name, "Paired"))
 		return read_bool(m, &d->paired);

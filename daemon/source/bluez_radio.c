@@ -235,7 +235,11 @@ static int on_switched_on(sd_bus_message *m, void *userdata, sd_bus_error *error
 		return 0;
 	}
 	r->power = POWER_OFF;
-	r->power_due = now + POWER_RETRY;
+	r->power_due = now + (e == BLUEZ_BUSY ? POWER_PAUSE : POWER_RETRY);
+	if (e == BLUEZ_BUSY) { /* bluetoothd has just started, and does it itself */
+		wake(r);
+		return 0;
+	}
 	if (e == BLUEZ_BLOCKED)
 		(void)snprintf(r->problem, sizeof(r->problem),
 			       "%.12s is switched off by rfkill: `sudo rfkill unblock bluetooth`",
@@ -245,7 +249,7 @@ static int on_switched_on(sd_bus_message *m, void *userdata, sd_bus_error *error
 			       "%.12s cannot be switched on (%.60s): see `systemctl status "
 			       "bluetooth` and `sudo dmesg`",
 			       radio_name(r), bluez_error_text(m));
-	if (e != BLUEZ_BLOCKED && e != BLUEZ_BUSY)
+	if (e != BLUEZ_BLOCKED)
 		failed(r, e);
 	wake(r);
 	return 0;
@@ -275,6 +279,8 @@ static void tick_power(struct radio *r, usec_t now)
 		ladder_adapter_cycled(&r->ladder, now);
 		set_power(r, false, on_switched_off, POWER_SWITCHING_OFF);
 	} else if (now >= r->power_due && (r->power == POWER_OFF || r->power == POWER_CYCLING)) {
+		if (r->power == POWER_OFF && !r->problem[0])
+			log_notice("%s is off: it is switched on", radio_name(r));
 		set_power(r, true, on_switched_on, POWER_SWITCHING_ON);
 	}
 }
@@ -282,7 +288,6 @@ static void tick_power(struct radio *r, usec_t now)
 void radio_told(struct radio *r, bool powered, usec_t now)
 {
 	if (r->power == POWER_ON && !powered) {
-		log_notice("%s was switched off: it is switched on again", radio_name(r));
 		forget_scan(r);
 		r->power = POWER_OFF;
 		r->power_due = now + POWER_PAUSE;

@@ -7,6 +7,10 @@
  * down its links, then its adapters, then itself. So the end is told BLAME_GRACE later, with the time
  * that it had.
  *
+ * bluetoothd 5.66 does not signal every change: after it was restarted, Connected=true was missing for
+ * one of four wearables, whose ServicesResolved came. So what its answers mean counts as well: Connect
+ * that succeeded, and Disconnect that finds no link.
+ *
  * Two names for one wearable: the address, which is the key everywhere, and the path of its object,
  * which is only ever handed back to bluetoothd.
  */
@@ -24,7 +28,7 @@
 #define CONNECT_TIMEOUT (60 * USEC_PER_SEC) /* the state's own deadline is shorter */
 #define CALL_TIMEOUT	(6 * USEC_PER_SEC)
 #define PAIR_TIMEOUT	(30 * USEC_PER_SEC)
-#define BLAME_GRACE	(400 * USEC_PER_MSEC)
+#define BLAME_GRACE	(1500 * USEC_PER_MSEC)
 
 static void wake(struct wearable *w)
 {
@@ -50,11 +54,27 @@ static int result_of(sd_bus_message *m)
 	return DEVICE_E_FAILED;
 }
 
+/* What bluetoothd should have signalled, and did not always. */
+static void correct(struct wearable *w, bool connected, usec_t now)
+{
+	if (!w->object || w->object->connected == connected)
+		return;
+	w->object->connected = connected;
+	if (!connected)
+		w->object->resolved = false;
+	device_told(&w->device, connected, w->object->resolved, w->object->paired, GAP_LINK_LOSS,
+		    now);
+}
+
 static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct wearable *w = userdata;
 
 	w->call = sd_bus_slot_unref(w->call);
+	if (w->device.state == DEVICE_CONNECTING && result_of(m) == 0)
+		correct(w, true, clock_boot_usec());
+	else if (w->device.state == DEVICE_DROPPING && bluez_error(m, NULL) == BLUEZ_GONE)
+		correct(w, false, clock_boot_usec());
 	device_done(&w->device, result_of(m), bluez_error_text(m), clock_boot_usec());
 	wake(w);
 	return 0;
