@@ -70,6 +70,7 @@ struct bluez {
 	sd_event_source *timer;
 	struct backoff backoff;
 	usec_t retry;	      /* of the bus, or of asking; USEC_INFINITY: not */
+	bool exhausted;	      /* the bus takes no more calls from this connection */
 	usec_t trouble_since; /* 0: there is none */
 	bool told, told_fine;
 	char problem[240], told_problem[240];
@@ -189,6 +190,13 @@ static void on_heard(void *userdata, const char *path)
 		ladder_adapter_heard(radio_ladder(r), clock_boot_usec());
 }
 
+static usec_t on_alive(void *userdata, const char *path)
+{
+	struct radio *r = radio_of(userdata, path);
+
+	return r ? radio_ladder(r)->alive : 0;
+}
+
 static void on_stuck(void *userdata, const char *path)
 {
 	struct radio *r = radio_of(userdata, path);
@@ -212,6 +220,7 @@ static int make_wearable(struct bluez *b, const char *address, struct wearable *
 	const struct wearable_handler handler = {.userdata = b,
 						 .wake = wake,
 						 .heard = on_heard,
+						 .alive = on_alive,
 						 .stuck = on_stuck,
 						 .source = b->handler};
 	struct wearable *w = NULL;
@@ -417,8 +426,17 @@ static bool is_suspect(struct bluez *b, struct radio *r, usec_t now)
 {
 	const struct ladder_adapter *l = radio_ladder(r);
 
-	return l->stuck || (l->heard > 0 && now < l->heard + SUSPECT_SPAN &&
-			    now > l->alive + SUSPECT_SILENT && links_of(b, r) > 0);
+	return l->stuck || l->owed ||
+	       (l->heard > 0 && now < l->heard + SUSPECT_SPAN && now > l->alive + SUSPECT_SILENT &&
+		links_of(b, r) > 0);
+}
+
+static bool proof_wanted(struct bluez *b, const struct radio *r)
+{
+	for (const struct wearable *w = b->wearables; w; w = w->next)
+		if (wearable_wants_proof(w) && radio_of(b, w->object->path) == r)
+			return true;
+	return false;
 }
 
 static bool scan_wanted(struct bluez *b, struct radio *r, unsigned links, usec_t now)
@@ -453,6 +471,8 @@ static void give_turns(struct bluez *b, struct radio *r, usec_t now)
 		       (unsigned long long)b->config->max_links);
 	say_waiting(b, r, full, now);
 	radio_want_scan(r, !next && !is_connecting(b, r) && scan_wanted(b, r, links, now));
+	if (proof_wanted(b, r))
+		radio_want_proof(r, now);
 	radio_tick(r, now);
 	if (next && radio_ready(r) && !radio_scanning(r))
 		wearable_start(next, now);
@@ -756,16 +776,35 @@ static void close_bus(struct bluez *b)
 	b->phase = PHASE_NO_BUS;
 }
 
+static void lose_bus(struct bluez *b, const char *problem, usec_t now)
+{
+	lose_all(b, GAP_BLUETOOTHD, now);
+	for (struct wearable *w = b->wearables; w; w = w->next)
+		wearable_tell_ended(w);
+	close_bus(b);
+	(void)snprintf(b->problem, sizeof(b->problem), "%s", problem);
+	retry_later(b, now);
+}
+
 static int on_bus_gone(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	struct bluez *b = userdata;
-	usec_t now = clock_boot_usec();
+	lose_bus(userdata, "the system bus went away: see `systemctl status dbus`",
+		 clock_boot_usec());
+	return 0;
+}
 
-	lose_all(b, GAP_BLUETOOTHD, now);
-	close_bus(b);
-	(void)snprintf(b->problem, sizeof(b->problem),
-		       "the system bus went away: see `systemctl status dbus`");
-	retry_later(b, now);
+/*
+ * Calls that bluetoothd never answers are counted by the bus until this connection ends, however long
+ * ago we gave them up; at 128 of them (max_replies_per_connection) it takes no more.
+ */
+static int on_any(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct bluez *b = userdata;
+
+	if (sd_bus_message_is_method_error(m, SD_BUS_ERROR_LIMITS_EXCEEDED)) {
+		b->exhausted = true;
+		wake(b);
+	}
 	return 0;
 }
 
@@ -776,7 +815,9 @@ static int open_bus(struct bluez *b)
 
 	if (r < 0)
 		return r;
-	if ((r = sd_bus_match_signal_async(b->bus, NULL, "org.freedesktop.DBus.Local",
+	b->exhausted = false;
+	if ((r = sd_bus_add_filter(b->bus, NULL, on_any, b)) < 0 ||
+	    (r = sd_bus_match_signal_async(b->bus, NULL, "org.freedesktop.DBus.Local",
 					   "/org/freedesktop/DBus/Local",
 					   "org.freedesktop.DBus.Local", "Disconnected",
 					   on_bus_gone, NULL, b)) < 0 ||
@@ -856,6 +897,9 @@ static usec_t next_due(struct bluez *b, usec_t now)
 
 static void think(struct bluez *b, usec_t now)
 {
+	if (b->bus && b->exhausted)
+		lose_bus(b, "too many calls that bluetoothd did not answer: the bus is opened anew",
+			 now);
 	if (now >= b->retry)
 		b->phase == PHASE_NO_BUS ? try_bus(b, now) : ask(b, now);
 	if (ladder_daemon_restart_due(&b->ladder, false, now))

@@ -12,6 +12,12 @@
  * begun anew: bluetoothd tells a signal strength only when it changes, and forgets it when
  * discovery ends, so that each new scan tells who is in reach now; and scans go silent (habluetooth).
  *
+ * With a controller that hangs, bluez 5.66 on Linux 6.1 (seen with a simulated one): StartDiscovery
+ * fails after 2 to 4 s; Powered=false fails after 2 s and takes one link down; Powered=true fails after
+ * 3 s when it was off, and says yes at once when it was on. None of these leaves anything stuck, and
+ * once the controller answers again all of them work at the first try. What must not be done is
+ * to end a link (bluez_wearable.c).
+ *
  * Calls that get no answer say nothing about who is at fault; so then bluetoothd is asked for a
  * property, which it knows without its controller.
  */
@@ -32,6 +38,7 @@
 #define POWER_PAUSE   (3 * USEC_PER_SEC)
 #define POWER_RETRY   (10 * USEC_PER_SEC)
 #define CYCLE_PAUSE   (1 * USEC_PER_SEC)
+#define PROOF_PAUSE   (2 * USEC_PER_SEC)
 #define PROBE_TIMEOUT (5 * USEC_PER_SEC)
 
 enum power { POWER_OFF, POWER_ON, POWER_SWITCHING_ON, POWER_SWITCHING_OFF, POWER_CYCLING };
@@ -80,14 +87,19 @@ static int on_probe(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return 0;
 }
 
-/* What was asked of the adapter was not done. */
-static void failed(struct radio *r, enum bluez_error e)
+static void ask_daemon(struct radio *r, enum bluez_error e)
 {
-	ladder_adapter_failed(&r->ladder);
 	if (e == BLUEZ_TIMEOUT && !r->probe)
 		(void)bluez_call(r->bus, &r->probe, r->path, PROPERTIES, "Get", PROBE_TIMEOUT,
 				 on_probe, r, "ss", ADAPTER,
 				 "Powered"); /* a bus that takes no calls ends by itself */
+}
+
+/* What was asked of the adapter was not done. */
+static void failed(struct radio *r, enum bluez_error e)
+{
+	ladder_adapter_failed(&r->ladder);
+	ask_daemon(r, e);
 }
 
 /* --- scanning ---------------------------------------------------------------------------------- */
@@ -132,7 +144,9 @@ static int on_scan_stopped(sd_bus_message *m, void *userdata, sd_bus_error *erro
 	r->scan_call = sd_bus_slot_unref(r->scan_call);
 	r->scan = SCAN_IDLE;
 	r->scan_due = 0;
-	if (e == BLUEZ_TIMEOUT)
+	if (e == BLUEZ_OK)
+		ladder_adapter_alive(&r->ladder, clock_boot_usec());
+	else if (e == BLUEZ_TIMEOUT)
 		failed(r, e);
 	wake(r);
 	return 0;
@@ -259,11 +273,18 @@ static int on_switched_off(sd_bus_message *m, void *userdata, sd_bus_error *erro
 {
 	struct radio *r = userdata;
 
+	enum bluez_error e = bluez_error(m, NULL);
+
 	r->power_call = sd_bus_slot_unref(r->power_call);
-	if (bluez_error(m, NULL) != BLUEZ_OK)
-		log_debug("%s: Powered=false: %s", radio_name(r), bluez_error_text(m));
 	r->power = POWER_CYCLING;
 	r->power_due = clock_boot_usec() + CYCLE_PAUSE;
+	if (e != BLUEZ_OK) { /* it is on as before: to switch it on would prove nothing */
+		log_debug("%s: Powered=false: %s", radio_name(r), bluez_error_text(m));
+		r->power = POWER_ON;
+		r->power_due = USEC_INFINITY;
+		ladder_adapter_cycle_failed(&r->ladder);
+		ask_daemon(r, e);
+	}
 	wake(r);
 	return 0;
 }
@@ -274,8 +295,9 @@ static void tick_power(struct radio *r, usec_t now)
 
 	if (r->power == POWER_ON && rung != RUNG_MAX_) {
 		r->handler.rung(r->handler.userdata, radio_name(r), rung,
-				r->ladder.stuck ? "a link over it does not end"
-						: "it does not do what it is asked");
+				r->ladder.owed	  ? "the last time it could not be switched off"
+				: r->ladder.stuck ? "a link over it does not end"
+						  : "it does not do what it is asked");
 		ladder_adapter_cycled(&r->ladder, now);
 		set_power(r, false, on_switched_off, POWER_SWITCHING_OFF);
 	} else if (now >= r->power_due && (r->power == POWER_OFF || r->power == POWER_CYCLING)) {
@@ -323,6 +345,13 @@ const char *radio_problem(const struct radio *r)
 void radio_want_scan(struct radio *r, bool wanted)
 {
 	r->wanted = wanted;
+}
+
+void radio_want_proof(struct radio *r, usec_t now)
+{
+	r->wanted = true;
+	if (r->scan == SCAN_ON && r->ladder.alive + PROOF_PAUSE < now)
+		r->scan_due = now;
 }
 
 bool radio_scanning(const struct radio *r)

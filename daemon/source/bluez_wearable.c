@@ -3,6 +3,12 @@
  * of org.bluez.Adapter1, each in the one slot of the wearable, so that what is asked later cancels
  * the answer to what was asked before. Trusted=true has its own, since nobody waits for it.
  *
+ * Disconnect is dangerous. Its answer comes when the controller has taken the link down; a controller
+ * that hangs never says so, and until then bluetoothd 5.66 sends no other command to the kernel's
+ * management socket: the adapter cannot even be switched off, for good, although the controller may
+ * be well again (seen: Powered=false times out, then Busy, until bluetoothd is restarted). So a link
+ * is told to end only when the adapter gave a sign of life after that was wanted.
+ *
  * Why a link ended comes to light a moment after it did: bluetoothd that is being stopped first takes
  * down its links, then its adapters, then itself. So the end is told BLAME_GRACE later, with the time
  * that it had.
@@ -28,6 +34,8 @@
 #define CONNECT_TIMEOUT (60 * USEC_PER_SEC) /* the state's own deadline is shorter */
 #define CALL_TIMEOUT	(6 * USEC_PER_SEC)
 #define PAIR_TIMEOUT	(30 * USEC_PER_SEC)
+#define PROOF_AGE	(1 * USEC_PER_SEC)
+#define PART_AGE	(5 * USEC_PER_SEC)
 #define BLAME_GRACE	(1500 * USEC_PER_MSEC)
 
 static void wake(struct wearable *w)
@@ -95,7 +103,29 @@ static void port_connect(void *userdata)
 
 static void port_disconnect(void *userdata)
 {
-	call(userdata, "Disconnect", CALL_TIMEOUT);
+	struct wearable *w = userdata;
+
+	w->call = sd_bus_slot_unref(w->call);
+	w->disconnects = clock_boot_usec();
+}
+
+/*
+ * A link that is up is only told to end once its adapter is known to answer: see the first comment. A
+ * Connect that is still pending holds nothing in the controller, and is cancelled at once.
+ */
+static void try_disconnect(struct wearable *w)
+{
+	if (w->disconnects == 0 || !w->object ||
+	    (w->object->connected &&
+	     w->handler.alive(w->handler.userdata, w->object->path) + PROOF_AGE < w->disconnects))
+		return;
+	w->disconnects = 0;
+	call(w, "Disconnect", CALL_TIMEOUT);
+}
+
+bool wearable_wants_proof(const struct wearable *w)
+{
+	return w->disconnects > 0 && w->object && w->object->connected;
 }
 
 static int on_trusted(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -184,7 +214,7 @@ static void on_changed(void *userdata)
 	wake(userdata);
 }
 
-static void tell_ended(struct wearable *w)
+void wearable_tell_ended(struct wearable *w)
 {
 	bool ended = w->ended;
 
@@ -212,7 +242,7 @@ static void port_up(void *userdata)
 		log_error("%s: no session: %s", w->address, strerror(-r));
 		return;
 	}
-	tell_ended(w);
+	wearable_tell_ended(w);
 	w->there_once = true;
 	w->handler.source.connected(w->handler.source.userdata, w->address, w->name, now);
 	link_battery(w->link, now);
@@ -249,6 +279,7 @@ void wearable_set_object(struct wearable *w, struct objects_device *object, enum
 	size_t size;
 
 	if (w->object && w->object != object) {
+		w->disconnects = 0;
 		w->call = sd_bus_slot_unref(w->call);
 		device_lost(&w->device, why, now);
 	}
@@ -318,8 +349,10 @@ usec_t wearable_due(const struct wearable *w)
 void wearable_tick(struct wearable *w, usec_t now)
 {
 	if (w->ended && now >= w->ended_at + BLAME_GRACE)
-		tell_ended(w);
+		wearable_tell_ended(w);
 	device_tick(&w->device, now);
+	if (w->device.state == DEVICE_DROPPING)
+		try_disconnect(w);
 	if (w->link)
 		link_tick(w->link, now);
 }
@@ -397,7 +430,8 @@ void wearable_part(struct wearable *w)
 		    w->device.state == DEVICE_RESOLVING || w->device.state == DEVICE_PAIRING;
 
 	w->link = link_free(w->link);
-	if (ours)
+	if (ours && w->object &&
+	    w->handler.alive(w->handler.userdata, w->object->path) + PART_AGE > clock_boot_usec())
 		call(w, "Disconnect", CALL_TIMEOUT);
 	w->call = sd_bus_slot_unref(w->call); /* it was sent; what it answers nobody hears */
 	w->trust = sd_bus_slot_unref(w->trust);

@@ -13,6 +13,8 @@ struct wearable_handler {
 	void (*wake)(void *userdata);
 	/* Bytes came from it. */
 	void (*heard)(void *userdata, const char *path);
+	/* When the adapter of this object last gave a sign of life. */
+	usec_t (*alive)(void *userdata, const char *path);
 	/* Its link did not end, although it was told to. */
 	void (*stuck)(void *userdata, const char *path);
 	struct source_handler source;
@@ -37,6 +39,7 @@ struct wearable {
 	bool ended;		       /* its link did, and that was not told yet */
 	enum gap_reason why_ended, blamed;
 	usec_t ended_at;
+	usec_t disconnects; /* since when Disconnect waits for a sign of life; 0: it does not */
 	sd_bus_slot *call, *trust;
 	usec_t tried; /* when it last had its turn */
 	uint32_t rungs[RUNG_MAX_];
@@ -60,6 +63,10 @@ void wearable_set_wanted(struct wearable *w, unsigned wanted, enum config_pair p
 void wearable_start(struct wearable *w, usec_t now);
 usec_t wearable_due(const struct wearable *w);
 void wearable_tick(struct wearable *w, usec_t now);
+/* Tells that its link ended, if that was not told yet: no more will be known of why. */
+void wearable_tell_ended(struct wearable *w);
+/* The adapter has to prove that it answers, before anything goes on here. */
+bool wearable_wants_proof(const struct wearable *w);
 /* Tells the owner how it stands, if that is news. */
 void wearable_tell(struct wearable *w);
 /* The daemon stops: says its last words to the wearable, waits for nothing. */

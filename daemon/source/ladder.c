@@ -17,6 +17,10 @@
  * over it. One that stays without a sign of life after that has nothing to lose: again every
  * CYCLE_PAUSE, for one failure; else at most every CYCLE_PAUSE_ALIVE, as a link that hangs is not
  * worth more. After CYCLES_HELPLESS it takes more than that.
+ *
+ * A cycle that fails takes links down in the kernel that the controller still has (Linux 6.1: "ACL
+ * packet for unknown connection handle"), whose wearables then cannot be found. So it is owed, and
+ * done at the first sign of life.
  */
 #include "source/ladder.h"
 
@@ -34,7 +38,7 @@
 enum {
 	BROKEN_SUSPECT = 2,
 	FAILURES_SUSPECT = 4,
-	CYCLES_HELPLESS = 4,
+	CYCLES_HELPLESS = 3,
 	UNANSWERED_SUSPECT = 3,
 };
 
@@ -132,9 +136,11 @@ static usec_t cycle_due(const struct ladder_adapter *l, usec_t now)
 	bool wedged = l->failures >= enough;
 	usec_t due = now;
 
-	if (!wedged && !l->stuck)
+	if (!wedged && !l->stuck && !l->owed)
 		return USEC_INFINITY;
-	if (l->cycled > 0)
+	if (l->owed)
+		due = l->alive > l->cycled ? now : l->cycled + CYCLE_PAUSE;
+	else if (l->cycled > 0)
 		due = MAX(due,
 			  l->cycled + (wedged || l->cycles > 0 ? CYCLE_PAUSE : CYCLE_PAUSE_ALIVE));
 	if (l->heard > 0)
@@ -159,7 +165,13 @@ void ladder_adapter_cycled(struct ladder_adapter *l, usec_t now)
 	l->cycled = now;
 	l->cycles++;
 	l->failures = 0;
-	l->stuck = false;
+	l->stuck = l->owed = false;
+}
+
+void ladder_adapter_cycle_failed(struct ladder_adapter *l)
+{
+	l->failures++;
+	l->owed = true;
 }
 
 void ladder_daemon_answered(struct ladder_daemon *l)

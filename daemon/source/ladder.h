@@ -45,6 +45,7 @@ struct ladder_adapter {
 	usec_t heard;	   /* when a wearable was last heard over it; 0: never */
 	usec_t cycled;	   /* when it was last power-cycled; 0: never */
 	unsigned cycles;   /* since it was last alive */
+	bool owed;	   /* the last one was begun and did not succeed */
 };
 
 /* A sign of life. */
@@ -57,7 +58,9 @@ void ladder_adapter_stuck(struct ladder_adapter *l);
 enum rung ladder_adapter_rung(const struct ladder_adapter *l, usec_t now);
 /* When ladder_adapter_rung() may have another answer without anything happening. */
 usec_t ladder_adapter_due(const struct ladder_adapter *l, usec_t now);
+/* A cycle begins; it could not even be switched off. */
 void ladder_adapter_cycled(struct ladder_adapter *l, usec_t now);
+void ladder_adapter_cycle_failed(struct ladder_adapter *l);
 
 /* --- bluetoothd -------------------------------------------------------------------------------- */
 
