@@ -76,6 +76,7 @@ static void ring(struct session *s, struct line *l, usec_t now)
 
 	l->rung = l->rung_untold = true;
 	l->rung_at = now;
+	l->silent_for = now - l->since;
 	if (!l->part->profile->converse) {
 		l->renew = true;
 		return;
@@ -90,10 +91,17 @@ static bool is_dead(const struct session *s, const struct line *l)
 	return l->since && !should_speak(s, l) && l->part->phase == IDLE && l->part->unanswered;
 }
 
-static void watch(struct session *s, usec_t now)
+static void need_reconnect(struct session *s, struct line *l, usec_t now)
 {
 	char why[WHY_SIZE];
 
+	l->silent_for = now - l->since;
+	session_tell_silent(l, why);
+	need(s, SESSION_NEED_RECONNECT, why);
+}
+
+static void watch(struct session *s, usec_t now)
+{
 	for (unsigned c = 0; c < CHARACTERISTIC_MAX_; c++) {
 		struct line *l = &s->lines[c];
 
@@ -101,8 +109,7 @@ static void watch(struct session *s, usec_t now)
 			l->rung = false;
 			l->since = 0;
 		} else if (is_dead(s, l)) {
-			session_tell_silent(l, now, why);
-			need(s, SESSION_NEED_RECONNECT, why);
+			need_reconnect(s, l, now);
 			return;
 		} else if (!should_speak(s, l)) {
 			l->since = l->rung ? l->since : 0; /* it is being asked again */
@@ -111,8 +118,7 @@ static void watch(struct session *s, usec_t now)
 		} else if (now >= watch_due(s, l) && !l->rung) {
 			ring(s, l, now);
 		} else if (now >= watch_due(s, l)) {
-			session_tell_silent(l, now, why);
-			need(s, SESSION_NEED_RECONNECT, why);
+			need_reconnect(s, l, now);
 			return;
 		}
 	}
@@ -241,7 +247,7 @@ static void settle(struct session *s, const struct frame *frame, bool changed, u
 	}
 	if (!s->over && s->pairing != PAIRING && s->begun && !s->under_way && next(s, now))
 		begin(s);
-	session_tell(s, frame, changed, now);
+	session_tell(s, frame, changed);
 }
 
 /* --- how operations end --- */
@@ -259,6 +265,7 @@ static void refused(char ret[static WHY_SIZE], uint8_t att_error)
 static void read_done(struct session *s, struct line *l, int result)
 {
 	l->read = true;
+	l->insecure = result == SESSION_E_SECURITY;
 	if (result != 0)
 		s->counts.reads_refused++;
 	if (result != SESSION_E_TIMEOUT)
@@ -307,6 +314,18 @@ static void write_done(struct session *s, struct part *p, int result, uint8_t at
 		session_dialogue_event(s, p, event, data, result ? 1 : 0, now);
 }
 
+/*
+ * A battery or a serial number is no reason to pair: it is refused, and read when the wearable has
+ * been paired for something else.
+ */
+static bool asks_for_pairing(const struct session *s, int result)
+{
+	const struct line *l = &s->lines[s->operation.characteristic];
+
+	return result == SESSION_E_SECURITY && s->pairing == UNPAIRED && !s->closing &&
+	       (s->operation.action != READ || l->what->use & PROFILE_CONTROL);
+}
+
 static void end_operation(struct session *s, int result, uint8_t att_error, usec_t now)
 {
 	struct line *l = &s->lines[s->operation.characteristic];
@@ -342,6 +361,7 @@ static void add_part(struct session *s, struct part *p, const struct profile *pr
 		const struct profile_characteristic *what = &profile->characteristics[i];
 		struct line *l = &s->lines[what->characteristic];
 
+		assert(profile->converse || !(what->use & PROFILE_CONTROL));
 		if (l->what) /* one that two profiles list belongs to the first */
 			continue;
 		*l = (struct line){.what = what, .part = p};
@@ -400,7 +420,7 @@ void session_done(struct session *s, int result, uint8_t att_error, const uint8_
 		s->over = true;
 	} else if (result == SESSION_E_GONE) {
 		need(s, SESSION_NEED_END, "the link went away");
-	} else if (result == SESSION_E_SECURITY && s->pairing == UNPAIRED && !s->closing) {
+	} else if (asks_for_pairing(s, result)) {
 		s->repeat = true;
 		need(s, SESSION_NEED_PAIRING, "the wearable wants an encrypted link");
 	} else {
@@ -440,7 +460,10 @@ void session_unsubscribed(struct session *s, enum characteristic c, usec_t now)
 {
 	struct line *l = &s->lines[c];
 
-	if (!l->what || !l->on || (s->under_way && s->operation.characteristic == c))
+	bool awaited = s->under_way && s->operation.characteristic == c &&
+		       s->operation.action == UNSUBSCRIBE;
+
+	if (!l->what || !l->on || awaited)
 		return;
 	l->on = l->renew = false;
 	if (l->lost_at && now - l->lost_at < RETRY)
@@ -455,6 +478,9 @@ void session_paired(struct session *s, usec_t now)
 		return;
 	s->pairing = PAIRED;
 	s->due_at_once = true;
+	for (unsigned c = 0; c < CHARACTERISTIC_MAX_; c++)
+		if (s->lines[c].insecure)
+			s->lines[c].read = s->lines[c].insecure = false;
 }
 
 void session_set_mtu(struct session *s, uint16_t mtu)
@@ -474,11 +500,11 @@ void session_set_wanted(struct session *s, unsigned wanted, usec_t now)
 
 void session_close(struct session *s, usec_t now)
 {
-	if (s->pairing == PAIRING) { /* what is not paired has nothing that runs */
-		s->pairing = PAIRED;
-		s->repeat = false;
-		session_dialogue_shut(s);
-	}
+	if (s->pairing == PAIRING)
+		s->pairing = UNPAIRED;
+	if (s->repeat && s->operation.action == WRITE) /* refused; but others may have been taken */
+		s->lines[s->operation.characteristic].part->phase = IDLE;
+	s->repeat = false;
 	s->closing = true;
 	s->close_by = now + CLOSE_PATIENCE;
 	s->due_at_once = true;

@@ -231,6 +231,7 @@ static void close_event(struct part *p, enum dialogue_event event, const uint8_t
 
 	d->n_out = 0;
 	p->profile->converse(d, event, data, size);
+	assert(d->n_out <= DIALOGUE_OUT_MAX);
 	p->phase = d->n_out && p->n_commands++ < CLOSING_MAX ? READY : SHUT;
 }
 
@@ -261,11 +262,4 @@ void session_dialogue_closed(struct session *s, struct part *p, int result, uint
 		close_event(p, event, data, result ? 1 : 0);
 	else
 		session_dialogue_event(s, p, event, data, result ? 1 : 0, now);
-}
-
-void session_dialogue_shut(struct session *s)
-{
-	s->n_heard = 0;
-	for (size_t i = 0; i < s->n_parts; i++)
-		s->parts[i].phase = SHUT;
 }

@@ -44,6 +44,7 @@ struct line {
 	struct part *part;
 	unsigned properties;
 	bool read;	   /* was asked, whatever came of it */
+	bool insecure;	   /*   ... which was that it needs a bond */
 	bool on;	   /* subscribed to */
 	bool renew;	   /* unsubscribe first */
 	bool timed_out;	   /* once, when subscribed to */
@@ -54,6 +55,7 @@ struct line {
 	bool rung;	  /* was silent, and was asked again at rung_at */
 	bool rung_untold; /* to the handler */
 	usec_t rung_at;
+	usec_t silent_for;  /* to be told */
 	char why[WHY_SIZE]; /* it is not subscribed to, though it should be */
 };
 
@@ -153,12 +155,11 @@ void session_dialogue_close(struct session *s, usec_t now);
 /* The command under way ended, while the session is closing. */
 void session_dialogue_closed(struct session *s, struct part *p, int result, uint8_t att_error,
 			     usec_t now);
-void session_dialogue_shut(struct session *s);
 
 /* session_tell.c */
 
 bool session_tell_running(const struct session *s);
 /* "... has been silent for N s" */
-void session_tell_silent(const struct line *l, usec_t now, char ret[static WHY_SIZE]);
+void session_tell_silent(const struct line *l, char ret[static WHY_SIZE]);
 /* All news to the handler, `frame` (or NULL) first. The session may be gone afterwards. */
-void session_tell(struct session *s, const struct frame *frame, bool changed, usec_t now);
+void session_tell(struct session *s, const struct frame *frame, bool changed);

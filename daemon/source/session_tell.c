@@ -49,7 +49,8 @@ static void find_reasons(const struct session *s, struct reasons *ret)
 		const struct part *p = &s->parts[i];
 		unsigned missing = p->kinds & s->wanted & ~p->dialogue.running;
 
-		if (p->offered && p->why[0] && (p->kinds & s->wanted || p->profile->converse))
+		if (p->offered && p->why[0] &&
+		    (p->kinds & s->wanted || (!p->kinds && p->profile->converse)))
 			add_reason(ret, p, missing ? missing : p->kinds & s->wanted, p->why);
 	}
 }
@@ -97,15 +98,15 @@ static bool take_changes(struct session *s)
 	return changed;
 }
 
-void session_tell_silent(const struct line *l, usec_t now, char ret[static WHY_SIZE])
+void session_tell_silent(const struct line *l, char ret[static WHY_SIZE])
 {
 	(void)snprintf(ret, WHY_SIZE, "%s has been silent for %u s",
 		       characteristic_name(l->what->characteristic),
-		       (unsigned)((now - l->since) / USEC_PER_SEC));
+		       (unsigned)(l->silent_for / USEC_PER_SEC));
 }
 
 /* Each call may free the session, or come back into it. */
-void session_tell(struct session *s, const struct frame *frame, bool changed, usec_t now)
+void session_tell(struct session *s, const struct frame *frame, bool changed)
 {
 	const struct session_handler h = s->handler;
 	bool freed = false, *outer = s->freed;
@@ -120,7 +121,7 @@ void session_tell(struct session *s, const struct frame *frame, bool changed, us
 		if (!s->lines[c].rung_untold)
 			continue;
 		s->lines[c].rung_untold = false;
-		session_tell_silent(&s->lines[c], now, why);
+		session_tell_silent(&s->lines[c], why);
 		h.rung(h.userdata, RUNG_RESUBSCRIBE, why);
 	}
 	if (!freed && s->need_untold) {

@@ -470,6 +470,28 @@ static void security_after_pairing_gives_up_the_profile_only(void **state)
 	expect(b, "");
 }
 
+static void a_read_is_no_reason_to_pair(void **state)
+{
+	struct bench *b = *state;
+
+	b->properties[BATTERY] = READ;
+	offer_heart(b);
+	offer_toy(b);
+	run(b);
+	answer(b, SESSION_E_SECURITY, 0x05, NULL, 0);
+	good(b);
+	expect(b, "read 2a19\nnotify 2a37\nread control\n");
+	answer(b, SESSION_E_SECURITY, 0x05, NULL, 0);
+	expect(b, "need pairing: the wearable wants an encrypted link\n");
+	session_paired(b->session, b->now);
+	run(b);
+	answer(b, 0, 0, "\x0f\x01", 2);
+	expect(b, "read control\nread 2a19\nframe control 0f01\n"); /* now it may be told */
+	answer(b, SESSION_E_SECURITY, 0x05, NULL, 0);
+	expect(b, "indicate control\n");
+	assert_int_equal(session_counts(b->session)->reads_refused, 2);
+}
+
 static void paired_when_nobody_asked_changes_nothing(void **state)
 {
 	struct bench *b = *state;
@@ -912,6 +934,30 @@ static void a_lost_subscription_is_made_again_but_not_madly(void **state)
 	good(b);
 }
 
+static void a_subscription_lost_during_a_write_is_made_again(void **state)
+{
+	struct bench *b = *state;
+
+	start_toy(b);
+	value(b, CONTROL, "\xe0");
+	session_unsubscribed(b->session, CONTROL, b->now);
+	run(b);
+	good(b);
+	expect(b, "write control a104\nframe control e0\nindicate control\n");
+}
+
+static void what_nobody_wants_is_no_reason(void **state)
+{
+	struct bench *b = *state;
+
+	b->properties[DATA] = NOTIFY;
+	run(b);
+	assert_string_not_equal(session_why(b->session), "");
+	session_set_wanted(b->session, HR, b->now);
+	run(b);
+	assert_string_equal(session_why(b->session), "");
+}
+
 static void odd_values_do_no_harm(void **state)
 {
 	struct bench *b = *state;
@@ -1027,6 +1073,35 @@ static void closing_while_pairing_is_closed(void **state)
 	assert_true(session_closed(b->session));
 }
 
+static void closing_repeats_nothing(void **state)
+{
+	struct bench *b = *state;
+
+	offer_heart(b);
+	run(b);
+	answer(b, SESSION_E_SECURITY, 5, NULL, 0);
+	session_paired(b->session, b->now);
+	session_close(b->session, b->now);
+	run(b);
+	expect(b, "notify 2a37\nneed pairing: the wearable wants an encrypted link\n");
+	assert_true(session_closed(b->session));
+}
+
+static void closing_stops_what_ran_before_the_bond_was_asked_for(void **state)
+{
+	struct bench *b = *state;
+
+	start_toy(b);
+	value(b, CONTROL, "\xee");
+	answer(b, SESSION_E_SECURITY, 5, NULL, 0);
+	buf_done(&b->log);
+	session_close(b->session, b->now);
+	run(b);
+	expect(b, "write control a0\n");
+	answer(b, SESSION_E_SECURITY, 5, NULL, 0);
+	assert_true(session_closed(b->session));
+}
+
 /* Whatever the handler is told, it may end the session there. */
 static void the_handler_may_free_the_session(void **state)
 {
@@ -1069,6 +1144,7 @@ int main(void)
 		script(a_read_without_answer_is_the_last),
 		script(security_pairs_and_repeats),
 		script(security_after_pairing_gives_up_the_profile_only),
+		script(a_read_is_no_reason_to_pair),
 		script(paired_when_nobody_asked_changes_nothing),
 		script(a_refused_subscription_is_told_and_tried_again),
 		script(a_battery_that_refuses_is_no_reason),
@@ -1095,6 +1171,8 @@ int main(void)
 		script(a_dialogue_that_polls_is_opened_again),
 		script(other_wishes_start_and_stop),
 		script(a_lost_subscription_is_made_again_but_not_madly),
+		script(a_subscription_lost_during_a_write_is_made_again),
+		script(what_nobody_wants_is_no_reason),
 		script(odd_values_do_no_harm),
 		script(a_refused_characteristic_that_speaks_is_heard),
 		script(closing_stops_the_streams),
@@ -1102,6 +1180,8 @@ int main(void)
 		cmocka_unit_test(closing_waits_for_an_answer_but_not_long),
 		script(closing_what_does_not_run_is_closed),
 		script(closing_while_pairing_is_closed),
+		script(closing_repeats_nothing),
+		script(closing_stops_what_ran_before_the_bond_was_asked_for),
 		cmocka_unit_test(the_handler_may_free_the_session),
 	};
 
