@@ -274,10 +274,7 @@ static void on_value(void *userdata, enum characteristic c, const uint8_t *data,
 
 static void on_broken(void *userdata, const char *why)
 {
-	struct l2cap_device *d = userdata;
-
-	d->doomed = false; /* a session that was told so first knows less */
-	doom(d, GAP_LINK_LOSS, why);
+	doom(userdata, GAP_LINK_LOSS, why);
 }
 
 /* --- the link --- */
@@ -294,6 +291,17 @@ static void close_link(struct l2cap_device *d)
 	d->context->n_links--;
 }
 
+/* For whoever has to find out why a wearable was given up. */
+static void log_link(const struct l2cap_device *d)
+{
+	struct gatt_counts g = gatt_counts(d->gatt);
+
+	log_debug("%s: link ended (%s); PDUs malformed %u, too long %u, unexpected %u, against the "
+		  "rules %u, of unknown handles %u, beyond the tables %u, requests %u",
+		  d->address, d->why, g.att.malformed, g.att.oversized, g.att.unexpected,
+		  g.att.violations, g.unnamed, g.surplus, g.att.requests);
+}
+
 static void wait_for(struct l2cap_device *d, usec_t pause, usec_t now)
 {
 	be(d, WAITING, now + pause);
@@ -306,6 +314,8 @@ static void drop(struct l2cap_device *d, usec_t now)
 	bool was_up = d->session, was_link = d->gatt;
 	usec_t pause = backoff_next(&d->backoff);
 
+	if (d->gatt)
+		log_link(d);
 	close_link(d);
 	d->doomed = d->wants_bond = false;
 	if (may(d))
@@ -352,6 +362,8 @@ static void read_pdus(struct l2cap_device *d)
 			return;
 		d->arrived = packets_arrival(&extras.stamp, now, clock_wall_usec());
 		gatt_receive(d->gatt, pdu, (size_t)n, now);
+		if (d->session) /* it may have asked for another by itself */
+			session_set_mtu(d->session, gatt_mtu(d->gatt));
 	}
 }
 
