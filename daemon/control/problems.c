@@ -118,6 +118,10 @@ static void find_source(const struct snapshot *s, struct problem_list *list)
 		say(t->consequence, "no wearable is heard");
 		say(t->remedy, "set `type` in [source] of %s, then `sudo systemctl reload vitald`",
 		    CONFIG_DEFAULT_FILE);
+	} else if (s->source_problem && s->config && s->config->source == CONFIG_SOURCE_REPLAY) {
+		t = add(list, SEVERITY_DEGRADED, "%s", s->source_problem);
+		say(t->consequence, "nothing more is heard");
+		say(t->remedy, "a restart plays it once more, a reload takes another `file`");
 	} else if (s->source_problem) {
 		t = add(list, SEVERITY_NOT_WORKING, "the source is not there: %s",
 			s->source_problem);

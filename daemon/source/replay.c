@@ -46,6 +46,7 @@ struct replay {
 	struct source_handler handler;
 	struct attribute_map given;
 	char *path;
+	const char *name; /* the last part of it */
 	bool fast;
 	enum phase phase;
 	int fd; /* -1: not open */
@@ -64,11 +65,11 @@ struct replay {
 
 _printf_(2, 3) static void tell(struct replay *r, const char *format, ...)
 {
-	char problem[512];
+	char problem[256];
 	va_list ap;
 
 	va_start(ap, format);
-	(void)vsnprintf(problem, sizeof(problem), format, ap); /* a long path may cut it */
+	(void)vsnprintf(problem, sizeof(problem), format, ap); /* it fits */
 	va_end(ap);
 	r->handler.state(r->handler.userdata, problem);
 }
@@ -170,22 +171,22 @@ static void tell_end(struct replay *r, int e)
 	bool short_of_it = e == BTSNOOP_E_SHORT && position(r) < r->offset;
 
 	if (e < 0)
-		tell(r, "the capture %s cannot be read on at byte %" PRIu64 ": %s", r->path,
+		tell(r, "the capture %.60s cannot be read on at byte %" PRIu64 ": %s", r->name,
 		     position(r), strerror(-e));
 	else if (e != BTSNOOP_E_SHORT || short_of_it)
 		tell(r,
-		     "the capture %s is broken at byte %" PRIu64
+		     "the capture %.60s is broken at byte %" PRIu64
 		     ": %s; what was before it was played",
-		     r->path, position(r), btsnoop_problem(e));
+		     r->name, position(r), btsnoop_problem(e));
 	else if (n->unnamed)
 		tell(r,
-		     "the capture %s is at its end: %" PRIu64 " frames; %" PRIu64
-		     " values are at handles that it does not explain, see `handles` in "
-		     "vitald.conf(5)",
-		     r->path, n->frames, n->unnamed);
+		     "the capture %.60s is at its end: %" PRIu64 " frames; %" PRIu64
+		     " values are at handles that it does not explain (see `handles`)",
+		     r->name, n->frames, n->unnamed);
 	else
-		tell(r, "the capture %s is at its end: %" PRIu64 " frames of %" PRIu64 " packets",
-		     r->path, n->frames, n->packets);
+		tell(r,
+		     "the capture %.60s is at its end: %" PRIu64 " frames of %" PRIu64 " packets",
+		     r->name, n->frames, n->packets);
 }
 
 static void end(struct replay *r, int e)
@@ -201,7 +202,7 @@ static void end(struct replay *r, int e)
 static void fail(struct replay *r, const char *why)
 {
 	r->phase = FAILED;
-	tell(r, "cannot play the capture %s: %s", r->path, why);
+	tell(r, "cannot play the capture %.60s: %s", r->name, why);
 	if (r->fd >= 0)
 		(void)close(r->fd); /* it was only read */
 	r->fd = -1;
@@ -371,6 +372,8 @@ int source_replay_new(sd_event *event, const struct config *config,
 	r->path = strdup(config->file);
 	if (!r->path)
 		return -ENOMEM;
+	r->name = strrchr(r->path, '/');
+	r->name = r->name ? r->name + 1 : r->path;
 	e = sniff_new(&r->given, &sniff, &r->sniff);
 	if (e < 0)
 		return e;

@@ -285,6 +285,23 @@ static void problem_is(struct place *p, const char *what)
 	assert_int_equal(table_rows(tables_find(&t, "problems")), what[0] ? 1 : 0);
 }
 
+/* The end of a capture is no fault of a radio. */
+static void a_capture_that_has_ended(void **state)
+{
+	struct place *p = *state;
+	struct config config = *p->snapshot.config;
+	const struct config *before = p->snapshot.config;
+
+	config.source = CONFIG_SOURCE_REPLAY;
+	p->snapshot.config = &config;
+	p->snapshot.source_problem = "the capture night is at its end";
+	problem_is(p, "the capture night is at its end");
+	assert_string_equal(snapshot_state(&p->snapshot), "degraded");
+	p->snapshot.config = before;
+	problem_is(p, "the source is not there: the capture night is at its end");
+	assert_string_equal(snapshot_state(&p->snapshot), "not_working");
+}
+
 static void a_wearable_that_does_not_stream(void **state)
 {
 	struct place *p = *state;
@@ -448,6 +465,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(server_down, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(missing_things, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(no_sink_and_a_stranger, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_capture_that_has_ended, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_wearable_that_does_not_stream, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_wearable_that_was_never_seen, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(all_that_is_known_of_a_wearable, set_up, tear_down),
