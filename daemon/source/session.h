@@ -12,8 +12,8 @@
 
 /* How an operation of the carrier ended; 0: well. */
 enum {
-	SESSION_E_SECURITY =
-		1,	   /* the wearable wants an encrypted link: pair, then session_paired() */
+	/* The wearable wants an encrypted link: pair, then session_paired(). */
+	SESSION_E_SECURITY = 1,
 	SESSION_E_REFUSED, /* any other ATT error, told in `att_error`; 0: not known which */
 	SESSION_E_TIMEOUT, /* no answer */
 	SESSION_E_GONE,	   /* the link, or the characteristic */
