@@ -245,6 +245,7 @@ static void forget(struct bluez *b, struct wearable **p)
 
 	*p = w->next;
 	b->n_wearables--;
+	wearable_tell_ended(w);
 	if (b->handler.forgotten)
 		b->handler.forgotten(b->handler.userdata, w->address);
 }
@@ -779,8 +780,10 @@ static void close_bus(struct bluez *b)
 static void lose_bus(struct bluez *b, const char *problem, usec_t now)
 {
 	lose_all(b, GAP_BLUETOOTHD, now);
-	for (struct wearable *w = b->wearables; w; w = w->next)
+	for (struct wearable *w = b->wearables; w; w = w->next) {
 		wearable_tell_ended(w);
+		wearable_tell(w); /* for the last time, until it is made anew */
+	}
 	close_bus(b);
 	(void)snprintf(b->problem, sizeof(b->problem), "%s", problem);
 	retry_later(b, now);
