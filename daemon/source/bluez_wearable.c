@@ -36,6 +36,7 @@
 #define PAIR_TIMEOUT	(30 * USEC_PER_SEC)
 #define PROOF_AGE	(1 * USEC_PER_SEC)
 #define PART_AGE	(5 * USEC_PER_SEC)
+#define PART_WITHIN	(1 * USEC_PER_SEC)
 #define BLAME_GRACE	(1500 * USEC_PER_MSEC)
 
 static void wake(struct wearable *w)
@@ -325,6 +326,13 @@ void wearable_set_wanted(struct wearable *w, unsigned wanted, enum config_pair p
 
 	w->wanted = wanted;
 	w->device.pair = pair;
+	if (w->parting)
+		return;
+	if (changed && !wanted && w->link) { /* what drains its battery stops first */
+		link_close(w->link, now);
+		w->parting = now + PART_WITHIN;
+		return;
+	}
 	device_leave(&w->device, wanted == 0, now);
 	if (changed && w->link && wanted)
 		link_set_wanted(w->link, wanted, now);
@@ -337,9 +345,21 @@ void wearable_start(struct wearable *w, usec_t now)
 	device_start(&w->device, now);
 }
 
+/* What was closed stays closed: if it is wanted again by now, it needs another link. */
+static void leave(struct wearable *w, usec_t now)
+{
+	w->parting = 0;
+	device_leave(&w->device, true, now);
+	device_leave(&w->device, w->wanted == 0, now);
+	wake(w);
+}
+
 usec_t wearable_due(const struct wearable *w)
 {
 	usec_t due = device_due(&w->device);
+
+	if (w->parting)
+		due = MIN(due, w->parting);
 
 	if (w->ended)
 		due = MIN(due, w->ended_at + BLAME_GRACE);
@@ -355,6 +375,8 @@ void wearable_tick(struct wearable *w, usec_t now)
 		try_disconnect(w);
 	if (w->link)
 		link_tick(w->link, now);
+	if (w->parting && (!w->link || link_closed(w->link) || now >= w->parting))
+		leave(w, now);
 }
 
 /* --- what it tells ----------------------------------------------------------------------------- */

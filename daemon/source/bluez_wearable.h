@@ -40,6 +40,7 @@ struct wearable {
 	enum gap_reason why_ended, blamed;
 	usec_t ended_at;
 	usec_t disconnects; /* since when Disconnect waits for a sign of life; 0: it does not */
+	usec_t parting; /* not wanted: its streams are being stopped, at most until then; 0: no */
 	sd_bus_slot *call, *trust;
 	usec_t tried; /* when it last had its turn */
 	uint32_t rungs[RUNG_MAX_];
