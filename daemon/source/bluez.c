@@ -282,15 +282,25 @@ static int meet(struct bluez *b)
 	return r;
 }
 
+/* It hangs on an adapter that there is, and that the owner lets us use (still). */
+static bool is_usable(struct bluez *b, const struct objects_device *d)
+{
+	const struct objects_adapter *a = d ? objects_adapter_of(b->objects, d) : NULL;
+
+	return a && takes_adapter(b, a) && radio_of(b, d->path);
+}
+
 static void take_config(struct bluez *b, struct wearable *w, usec_t now)
 {
 	const struct config_device *c = config_device_find(b->config, w->address);
+	unsigned wanted = 0;
 
 	w->configured = c != NULL;
 	if (c)
 		w->hides = false;
-	wearable_set_wanted(w, w->hides ? 0 : source_wanted(b->config, w->address),
-			    c ? c->pair : CONFIG_PAIR_AUTO, now);
+	if (!w->hides && (w->device.state == DEVICE_IDLE || is_usable(b, w->object)))
+		wanted = source_wanted(b->config, w->address);
+	wearable_set_wanted(w, wanted, c ? c->pair : CONFIG_PAIR_AUTO, now);
 }
 
 /* Who is neither named nor enrolled any more goes, once its link is down. */
@@ -314,7 +324,7 @@ static struct objects_device *best_object(struct bluez *b, const struct wearable
 	struct objects_device *best = NULL;
 
 	for (struct objects_device *d = objects_devices(b->objects); d; d = d->next) {
-		if (!d->known || !streq(d->address, w->address) || !radio_of(b, d->path))
+		if (!d->known || !streq(d->address, w->address) || !is_usable(b, d))
 			continue;
 		if (!best || d->connected > best->connected ||
 		    (d->connected == best->connected && d->rssi != 0 &&
@@ -852,7 +862,16 @@ static void try_bus(struct bluez *b, usec_t now)
 
 /* --- think ------------------------------------------------------------------------------------- */
 
-/* A radio for each adapter that there is and that may be used. */
+static bool has_links(struct bluez *b, const struct radio *r)
+{
+	for (const struct wearable *w = b->wearables; w; w = w->next)
+		if (w->object && w->device.state != DEVICE_IDLE &&
+		    radio_of(b, w->object->path) == r)
+			return true;
+	return false;
+}
+
+/* A radio for each adapter that there is and that may be used; or might, and has links to let go. */
 static void meet_radios(struct bluez *b, usec_t now)
 {
 	const struct radio_handler handler = {b, wake, on_radio_answered, on_radio_rung};
@@ -870,7 +889,7 @@ static void meet_radios(struct bluez *b, usec_t now)
 			if (place < RADIOS_MAX && radio_new(b->bus, a->path, b->profiles, &handler,
 							    &b->radios[place]) == 0)
 				r = b->radios[place];
-		} else if (r && !takes_adapter(b, a)) {
+		} else if (r && !takes_adapter(b, a) && !has_links(b, r)) {
 			take_gone_adapter(b, a->path, now);
 			r = NULL;
 		}
