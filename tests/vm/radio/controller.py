@@ -16,7 +16,9 @@ LINK_TIMEOUT, REMOTE_ENDED, LOCAL_ENDED, NOT_ESTABLISHED = 0x08, 0x13, 0x16, 0x3
 ACL_SIZE, ACL_PACKETS = 251, 8
 VERSION, COMPANY = 8, 0x05F1  # 4.2; The Linux Foundation
 FIRST_HANDLE = 0x40
-ESTABLISH_S, DISCONNECT_S, ENCRYPT_S = 0.05, 0.01, 0.005
+# Whatever is asked of the other side takes two connection events at least. bluetoothd 5.66 depends on it: it has to hear
+# that there is a link before the kernel, which first asks for features, opens the channel on it.
+ESTABLISH_S, DISCONNECT_S, ENCRYPT_S, ASK_S = 0.05, 0.01, 0.005, 0.1
 
 LMP_FEATURES = bytes([0, 0, 0, 0, 0x60, 0, 0, 0])  # BR/EDR not supported, LE supported
 LE_FEATURES = bytes([0x01, 0, 0, 0, 0, 0, 0, 0])  # encryption
@@ -226,11 +228,12 @@ class Controller:
         return SUCCESS, lambda: self.end_later(DISCONNECT_S, one, LOCAL_ENDED)
 
     def read_remote_version(self, parameters):
-        return SUCCESS, lambda: self.event(
-            0x0C, b"\0" + parameters[:2] + struct.pack("<BHH", VERSION, COMPANY, 0))
+        return SUCCESS, lambda: self.loop.after(ASK_S, lambda: self.event(
+            0x0C, b"\0" + parameters[:2] + struct.pack("<BHH", VERSION, COMPANY, 0)))
 
     def read_remote_features(self, parameters):
-        return SUCCESS, lambda: self.le_event(0x04, b"\0" + parameters[:2] + LE_FEATURES)
+        return SUCCESS, lambda: self.loop.after(
+            ASK_S, lambda: self.le_event(0x04, b"\0" + parameters[:2] + LE_FEATURES))
 
     def update_connection(self, parameters):
         handle, _, interval, latency, timeout = struct.unpack_from("<HHHHH", parameters)
