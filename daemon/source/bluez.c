@@ -422,6 +422,16 @@ static bool is_missed(const struct bluez *b, const struct wearable *w, usec_t no
 	       (w->device.ladder.lost > 0 && now < w->device.ladder.lost + MISSED_SPAN);
 }
 
+/* ... and is not known by any advertisement of late? */
+static bool is_unknown_missed(struct bluez *b, usec_t now)
+{
+	for (const struct wearable *w = b->wearables; w; w = w->next)
+		if (w->configured && is_missed(b, w, now) &&
+		    !ladder_link_near(&w->device.ladder, now))
+			return true;
+	return false;
+}
+
 static bool enroll_window(const struct bluez *b, usec_t now)
 {
 	usec_t age = now - b->started;
@@ -481,7 +491,8 @@ static void give_turns(struct bluez *b, struct radio *r, usec_t now)
 		       (unsigned long long)b->config->max_links,
 		       (unsigned long long)b->config->max_links);
 	say_waiting(b, r, full, now);
-	radio_want_scan(r, !next && !is_connecting(b, r) && scan_wanted(b, r, links, now));
+	radio_want_scan(r, !next && !is_connecting(b, r) && scan_wanted(b, r, links, now),
+			is_unknown_missed(b, now));
 	if (proof_wanted(b, r))
 		radio_want_proof(r, now);
 	radio_tick(r, now);

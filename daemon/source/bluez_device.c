@@ -119,6 +119,7 @@ void device_start(struct device *d, usec_t now)
 		if (d->resolved)
 			resolved(d, now);
 	} else {
+		d->came_up = false;
 		enter(d, DEVICE_CONNECTING, now + ladder_link_patience(&d->ladder, now));
 		d->port.connect(d->port.userdata);
 	}
@@ -141,7 +142,8 @@ static void connect_done(struct device *d, int result, const char *why, usec_t n
 		ladder_link_failed(&d->ladder, false, now); /* else it would be asked at once */
 	} else {
 		d->busy = 0;
-		failed(d, result == DEVICE_E_BOND, why, now);
+		/* of a key that is not known any more the link may die before Connect answers */
+		failed(d, result == DEVICE_E_BOND || d->came_up, why, now);
 	}
 }
 
@@ -221,6 +223,7 @@ void device_told(struct device *d, bool connected, bool is_resolved, bool bonded
 	bool ended = d->connected && !connected;
 
 	d->connected = connected;
+	d->came_up = d->came_up || connected;
 	d->resolved = is_resolved;
 	d->bonded = bonded;
 	if (ended)

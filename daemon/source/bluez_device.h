@@ -53,6 +53,7 @@ struct device {
 	struct ladder_link ladder;
 	enum config_pair pair;
 	bool connected, resolved, bonded; /* as bluetoothd says */
+	bool came_up;			  /* a link, since Connect was called */
 	bool repair;			  /* its bond was removed: pair before anything else */
 	bool session;			  /* up() was called, down() was not yet */
 	bool leaving;			  /* not wanted any more */

@@ -8,7 +8,8 @@
  *	scan    IDLE -> FILTER -> STARTING -> ON -> STOPPING -> IDLE
  *
  * Scans are told to find low-energy devices with our services; without any filter bluetoothd 5.66
- * leaves out those that do not call themselves discoverable. One that has gone on for SCAN_SPAN is
+ * leaves out those that do not call themselves discoverable. While one is missed that may advertise
+ * none of our services (Movesense does not), every other scan takes whoever is there. One that has gone on for SCAN_SPAN is
  * begun anew: bluetoothd tells a signal strength only when it changes, and forgets it when
  * discovery ends, so that each new scan tells who is in reach now; and scans go silent (habluetooth).
  *
@@ -32,7 +33,7 @@
 #define ADAPTER	      "org.bluez.Adapter1"
 #define PROPERTIES    "org.freedesktop.DBus.Properties"
 #define SCAN_TIMEOUT  (8 * USEC_PER_SEC)
-#define SCAN_SPAN     (20 * USEC_PER_SEC)
+#define SCAN_SPAN     (10 * USEC_PER_SEC)
 #define SCAN_RETRY    (2 * USEC_PER_SEC)
 #define POWER_TIMEOUT (10 * USEC_PER_SEC)
 #define POWER_PAUSE   (3 * USEC_PER_SEC)
@@ -59,7 +60,8 @@ struct radio {
 	enum scan scan;
 	sd_bus_slot *scan_call;
 	usec_t scan_due; /* IDLE: not before; ON: when it is begun anew */
-	bool wanted, filtered;
+	bool wanted, wide;
+	enum filter { FILTER_NONE, FILTER_SERVICES, FILTER_WIDE } filter; /* as bluetoothd has it */
 
 	sd_bus_slot *probe;
 };
@@ -128,7 +130,7 @@ static int on_scanning(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		log_debug("%s: StartDiscovery: %s", radio_name(r), bluez_error_text(m));
 		r->scan = SCAN_IDLE;
 		r->scan_due = now + SCAN_RETRY;
-		r->filtered = false;
+		r->filter = FILTER_NONE;
 		if (r->power == POWER_ON)
 			failed(r, e);
 	}
@@ -158,9 +160,15 @@ static int on_filtered(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 	if (bluez_error(m, NULL) != BLUEZ_OK)
 		return on_scanning(m, r, error);
-	r->filtered = true;
 	scan_call(r, "StartDiscovery", on_scanning, SCAN_STARTING);
 	return 0;
+}
+
+/* With nothing but a transport it would be taken for no filter: any signal strength makes it one. */
+static int append_wide_filter(sd_bus_message *m)
+{
+	return sd_bus_message_append(m, "a{sv}", 3, "Transport", "s", "le", "DuplicateData", "b", 0,
+				     "RSSI", "n", -127);
 }
 
 /* a{sv} of SetDiscoveryFilter. */
@@ -186,15 +194,16 @@ static int append_filter(const struct radio *r, sd_bus_message *m)
 	return 0;
 }
 
-static void set_filter(struct radio *r)
+static void set_filter(struct radio *r, enum filter filter)
 {
 	sd_bus_message *m = NULL;
 	int k = sd_bus_message_new_method_call(r->bus, &m, BLUEZ_NAME, r->path, ADAPTER,
 					       "SetDiscoveryFilter");
 
 	r->scan = SCAN_FILTER;
+	r->filter = filter;
 	if (k >= 0)
-		k = append_filter(r, m);
+		k = filter == FILTER_WIDE ? append_wide_filter(m) : append_filter(r, m);
 	if (k >= 0)
 		k = bluez_send(r->bus, &r->scan_call, m, SCAN_TIMEOUT, on_filtered, r);
 	sd_bus_message_unref(m);
@@ -205,12 +214,14 @@ static void set_filter(struct radio *r)
 static void tick_scan(struct radio *r, usec_t now)
 {
 	bool wanted = r->wanted && radio_ready(r);
+	enum filter filter =
+		r->wide && r->filter == FILTER_SERVICES ? FILTER_WIDE : FILTER_SERVICES;
 
 	if (r->scan == SCAN_ON && (!wanted || now >= r->scan_due))
 		scan_call(r, "StopDiscovery", on_scan_stopped, SCAN_STOPPING);
 	else if (r->scan == SCAN_IDLE && wanted && now >= r->scan_due)
-		r->filtered ? scan_call(r, "StartDiscovery", on_scanning, SCAN_STARTING)
-			    : set_filter(r);
+		r->filter == filter ? scan_call(r, "StartDiscovery", on_scanning, SCAN_STARTING)
+				    : set_filter(r, filter);
 }
 
 /* The adapter was off: it does not scan, and has forgotten the filter. */
@@ -219,7 +230,7 @@ static void forget_scan(struct radio *r)
 	r->scan_call = sd_bus_slot_unref(r->scan_call);
 	r->scan = SCAN_IDLE;
 	r->scan_due = 0;
-	r->filtered = false;
+	r->filter = FILTER_NONE;
 }
 
 /* --- power ------------------------------------------------------------------------------------- */
@@ -342,9 +353,10 @@ const char *radio_problem(const struct radio *r)
 	return r->problem[0] ? r->problem : NULL;
 }
 
-void radio_want_scan(struct radio *r, bool wanted)
+void radio_want_scan(struct radio *r, bool wanted, bool wide)
 {
 	r->wanted = wanted;
+	r->wide = wide;
 }
 
 void radio_want_proof(struct radio *r, usec_t now)

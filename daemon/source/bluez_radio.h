@@ -30,7 +30,8 @@ void radio_told(struct radio *r, bool powered, usec_t now);
 bool radio_ready(const struct radio *r);
 /* Why it is not ready: a sentence that says what to do; NULL: it is, or will be in a moment. */
 const char *radio_problem(const struct radio *r);
-void radio_want_scan(struct radio *r, bool wanted);
+/* `wide`: somebody is missed who may advertise none of our services: every other scan takes all. */
+void radio_want_scan(struct radio *r, bool wanted, bool wide);
 /* Lets it prove that it answers, by beginning or ending a scan. */
 void radio_want_proof(struct radio *r, usec_t now);
 /* A scan is on, or being started or stopped: not the time to connect. */

@@ -71,8 +71,8 @@ static void correct(struct wearable *w, bool connected, usec_t now)
 	w->object->connected = connected;
 	if (!connected)
 		w->object->resolved = false;
-	device_told(&w->device, connected, w->object->resolved, w->object->paired, GAP_LINK_LOSS,
-		    now);
+	device_told(&w->device, connected, w->object->resolved && w->settled, w->object->paired,
+		    GAP_LINK_LOSS, now);
 }
 
 static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -281,6 +281,8 @@ void wearable_set_object(struct wearable *w, struct objects_device *object, enum
 
 	if (w->object && w->object != object) {
 		w->disconnects = 0;
+		w->settled = false;
+		w->settle = sd_bus_slot_unref(w->settle);
 		w->call = sd_bus_slot_unref(w->call);
 		device_lost(&w->device, why, now);
 	}
@@ -297,9 +299,39 @@ void wearable_set_object(struct wearable *w, struct objects_device *object, enum
 	wearable_told(w, 0, why, now);
 }
 
+static int on_settled(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct wearable *w = userdata;
+
+	w->settle = sd_bus_slot_unref(w->settle);
+	w->settled = true;
+	wearable_told(w, 0, GAP_LINK_LOSS, clock_boot_usec());
+	wake(w);
+	return 0;
+}
+
+/*
+ * bluetoothd gathers what changed by object, so that ServicesResolved=true may come before the
+ * characteristics that it speaks of (seen with 5.66: one of four wearables seemed to have none). It sends
+ * what it has gathered before each answer; so after any question and its answer all is there.
+ */
+static bool has_settled(struct wearable *w)
+{
+	if (!w->object->resolved) {
+		w->settled = false;
+		w->settle = sd_bus_slot_unref(w->settle);
+	} else if (!w->settled && !w->settle &&
+		   bluez_call(w->bus, &w->settle, w->object->path, PROPERTIES, "Get", CALL_TIMEOUT,
+			      on_settled, w, "ss", DEVICE, "ServicesResolved") < 0) {
+		w->settled = true; /* the bus is going away */
+	}
+	return w->settled;
+}
+
 void wearable_told(struct wearable *w, unsigned fields, enum gap_reason ended, usec_t now)
 {
 	const struct objects_device *o = w->object;
+	bool resolved = has_settled(w);
 
 	if (o->name[0])
 		memcpy(w->name, o->name, sizeof(w->name));
@@ -307,7 +339,7 @@ void wearable_told(struct wearable *w, unsigned fields, enum gap_reason ended, u
 		ladder_link_seen(&w->device.ladder, now);
 	if (o->connected && !w->device.connected)
 		ladder_link_seen(&w->device.ladder, now);
-	device_told(&w->device, o->connected, o->resolved, o->paired, ended, now);
+	device_told(&w->device, o->connected, resolved, o->paired, ended, now);
 	if (w->link && fields & OBJECTS_FIELD_BATTERY)
 		link_battery(w->link, now);
 }
@@ -457,6 +489,7 @@ void wearable_part(struct wearable *w)
 		call(w, "Disconnect", CALL_TIMEOUT);
 	w->call = sd_bus_slot_unref(w->call); /* it was sent; what it answers nobody hears */
 	w->trust = sd_bus_slot_unref(w->trust);
+	w->settle = sd_bus_slot_unref(w->settle);
 }
 
 struct wearable *wearable_free(struct wearable *w)
@@ -466,6 +499,7 @@ struct wearable *wearable_free(struct wearable *w)
 	link_free(w->link);
 	sd_bus_slot_unref(w->call);
 	sd_bus_slot_unref(w->trust);
+	sd_bus_slot_unref(w->settle);
 	sd_bus_unref(w->bus);
 	sd_event_unref(w->event);
 	free(w);

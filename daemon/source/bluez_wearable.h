@@ -41,7 +41,8 @@ struct wearable {
 	usec_t ended_at;
 	usec_t disconnects; /* since when Disconnect waits for a sign of life; 0: it does not */
 	usec_t parting; /* not wanted: its streams are being stopped, at most until then; 0: no */
-	sd_bus_slot *call, *trust;
+	sd_bus_slot *call, *trust, *settle;
+	bool settled; /* all that bluetoothd has to tell of its services has come */
 	usec_t tried; /* when it last had its turn */
 	uint32_t rungs[RUNG_MAX_];
 	unsigned episode;  /* 1 << rung: logged since it last streamed */
