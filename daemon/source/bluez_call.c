@@ -75,9 +75,9 @@ static const struct {
 	const char *text;
 	enum bluez_error error;
 } texts[] = {
-	{"rfkill", BLUEZ_BLOCKED},	{"not-powered", BLUEZ_OFF}, {"key-missing", BLUEZ_BOND},
-	{"uthenticat", BLUEZ_SECURITY}, {"ncrypt", BLUEZ_SECURITY}, {"ot connected", BLUEZ_GONE},
-	{"acquired", BLUEZ_BUSY},
+	{"rfkill", BLUEZ_BLOCKED},     {"not-powered", BLUEZ_OFF},     {"key-missing", BLUEZ_BOND},
+	{"ot paired", BLUEZ_SECURITY}, {"uthenticat", BLUEZ_SECURITY}, {"ncrypt", BLUEZ_SECURITY},
+	{"ot connected", BLUEZ_GONE},  {"acquired", BLUEZ_BUSY},
 };
 
 static enum bluez_error by_name(const char *name)
