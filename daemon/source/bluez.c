@@ -941,8 +941,8 @@ static void think(struct bluez *b, usec_t now)
 		meet_radios(b, now);
 	if (b->bus && meet(b) < 0)
 		log_warning("No memory for another wearable");
-	part(b, now);
 	take_objects(b, now);
+	part(b, now);
 	adopt(b, now);
 	for (struct wearable *w = b->wearables; w; w = w->next)
 		wearable_tick(w, now);
