@@ -687,7 +687,7 @@ static void take_adapter(struct bluez *b, const struct objects_change *change)
 {
 	for (struct wearable *w = b->wearables; w; w = w->next)
 		if (change->fields & OBJECTS_FIELD_POWERED && !change->adapter->powered &&
-		    streq(w->adapter, objects_adapter_name(change->adapter)))
+		    streq(w->last_adapter, objects_adapter_name(change->adapter)))
 			wearable_blame(w, GAP_ADAPTER);
 }
 
@@ -725,7 +725,7 @@ static void take_gone_adapter(struct bluez *b, const char *path, usec_t now)
 	struct radio *r = find_radio(b, path);
 
 	for (struct wearable *w = b->wearables; r && w; w = w->next) {
-		if (streq(w->adapter, radio_name(r)))
+		if (streq(w->last_adapter, radio_name(r)))
 			wearable_blame(w, GAP_ADAPTER);
 		if (w->object && radio_of(b, w->object->path) == r)
 			wearable_set_object(w, NULL, GAP_ADAPTER, now);

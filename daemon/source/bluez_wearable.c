@@ -295,6 +295,7 @@ void wearable_set_object(struct wearable *w, struct objects_device *object, enum
 	if (size > 0 && size < sizeof(w->adapter)) {
 		memcpy(w->adapter, name + 1, size);
 		w->adapter[size] = '\0';
+		memcpy(w->last_adapter, w->adapter, sizeof(w->last_adapter));
 	}
 	wearable_told(w, 0, why, now);
 }

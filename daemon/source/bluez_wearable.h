@@ -35,6 +35,7 @@ struct wearable {
 	struct device device;
 	struct objects_device *object; /* NULL: bluetoothd does not know it now */
 	char adapter[16];	       /* "hci0"; "" without an object */
+	char last_adapter[16];	       /* the same, and stays: objects go before their adapter */
 	struct link *link;	       /* NULL: none that is up */
 	bool ended;		       /* its link did, and that was not told yet */
 	enum gap_reason why_ended, blamed;
