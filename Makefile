@@ -52,6 +52,7 @@ ROOM_SOURCES := $(sort $(wildcard $(ROOMS:%=daemon/%/*.c)))
 DAEMON_SOURCES := $(sort $(wildcard daemon/*.c))
 CTL_SOURCES := $(sort $(wildcard daemon/ctl/*.c))
 UNIT_SOURCES := $(sort $(wildcard tests/unit/test-*.c))
+UNIT_HELPERS := $(sort $(filter-out $(UNIT_SOURCES),$(wildcard tests/unit/*.c)))
 FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz-*.c))
 BENCH_SOURCES := $(sort $(wildcard tests/bench/bench*.c))
 BENCH_HELPERS := $(sort $(filter-out $(BENCH_SOURCES),$(wildcard tests/bench/*.c)))
@@ -90,7 +91,10 @@ $(O)/vitalctl: $(call objects,$(CTL_SOURCES)) $(O)/libvitald.a
 $(UNIT_TESTS): $(O)/tests/%: $(O)/tests/unit/%.o $(JOIN_OBJECTS) $(O)/libvitald.a
 	@mkdir -p $(@D)
 	$(SAY) '  LD $@'
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka -lz -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(O)/libvitald.a $(PKG_LIBS) -lcmocka -lz -lm
+
+# These stop the clock and bring a bus of their own: not for every test.
+$(O)/tests/test-bluez $(O)/tests/test-bluez_recovery: $(call objects,$(UNIT_HELPERS))
 
 $(BENCHES): $(O)/bench/%: $(O)/tests/bench/%.o $(call objects,$(BENCH_HELPERS)) $(JOIN_OBJECTS) \
 		$(O)/libvitald.a
@@ -177,5 +181,5 @@ clean:
 	rm -rf build build-sanitize tests/*/__pycache__
 
 -include $(patsubst %.o,%.d,$(ROOM_OBJECTS) $(call objects,$(DAEMON_SOURCES) $(CTL_SOURCES) \
-	$(UNIT_SOURCES) $(BENCH_SOURCES) $(BENCH_HELPERS)) $(FUZZ_OBJECTS) \
+	$(UNIT_SOURCES) $(UNIT_HELPERS) $(BENCH_SOURCES) $(BENCH_HELPERS)) $(FUZZ_OBJECTS) \
 	$(FUZZ_SOURCES:%.c=$(O)/fuzz/%.o))

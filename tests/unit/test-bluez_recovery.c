@@ -1,0 +1,254 @@
+/*
+ * The source `bluez` when the radio fails: a wearable that says nothing, a controller that does not
+ * answer, an adapter that is pulled out or switched off, and bluetoothd gone, back, or hanging. Each
+ * has its own rung of the recovery ladder and its own reason for the gap; and what is done for one
+ * wearable never costs another one its link.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "bluez-bench.h"
+
+#include <unistd.h>
+
+#define HEART_RATE CHARACTERISTIC_HEART_RATE_MEASUREMENT
+
+static struct fake_strap *start_streaming(struct bench *b)
+{
+	struct fake_strap *a = bench_strap(b, STRAP_A);
+
+	bench_start(b, NAMED(STRAP_A) "streams=heart_rate\n");
+	bench_await_state(b, STRAP_A, "streaming", 30);
+	bench_pass(b, 3, &a, 1);
+	return a;
+}
+
+/* Each rung in its order, and none twice, before the next. */
+static void wakes_a_silent_one(void **state)
+{
+	struct bench *b = *state;
+	struct seen *s = bench_seen(b, STRAP_A);
+	struct fake_strap *a = start_streaming(b);
+
+	bench_await_rung(b, STRAP_A, RUNG_RESUBSCRIBE, 120);
+	assert_int_equal(s->rungs[RUNG_RECONNECT], 0);
+	assert_int_equal(s->n_disconnected, 0);
+	bench_await_rung(b, STRAP_A, RUNG_RECONNECT, 120);
+	assert_int_equal(s->rungs[RUNG_RESUBSCRIBE], 1);
+	assert_int_equal(s->rungs[RUNG_RECONNECT], 1);
+	bench_await_gone(b, STRAP_A, 1, 10);
+	assert_int_equal(s->gap, GAP_SILENT);
+	bench_await_state(b, STRAP_A, "streaming", 60);
+	bench_pass(b, 60, &a, 1);
+	assert_int_equal(s->rungs[RUNG_RESUBSCRIBE], 1);
+	assert_int_equal(s->rungs[RUNG_RECONNECT], 1);
+	assert_int_equal(s->rungs[RUNG_UNBOND], 0);
+	assert_int_equal(bench_calls(b, "PowerOff"), 0);
+}
+
+/* Nobody is heard, but the radio answers: it is the wearable's own silence. */
+static void lets_a_mute_one_be(void **state)
+{
+	struct bench *b = *state;
+
+	(void)start_streaming(b);
+	bench_pass(b, 600, NULL, 0);
+	assert_true(bench_seen(b, STRAP_A)->rungs[RUNG_RECONNECT] > 1);
+	assert_int_equal(bench_calls(b, "PowerOff"), 0);
+	assert_int_not_equal(access(b->recover, F_OK), 0);
+}
+
+static void spares_who_is_heard(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *a = start_streaming(b), *stuck = bench_strap(b, STRAP_B);
+
+	bench_configure(b, NAMED(STRAP_A) "streams=heart_rate\n" NAMED(STRAP_B));
+	bench_await_state(b, STRAP_B, "streaming", 30);
+	stuck->sticks = stuck->speechless = true;
+	bench_pass(b, 300, &a, 1);
+	stuck->link = FAKE_LINK_UNANSWERED;
+	stuck->sticks = false;
+	fake_bluez_lose(b->fake, stuck);
+	bench_pass(b, 300, &a, 1);
+	assert_int_equal(bench_calls(b, "PowerOff"), 0);
+	assert_int_equal(bench_seen(b, STRAP_A)->n_disconnected, 0);
+	assert_int_equal(bench_seen(b, STRAP_A)->n_frames[HEART_RATE], 603);
+}
+
+/* Connected stays true after Disconnect: the controller has lost the link, and does not know. */
+static void frees_a_link_that_does_not_end(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *a = start_streaming(b);
+
+	a->sticks = true;
+	bench_await_calls(b, "PowerOn", 1, 300);
+	a->sticks = false;
+	assert_int_equal(bench_calls(b, "PowerOff"), 1);
+	bench_await_state(b, STRAP_A, "streaming", 60);
+	assert_int_equal(bench_seen(b, STRAP_A)->rungs[RUNG_POWER_CYCLE], 1);
+}
+
+static void cycles_a_radio_that_hangs(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *a = start_streaming(b);
+	unsigned n_connected = bench_seen(b, STRAP_A)->n_connected;
+
+	b->hci->mood = FAKE_RADIO_HANGS;
+	bench_await_calls(b, "PowerOff", 1, 300);
+	assert_int_equal(b->hci->mood, FAKE_WELL);
+	bench_await_gone(b, STRAP_A, 1, 30);
+	assert_int_equal(bench_seen(b, STRAP_A)->n_connected, n_connected);
+	bench_await_state(b, STRAP_A, "streaming", 60);
+	bench_pass(b, 30, &a, 1);
+	assert_int_equal(bench_calls(b, "PowerOff"), 1);
+	assert_int_not_equal(access(b->recover, F_OK), 0);
+}
+
+static void asks_for_a_restart_in_the_end(void **state)
+{
+	struct bench *b = *state;
+
+	(void)start_streaming(b);
+	b->hci->mood = FAKE_RADIO_DEAD;
+	bench_await_calls(b, "PowerOff", 1, 300);
+	bench_await_recover(b, 900);
+	assert_int_equal(unlink(b->recover), 0);
+	bench_pass(b, 240, NULL, 0);
+	assert_int_not_equal(access(b->recover, F_OK), 0);
+	bench_await_recover(b, 900);
+}
+
+/* bluetoothd itself hangs: no adapter is to blame for that. */
+static void asks_for_a_restart_of_one_that_hangs(void **state)
+{
+	struct bench *b = *state;
+
+	(void)bench_strap(b, STRAP_A);
+	fake_bluez_hang(b->fake, true);
+	bench_start(b, NAMED(STRAP_A));
+	bench_await_recover(b, 300);
+	assert_int_not_equal(b->problem[0], '\0');
+	fake_bluez_hang(b->fake, false);
+	fake_bluez_crash(b->fake);
+	bench_pass(b, 1, NULL, 0);
+	fake_bluez_start(b->fake);
+	bench_await_state(b, STRAP_A, "streaming", 60);
+	assert_string_equal(b->problem, "");
+}
+
+static void survives_bluetoothd(void **state)
+{
+	struct bench *b = *state;
+	struct seen *s = bench_seen(b, STRAP_A);
+	unsigned n_discoveries;
+
+	(void)start_streaming(b);
+	assert_true(fake_bluez_has_agent(b->fake));
+	for (unsigned i = 1; i <= 3; i++) {
+		n_discoveries = bench_calls(b, "StartDiscovery");
+		(i == 2 ? fake_bluez_crash : fake_bluez_stop)(b->fake);
+		bench_await_gone(b, STRAP_A, i, 3);
+		assert_int_equal(s->gap, GAP_BLUETOOTHD);
+		bench_await_problem(b, "bluetoothd", 10);
+		bench_pass(b, 30, NULL, 0);
+		fake_bluez_start(b->fake);
+		bench_await_state(b, STRAP_A, "streaming", 30);
+		assert_int_equal(s->n_connected, 1 + i);
+		assert_true(fake_bluez_has_agent(b->fake));
+		assert_true(bench_calls(b, "StartDiscovery") > n_discoveries);
+		assert_string_equal(b->problem, "");
+	}
+}
+
+static void waits_for_bluetoothd(void **state)
+{
+	struct bench *b = *state;
+
+	(void)bench_strap(b, STRAP_A);
+	fake_bluez_stop(b->fake);
+	bench_start(b, NAMED(STRAP_A));
+	bench_await_problem(b, "bluetoothd", 60);
+	bench_pass(b, 600, NULL, 0);
+	assert_true(b->n_states <= 2);
+	fake_bluez_start(b->fake);
+	bench_await_state(b, STRAP_A, "streaming", 30);
+	assert_string_equal(b->problem, "");
+}
+
+static void survives_the_adapter(void **state)
+{
+	struct bench *b = *state;
+
+	(void)start_streaming(b);
+	fake_bluez_unplug(b->fake, b->hci);
+	bench_await_gone(b, STRAP_A, 1, 3);
+	assert_int_equal(bench_seen(b, STRAP_A)->gap, GAP_ADAPTER);
+	bench_await_problem(b, "adapter", 10);
+	bench_pass(b, 30, NULL, 0);
+	b->hci = fake_bluez_plug(b->fake, 0, "00:1a:7d:da:71:13");
+	bench_await_state(b, STRAP_A, "streaming", 30);
+	assert_string_equal(b->problem, "");
+}
+
+/* Numbers change when adapters come and go; addresses do not. */
+static void knows_its_adapter_by_address(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *a = bench_strap(b, STRAP_A);
+	struct fake_adapter *other = fake_bluez_plug(b->fake, 1, "00:1a:7d:da:71:14");
+
+	bench_start(b, "[bluetooth]\nadapter=00:1A:7D:DA:71:14\n" NAMED(STRAP_A));
+	bench_pass(b, 30, NULL, 0);
+	assert_false(b->hci->discovering);
+	assert_true(other->discovering);
+	assert_int_equal(bench_seen(b, STRAP_A)->n_connected, 0);
+	a->adapter = other;
+	bench_await_state(b, STRAP_A, "streaming", 30);
+	fake_bluez_unplug(b->fake, other);
+	bench_await_problem(b, "adapter", 10);
+}
+
+/* Its filter is gone then, and without one it hears hardly anybody. */
+static void powers_it_again(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *a = start_streaming(b);
+
+	a->near = false;
+	fake_bluez_power(b->fake, b->hci, false);
+	bench_await_gone(b, STRAP_A, 1, 3);
+	assert_int_equal(bench_seen(b, STRAP_A)->gap, GAP_ADAPTER);
+	bench_await_calls(b, "PowerOn", 1, 30);
+	bench_pass(b, 60, NULL, 0);
+	a->near = true;
+	bench_await_state(b, STRAP_A, "streaming", 30);
+}
+
+#define bluez_test(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		bluez_test(wakes_a_silent_one),
+		bluez_test(lets_a_mute_one_be),
+		bluez_test(spares_who_is_heard),
+		bluez_test(frees_a_link_that_does_not_end),
+		bluez_test(cycles_a_radio_that_hangs),
+		bluez_test(asks_for_a_restart_in_the_end),
+		bluez_test(asks_for_a_restart_of_one_that_hangs),
+		bluez_test(survives_bluetoothd),
+		bluez_test(waits_for_bluetoothd),
+		bluez_test(survives_the_adapter),
+		bluez_test(knows_its_adapter_by_address),
+		bluez_test(powers_it_again),
+	};
+
+	return cmocka_run_group_tests(tests, bench_group_set_up, bench_group_tear_down);
+}
