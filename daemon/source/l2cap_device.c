@@ -330,9 +330,24 @@ static void drop(struct l2cap_device *d, usec_t now)
 		tell(d);
 }
 
+/*
+ * What the kernel makes of the reason that an adapter gives (net/bluetooth/lib.c). "By the local
+ * host" is an adapter that is switched off or unplugged: its links end before we are told of it.
+ */
+static enum gap_reason gap_of(int error)
+{
+	switch (error) {
+	case ECONNRESET: return GAP_DISCONNECTED;
+	case ECONNABORTED:
+	case ENETDOWN:
+	case ENODEV: return GAP_ADAPTER;
+	default: return GAP_LINK_LOSS;
+	}
+}
+
 static void fail(struct l2cap_device *d, int error)
 {
-	enum gap_reason gap = error == ECONNRESET ? GAP_DISCONNECTED : GAP_LINK_LOSS;
+	enum gap_reason gap = gap_of(error);
 	char why[WHY_SIZE];
 
 	if (d->state != CONNECTING)
