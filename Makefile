@@ -94,7 +94,7 @@ $(UNIT_TESTS): $(O)/tests/%: $(O)/tests/unit/%.o $(JOIN_OBJECTS) $(O)/libvitald.
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(O)/libvitald.a $(PKG_LIBS) -lcmocka -lz -lm
 
 # These stop the clock and bring a bus of their own: not for every test.
-$(O)/tests/test-bluez $(O)/tests/test-bluez_recovery: $(call objects,$(UNIT_HELPERS))
+$(O)/tests/test-bluez $(O)/tests/test-bluez_recovery $(O)/tests/test-bluez_others: $(call objects,$(UNIT_HELPERS))
 
 $(BENCHES): $(O)/bench/%: $(O)/tests/bench/%.o $(call objects,$(BENCH_HELPERS)) $(JOIN_OBJECTS) \
 		$(O)/libvitald.a

@@ -484,6 +484,8 @@ void wearable_part(struct wearable *w)
 	bool ours = w->device.session || w->device.state == DEVICE_CONNECTING ||
 		    w->device.state == DEVICE_RESOLVING || w->device.state == DEVICE_PAIRING;
 
+	if (w->link)
+		link_drain(w->link); /* what came while its streams were being stopped */
 	w->link = link_free(w->link);
 	if (ours && w->object &&
 	    w->handler.alive(w->handler.userdata, w->object->path) + PART_AGE > clock_boot_usec())

@@ -1,0 +1,87 @@
+/*
+ * The source `bluez` among others: an owner who changes his mind, other programs of this machine,
+ * strangers in the air. Links that are let go of are let go of in order.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "bluez-bench.h"
+
+#define HEART_RATE CHARACTERISTIC_HEART_RATE_MEASUREMENT
+
+/* Also to a wearable that the owner does not want any more: ECG costs its battery. */
+static void parts_in_order(void **state)
+{
+	struct bench *b = *state;
+	unsigned n_written;
+
+	(void)bench_strap(b, STRAP_A);
+	bench_start(b, NAMED(STRAP_A));
+	bench_await_state(b, STRAP_A, "streaming", 10);
+	n_written = bench_calls(b, "WriteValue");
+	bench_configure(b, "");
+	bench_await_gone(b, STRAP_A, 1, 10);
+	assert_int_equal(bench_calls(b, "WriteValue"), n_written + 1);
+	assert_int_equal(bench_calls(b, "Disconnect"), 1);
+	assert_int_equal(bench_seen(b, STRAP_A)->gap, GAP_DISCONNECTED);
+	bench_configure(b, NAMED(STRAP_A));
+	bench_await_state(b, STRAP_A, "streaming", 30);
+	/* ... and wants again, before it is gone */
+	bench_configure(b, "");
+	bench_configure(b, NAMED(STRAP_A));
+	bench_await_gone(b, STRAP_A, 2, 10);
+	bench_await_state(b, STRAP_A, "streaming", 30);
+	assert_int_equal(bench_calls(b, "PowerOff"), 0);
+}
+
+/* A link that nobody ends at the old adapter would keep the strap from the new one for ever. */
+static void moves_to_another_adapter(void **state)
+{
+	struct bench *b = *state;
+	struct fake_adapter *other = fake_bluez_plug(b->fake, 1, "00:1a:7d:da:71:14");
+	struct fake_strap *a = bench_strap(b, STRAP_A);
+
+	bench_start(b, "[bluetooth]\nadapter=hci0\n" NAMED(STRAP_A));
+	bench_await_state(b, STRAP_A, "streaming", 10);
+	bench_configure(b, "[bluetooth]\nadapter=hci1\n" NAMED(STRAP_A));
+	bench_await_gone(b, STRAP_A, 1, 10);
+	bench_pass(b, 10, NULL, 0);
+	assert_false(a->connected);
+	a->path[0] = '\0'; /* the fake knows one object of each */
+	a->adapter = other;
+	bench_await_state(b, STRAP_A, "streaming", 60);
+	assert_string_equal(b->problem, "");
+}
+
+/* A beat that came before the last word was said is heard. */
+static void hears_to_the_end(void **state)
+{
+	static const uint8_t beat[] = {0x00, 60};
+	struct bench *b = *state;
+	struct fake_strap *a = bench_strap(b, STRAP_A);
+	unsigned n;
+
+	bench_start(b, NAMED(STRAP_A));
+	bench_await_state(b, STRAP_A, "streaming", 10);
+	n = bench_seen(b, STRAP_A)->n_frames[HEART_RATE];
+	assert_true(fake_bluez_notify(b->fake, a, HEART_RATE, beat, sizeof(beat)));
+	bench_stop(b);
+	assert_int_equal(bench_seen(b, STRAP_A)->n_frames[HEART_RATE], n + 1);
+}
+
+#define bluez_test(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		bluez_test(parts_in_order),
+		bluez_test(moves_to_another_adapter),
+		bluez_test(hears_to_the_end),
+	};
+
+	return cmocka_run_group_tests(tests, bench_group_set_up, bench_group_tear_down);
+}
