@@ -10,7 +10,8 @@
  * What bluetoothd 5.66 does, and what this makes of it:
  * - AcquireNotify on a characteristic that can only indicate is NotSupported; StartNotify it is, then.
  * - It holds the lock of a socket that was closed a moment ago: "Notify acquired" is asked again,
- *   ACQUIRE_TRIES times.
+ *   ACQUIRE_TRIES times. While another program has called StartNotify, AcquireNotify is InProgress
+ *   for as long as that likes: after as many tries StartNotify it is, which is for everybody.
  * - ReadValue tells the value by a signal as well: while a characteristic is being read, and for
  *   ECHO after that, the same bytes are not taken for an indication.
  * - When pairing fails, reads and subscriptions are never answered: each has a deadline.
@@ -189,7 +190,7 @@ static int on_acquired(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		l->handler.wake(l->handler.userdata);
 		return 0;
 	}
-	if (sd_bus_message_is_method_error(m, "org.bluez.Error.NotSupported")) {
+	if (e == BLUEZ_BUSY || sd_bus_message_is_method_error(m, "org.bluez.Error.NotSupported")) {
 		call(l, c, "StartNotify", on_started, false);
 		return 0;
 	}

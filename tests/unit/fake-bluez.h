@@ -46,6 +46,7 @@ struct fake_adapter {
 struct fake_characteristic {
 	bool notifying; /* by StartNotify */
 	int fd;		/* of AcquireNotify; -1: none */
+	bool foreign;	/* another program has called StartNotify */
 };
 
 struct fake_strap {

@@ -304,6 +304,8 @@ static int acquire_notify(struct fake_bluez *f, const struct fake_place *at, sd_
 	}
 	if (!may_notify(at, m, &r))
 		return r;
+	if (c->foreign)
+		return refuse(m, FAKE_ERROR "InProgress", "Operation already in progress");
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
 			 0);
 	c->fd = fds[0];

@@ -12,6 +12,7 @@
 #include "bluez-bench.h"
 
 #define HEART_RATE CHARACTERISTIC_HEART_RATE_MEASUREMENT
+#define PMD	   CHARACTERISTIC_PMD_DATA
 
 /* Also to a wearable that the owner does not want any more: ECG costs its battery. */
 static void parts_in_order(void **state)
@@ -73,6 +74,24 @@ static void hears_to_the_end(void **state)
 	assert_int_equal(bench_seen(b, STRAP_A)->n_frames[HEART_RATE], n + 1);
 }
 
+/* Somebody else on this machine listens to the same strap, by StartNotify. */
+static void shares_with_others(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *a = bench_strap(b, STRAP_A);
+
+	for (size_t i = 0; i < FAKE_CHARACTERISTICS; i++)
+		a->characteristics[i].foreign = true;
+	bench_start(b, NAMED(STRAP_A));
+	bench_await_state(b, STRAP_A, "streaming", 20);
+	bench_beat(b, a, 60);
+	assert_int_equal(bench_seen(b, STRAP_A)->n_frames[HEART_RATE], 1);
+	assert_int_equal(bench_seen(b, STRAP_A)->n_frames[PMD], 1);
+	bench_pass(b, 30, &a, 1);
+	assert_int_equal(bench_seen(b, STRAP_A)->n_frames[HEART_RATE], 31);
+	assert_string_equal(bench_seen(b, STRAP_A)->why, "");
+}
+
 #define bluez_test(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
 
 int main(void)
@@ -81,6 +100,7 @@ int main(void)
 		bluez_test(parts_in_order),
 		bluez_test(moves_to_another_adapter),
 		bluez_test(hears_to_the_end),
+		bluez_test(shares_with_others),
 	};
 
 	return cmocka_run_group_tests(tests, bench_group_set_up, bench_group_tear_down);
