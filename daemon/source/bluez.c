@@ -840,7 +840,9 @@ static int open_bus(struct bluez *b)
 	if (r < 0)
 		return r;
 	b->exhausted = false;
-	if ((r = sd_bus_add_filter(b->bus, NULL, on_any, b)) < 0 ||
+	/* else the bus is closed when the loop ends, before wearables are let go */
+	if ((r = sd_bus_set_close_on_exit(b->bus, false)) < 0 ||
+	    (r = sd_bus_add_filter(b->bus, NULL, on_any, b)) < 0 ||
 	    (r = sd_bus_match_signal_async(b->bus, NULL, "org.freedesktop.DBus.Local",
 					   "/org/freedesktop/DBus/Local",
 					   "org.freedesktop.DBus.Local", "Disconnected",

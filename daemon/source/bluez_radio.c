@@ -80,21 +80,28 @@ static void wake(struct radio *r)
 
 /* --- who is at fault? -------------------------------------------------------------------------- */
 
+static void probe(struct radio *r, bluez_answer *answer)
+{
+	(void)bluez_call(r->bus, &r->probe, r->path, PROPERTIES, "Get", PROBE_TIMEOUT, answer, r,
+			 "ss", ADAPTER, "Powered"); /* a bus that takes no calls ends by itself */
+}
+
+/* One that does not answer is asked until it does: it is not the adapter then. */
 static int on_probe(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct radio *r = userdata;
 
 	r->probe = sd_bus_slot_unref(r->probe);
-	r->handler.answered(r->handler.userdata, bluez_error(m, NULL) != BLUEZ_TIMEOUT);
+	if (bluez_error(m, NULL) == BLUEZ_TIMEOUT)
+		probe(r, on_probe);
+	r->handler.answered(r->handler.userdata, !r->probe);
 	return 0;
 }
 
 static void ask_daemon(struct radio *r, enum bluez_error e)
 {
 	if (e == BLUEZ_TIMEOUT && !r->probe)
-		(void)bluez_call(r->bus, &r->probe, r->path, PROPERTIES, "Get", PROBE_TIMEOUT,
-				 on_probe, r, "ss", ADAPTER,
-				 "Powered"); /* a bus that takes no calls ends by itself */
+		probe(r, on_probe);
 }
 
 /* What was asked of the adapter was not done. */
@@ -304,7 +311,7 @@ static void tick_power(struct radio *r, usec_t now)
 {
 	enum rung rung = ladder_adapter_rung(&r->ladder, now);
 
-	if (r->power == POWER_ON && rung != RUNG_MAX_) {
+	if (r->power == POWER_ON && rung != RUNG_MAX_ && !r->probe) {
 		r->handler.rung(r->handler.userdata, radio_name(r), rung,
 				r->ladder.owed	  ? "the last time it could not be switched off"
 				: r->ladder.stuck ? "a link over it does not end"
@@ -380,7 +387,7 @@ usec_t radio_due(const struct radio *r, usec_t now)
 {
 	usec_t due = r->power_due;
 
-	if (r->power == POWER_ON)
+	if (r->power == POWER_ON && !r->probe)
 		due = MIN(due, ladder_adapter_due(&r->ladder, now));
 	if (r->scan == SCAN_ON || (r->scan == SCAN_IDLE && r->wanted && radio_ready(r)))
 		due = MIN(due, r->scan_due);
