@@ -215,7 +215,49 @@ static bool takes_adapter(const struct bluez *b, const struct objects_adapter *a
 	       streq(wanted, a->address);
 }
 
-static int make_wearable(struct bluez *b, const char *address, struct wearable **ret)
+static void forget(struct bluez *b, struct wearable **p)
+{
+	_cleanup_(wearable_freep) struct wearable *w = *p;
+
+	*p = w->next;
+	b->n_wearables--;
+	wearable_tell_ended(w);
+	if (b->handler.forgotten)
+		b->handler.forgotten(b->handler.userdata, w->address);
+}
+
+/* Who gives way when all places are taken, first to last. */
+enum rank { RANK_HIDES, RANK_AWAY, RANK_NEAR, RANK_KEPT };
+
+static enum rank rank_of(const struct wearable *w)
+{
+	if (w->configured || w->ended || device_has_link(&w->device))
+		return RANK_KEPT;
+	if (w->hides)
+		return RANK_HIDES;
+	return !w->object && w->there_once ? RANK_AWAY : RANK_NEAR;
+}
+
+/* Strangers are many, change their addresses, and must not keep out who is worn, or named. */
+static bool make_place(struct bluez *b, enum rank rank)
+{
+	struct wearable **least = NULL;
+
+	if (b->n_wearables < WEARABLES_MAX)
+		return true;
+	for (struct wearable **p = &b->wearables; *p; p = &(*p)->next)
+		if (rank_of(*p) < rank &&
+		    (!least || rank_of(*p) < rank_of(*least) ||
+		     (rank_of(*p) == rank_of(*least) && (*p)->tried < (*least)->tried)))
+			least = p;
+	if (least)
+		forget(b, least);
+	return least != NULL;
+}
+
+/* NULL in *ret: there is no place for it. */
+static int make_wearable(struct bluez *b, const char *address, enum rank rank,
+			 struct wearable **ret)
 {
 	const struct wearable_handler handler = {.userdata = b,
 						 .wake = wake,
@@ -227,7 +269,7 @@ static int make_wearable(struct bluez *b, const char *address, struct wearable *
 	int r;
 
 	*ret = find_wearable(b, address);
-	if (*ret || b->n_wearables >= WEARABLES_MAX)
+	if (*ret || !make_place(b, rank))
 		return 0;
 	r = wearable_new(b->event, b->bus, b->profiles, address, &handler, &w);
 	if (r < 0)
@@ -235,19 +277,10 @@ static int make_wearable(struct bluez *b, const char *address, struct wearable *
 	w->next = b->wearables;
 	b->wearables = w;
 	b->n_wearables++;
+	w->configured = rank == RANK_KEPT;
+	w->hides = rank == RANK_HIDES;
 	*ret = w;
 	return 0;
-}
-
-static void forget(struct bluez *b, struct wearable **p)
-{
-	_cleanup_(wearable_freep) struct wearable *w = *p;
-
-	*p = w->next;
-	b->n_wearables--;
-	wearable_tell_ended(w);
-	if (b->handler.forgotten)
-		b->handler.forgotten(b->handler.userdata, w->address);
 }
 
 static uint64_t enrolling_services(const struct bluez *b)
@@ -265,19 +298,20 @@ static int meet(struct bluez *b)
 {
 	uint64_t enrolls = enrolling_services(b);
 	struct wearable *w;
+	bool hides;
 	int r = 0;
 
 	for (size_t i = 0; i < b->config->n_devices && r >= 0; i++)
-		r = make_wearable(b, b->config->devices[i].address, &w);
+		r = make_wearable(b, b->config->devices[i].address, RANK_KEPT, &w);
 	if (!b->config->auto_enroll)
 		return r;
 	for (struct objects_device *d = objects_devices(b->objects); d && r >= 0; d = d->next) {
 		if (!d->known || !(d->offers & enrolls) || (d->rssi == 0 && !d->connected))
 			continue;
-		r = make_wearable(b, d->address, &w);
+		hides = objects_device_hides(d) && !config_device_find(b->config, d->address);
+		r = make_wearable(b, d->address, hides ? RANK_HIDES : RANK_NEAR, &w);
 		if (r >= 0 && w)
-			w->hides = objects_device_hides(d) &&
-				   !config_device_find(b->config, d->address);
+			w->hides = hides;
 	}
 	return r;
 }

@@ -11,6 +11,8 @@
 
 #include "bluez-bench.h"
 
+#include <stdio.h>
+
 #define HEART_RATE CHARACTERISTIC_HEART_RATE_MEASUREMENT
 #define PMD	   CHARACTERISTIC_PMD_DATA
 
@@ -92,15 +94,67 @@ static void shares_with_others(void **state)
 	assert_string_equal(bench_seen(b, STRAP_A)->why, "");
 }
 
+enum { CROWD = 70 }; /* more than there are places */
+
+static void crowd(struct bench *b, uint8_t first, struct fake_strap *ret[static CROWD])
+{
+	char address[DEVICE_ADDRESS_SIZE];
+
+	for (unsigned i = 0; i < CROWD; i++) {
+		(void)snprintf(address, sizeof(address), "%02x:11:22:33:44:%02x", first, i);
+		ret[i] = bench_strap(b, address);
+	}
+}
+
+/* Their addresses change all the time; who is named later has a place all the same. */
+static void crowds_keep_nobody_out(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *strangers[CROWD];
+
+	crowd(b, 0x40, strangers); /* resolvable private: begins with 01 */
+	for (unsigned i = 0; i < CROWD; i++)
+		strangers[i]->random = true;
+	bench_start(b, "[source]\nauto_enroll=yes\n");
+	bench_pass(b, 5, NULL, 0);
+	assert_int_equal(bench_calls(b, "Connect"), 0);
+	(void)bench_strap(b, STRAP_B); /* a stranger who can be enrolled */
+	bench_await_state(b, STRAP_B, "streaming", 60);
+	(void)bench_strap(b, STRAP_A);
+	bench_configure(b, "[source]\nauto_enroll=yes\n" NAMED(STRAP_A));
+	bench_await_state(b, STRAP_A, "streaming", 60);
+	bench_await_state(b, STRAP_B, "streaming", 1);
+}
+
+/* Each was enrolled once, and went on its way. */
+static void passers_by_make_room(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *all[CROWD], *s;
+
+	crowd(b, 0xa0, all);
+	for (unsigned i = 0; i < CROWD; i++)
+		all[i]->near = false;
+	bench_start(b, "[source]\nauto_enroll=yes\n");
+	for (unsigned i = 0; i < CROWD; i++) {
+		s = all[i];
+		s->near = true;
+		bench_await_state(b, s->address, "streaming", 120);
+		s->near = s->kept = false;
+		fake_bluez_lose(b->fake, s);
+		bench_await_gone(b, s->address, 1, 5);
+		bench_pass(b, 40, NULL, 0); /* bluetoothd forgets it after 30 s */
+	}
+}
+
 #define bluez_test(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		bluez_test(parts_in_order),
-		bluez_test(moves_to_another_adapter),
-		bluez_test(hears_to_the_end),
-		bluez_test(shares_with_others),
+		bluez_test(parts_in_order),	    bluez_test(moves_to_another_adapter),
+		bluez_test(hears_to_the_end),	    bluez_test(shares_with_others),
+		bluez_test(crowds_keep_nobody_out), bluez_test(passers_by_make_room),
 	};
 
 	return cmocka_run_group_tests(tests, bench_group_set_up, bench_group_tear_down);
