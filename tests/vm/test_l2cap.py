@@ -1,12 +1,15 @@
 """Without bluetoothd: vitald speaks to wearables over L2CAP itself, with the drop-in that this needs."""
 
+import dataclasses
+
 import pytest
 
 from lab import FIRST_S, Lab, strap
 
 STRAPS = [strap(i) for i in range(2)]
+PMD_CONTROL = "fb005c81-02e7-f387-1cad-8acd2d8df0c8"
 DROP_IN = "/etc/systemd/system/vitald.service.d/l2cap.conf"
-SECURITY = 20  # tenths: what `systemd-analyze security` may say with the drop-in
+SECURITY = 21  # tenths: what `systemd-analyze security` may say with the drop-in
 
 
 def prepare(hub):
@@ -16,22 +19,32 @@ def prepare(hub):
 
 
 @pytest.fixture
-def hub(guests):
+def beside(guests):
     guest = guests(Lab, prepare)
     guest.mark = guest.now()
     return guest
 
 
+@pytest.fixture
+def hub(beside):
+    """Without bluetoothd, as the first test leaves it; after one that failed it is a fresh guest."""
+    if not beside.sh("systemctl is-active bluetooth")[0]:
+        beside.must("systemctl mask --runtime --now bluetooth")
+        beside.configure(STRAPS, type_="l2cap")
+        beside.heard(STRAPS, beside.now(), FIRST_S)
+    return beside
+
+
 @pytest.mark.short
-def test_not_beside_bluetoothd(hub):
+def test_not_beside_bluetoothd(beside):
     """Two on one link would take each other's answers: as long as bluetoothd is there, nothing is connected."""
-    hub.configure(STRAPS, type_="l2cap")
-    hub.until("vitalctl status | grep -q 'bluetoothd runs here'", "the owner is told")
-    assert hub.sh("vitalctl status")[0] == 2
-    assert not any(one["connected"] for one in hub.radio("state")["devs"])
-    hub.must("systemctl mask --runtime --now bluetooth")
-    print(f"heard {hub.heard(STRAPS, hub.now(), FIRST_S):.1f} s after bluetoothd was gone")
-    hub.judge()
+    beside.configure(STRAPS, type_="l2cap")
+    beside.until("vitalctl status | grep -q 'bluetoothd runs here'", "the owner is told")
+    assert beside.sh("vitalctl status")[0] == 2
+    assert not any(one["connected"] for one in beside.radio("state")["devs"])
+    beside.must("systemctl mask --runtime --now bluetooth")
+    print(f"heard {beside.heard(STRAPS, beside.now(), FIRST_S):.1f} s after bluetoothd was gone")
+    beside.judge()
 
 
 @pytest.mark.short
@@ -53,6 +66,21 @@ def test_unplugged(hub):
     print(f"heard {hub.heard(STRAPS, hub.now()):.1f} s after it was plugged")
     hub.judge()
     assert {gap[2] for gap in hub.gaps(since)} == {"adapter"}, hub.gaps(since)
+
+
+def test_bond(hub):
+    """A strap that wants to be paired for its ECG is told of, and its heart is heard."""
+    hub.radio("set", dev=1, key="encrypt", value=[PMD_CONTROL])
+    since = hub.now()
+    hub.radio("disconnect", dev=1)
+    heart = dataclasses.replace(STRAPS[1], kinds=("heart_rate",))
+    print(f"its heart is heard after {hub.heard([heart], since):.1f} s")
+    hub.until("vitalctl status --json | grep -q 'needs pairing, which only type = bluez can do; ecg'", "it is told")
+    assert not [line for line in hub.log() if line["ev"] == "paired"]
+    hub.radio("set", dev=1, key="encrypt", value=[])
+    hub.radio("disconnect", dev=1)
+    hub.heard(STRAPS, hub.now())
+    hub.judge(expect={1: ["disconnected"]})
 
 
 def test_garbage(hub):
