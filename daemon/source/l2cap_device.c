@@ -10,7 +10,7 @@
  * time. What happens on a link that is up is the session's business, carried by gatt.c.
  *
  * A link that we drop stays up in the kernel for 2 s, in case somebody wants it again, and a stuck
- * wearable would be found again as stuck as before: no pause after a link is shorter than
+ * wearable would be found again as stuck as before: after such a link no pause is shorter than
  * door.link_ends.
  *
  * What ends a link only notes it (doom()); the device's timer does it, at once, from the loop. So no
@@ -60,6 +60,7 @@ struct l2cap_device {
 	struct gatt *gatt;
 	struct session *session;
 	bool doomed;
+	bool ended; /* by the other side or the kernel, not by us */
 	enum gap_reason gap;
 	char why[WHY_SIZE]; /* why it does not run; of a session: session_why() */
 	bool wants_bond;
@@ -311,15 +312,15 @@ static void wait_for(struct l2cap_device *d, usec_t pause, usec_t now)
 static void drop(struct l2cap_device *d, usec_t now)
 {
 	const struct source_handler *h = &d->context->handler;
-	bool was_up = d->session, was_link = d->gatt;
+	bool was_up = d->session, lingers = d->gatt && !d->ended;
 	usec_t pause = backoff_next(&d->backoff);
 
 	if (d->gatt)
 		log_link(d);
 	close_link(d);
-	d->doomed = d->wants_bond = false;
+	d->doomed = d->ended = d->wants_bond = false;
 	if (may(d))
-		wait_for(d, was_link ? MAX(pause, d->context->door.link_ends) : pause, now);
+		wait_for(d, lingers ? MAX(pause, d->context->door.link_ends) : pause, now);
 	else
 		be(d, RESTING, USEC_INFINITY);
 	if (was_up)
@@ -368,11 +369,13 @@ static void read_pdus(struct l2cap_device *d)
 
 	for (unsigned i = 0; i < PDUS_A_SLICE && !d->doomed; i++) {
 		ssize_t n = packets_receive(d->fd, pdu, sizeof(pdu), &extras);
+		int error = n < 0 ? errno : ECONNRESET;
 		usec_t now = clock_boot_usec();
 
 		packets_close_fds(&extras);
+		d->ended = extras.end;
 		if (extras.end)
-			fail(d, n < 0 ? errno : ECONNRESET);
+			fail(d, error);
 		if (n < 0 || extras.end)
 			return;
 		d->arrived = packets_arrival(&extras.stamp, now, clock_wall_usec());
