@@ -44,6 +44,8 @@
 #define PROBLEM_GRACE  (3 * USEC_PER_SEC)
 #define PARTING	       (800 * USEC_PER_MSEC)
 
+enum { CLAIMS_MAX = 3 }; /* failures of who is named, until strangers keep their links */
+
 enum { WEARABLES_MAX = 64, RADIOS_MAX = OBJECTS_ADAPTERS_MAX };
 
 enum phase { PHASE_NO_BUS, PHASE_ASKING, PHASE_READY };
@@ -332,7 +334,8 @@ static void take_config(struct bluez *b, struct wearable *w, usec_t now)
 	w->configured = c != NULL;
 	if (c)
 		w->hides = false;
-	if (!w->hides && (w->device.state == DEVICE_IDLE || is_usable(b, w->object)))
+	w->yields = w->yields && w->device.state != DEVICE_IDLE && !c;
+	if (!w->hides && !w->yields && (w->device.state == DEVICE_IDLE || is_usable(b, w->object)))
 		wanted = source_wanted(b->config, w->address);
 	wearable_set_wanted(w, wanted, c ? c->pair : CONFIG_PAIR_AUTO, now);
 }
@@ -494,11 +497,43 @@ static bool proof_wanted(struct bluez *b, const struct radio *r)
 	return false;
 }
 
+/* Somebody who has a link over this radio, and whom nobody has named. */
+static struct wearable *stranger_up(struct bluez *b, const struct radio *r)
+{
+	for (struct wearable *w = b->wearables; w; w = w->next)
+		if (!w->configured && w->device.state == DEVICE_UP && w->object &&
+		    radio_of(b, w->object->path) == r)
+			return w;
+	return NULL;
+}
+
+static bool is_named_missed(const struct bluez *b, usec_t now)
+{
+	for (const struct wearable *w = b->wearables; w; w = w->next)
+		if (w->configured && is_missed(b, w, now))
+			return true;
+	return false;
+}
+
+/* All links are in use, and `next` is named and there: a stranger's is to be had, one at a time. */
+static void claim_link(struct bluez *b, const struct radio *r, const struct wearable *next)
+{
+	struct wearable *stranger = stranger_up(b, r);
+
+	for (const struct wearable *w = b->wearables; w; w = w->next)
+		if (w->yields)
+			return;
+	if (!next->configured || next->device.ladder.failures >= CLAIMS_MAX || !stranger)
+		return;
+	stranger->yields = true;
+	wake(b);
+}
+
 static bool scan_wanted(struct bluez *b, struct radio *r, unsigned links, usec_t now)
 {
 	if (is_suspect(b, r, now))
 		return true;
-	if (links >= b->config->max_links)
+	if (links >= b->config->max_links && !(stranger_up(b, r) && is_named_missed(b, now)))
 		return false;
 	for (const struct wearable *w = b->wearables; w; w = w->next)
 		if (is_missed(b, w, now))
@@ -519,7 +554,11 @@ static void give_turns(struct bluez *b, struct radio *r, usec_t now)
 	unsigned links = links_of(b, r);
 	bool full = links >= b->config->max_links;
 	struct wearable *next =
-		full || !radio_ready(r) || is_connecting(b, r) ? NULL : next_turn(b, r, now);
+		!radio_ready(r) || is_connecting(b, r) ? NULL : next_turn(b, r, now);
+
+	if (full && next)
+		claim_link(b, r, next);
+	next = full ? NULL : next;
 
 	(void)snprintf(b->full, sizeof(b->full), "%llu links of %llu are in use",
 		       (unsigned long long)b->config->max_links,

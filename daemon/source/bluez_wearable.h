@@ -31,6 +31,7 @@ struct wearable {
 	unsigned wanted; /* kinds; 0: it is not to be connected */
 	bool configured;
 	bool hides;	 /* behind an address that changes */
+	bool yields;	 /* its link to somebody who is named */
 	bool there_once; /* it was connected since the start */
 	struct device device;
 	struct objects_device *object; /* NULL: bluetoothd does not know it now */

@@ -147,14 +147,53 @@ static void passers_by_make_room(void **state)
 	}
 }
 
+/* As the manual says of max_links: who is named comes first, also when he comes last. */
+static void who_is_named_is_given_a_strangers_link(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *stranger = bench_strap(b, STRAP_B), *a = bench_strap(b, STRAP_A);
+
+	a->near = false;
+	bench_start(b, "[source]\nauto_enroll=yes\n[bluetooth]\nmax_links=1\n" NAMED(STRAP_A));
+	bench_await_state(b, STRAP_B, "streaming", 30);
+	bench_pass(b, 60, &stranger, 1);
+	assert_int_equal(bench_seen(b, STRAP_B)->n_disconnected, 0);
+	a->near = true;
+	bench_await_state(b, STRAP_A, "streaming", 30);
+	bench_pass(b, 30, &a, 1);
+	assert_int_equal(bench_seen(b, STRAP_A)->n_disconnected, 0);
+	assert_int_equal(bench_seen(b, STRAP_B)->n_connected, 1);
+	a->near = false;
+	fake_bluez_lose(b->fake, a);
+	bench_await_state(b, STRAP_B, "streaming", 120);
+}
+
+/* One who is named and never gets through does not cost a stranger its link again and again. */
+static void who_is_named_claims_no_link_for_ever(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *stranger = bench_strap(b, STRAP_B), *a = bench_strap(b, STRAP_A);
+
+	a->link = FAKE_LINK_FAILS;
+	bench_start(b, "[source]\nauto_enroll=yes\n[bluetooth]\nmax_links=1\n" NAMED(STRAP_A));
+	bench_pass(b, 900, &stranger, 1);
+	assert_in_range(bench_seen(b, STRAP_B)->n_connected, 1, 4);
+	assert_true(bench_seen(b, STRAP_B)->connected);
+}
+
 #define bluez_test(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		bluez_test(parts_in_order),	    bluez_test(moves_to_another_adapter),
-		bluez_test(hears_to_the_end),	    bluez_test(shares_with_others),
-		bluez_test(crowds_keep_nobody_out), bluez_test(passers_by_make_room),
+		bluez_test(parts_in_order),
+		bluez_test(moves_to_another_adapter),
+		bluez_test(hears_to_the_end),
+		bluez_test(shares_with_others),
+		bluez_test(crowds_keep_nobody_out),
+		bluez_test(passers_by_make_room),
+		bluez_test(who_is_named_is_given_a_strangers_link),
+		bluez_test(who_is_named_claims_no_link_for_ever),
 	};
 
 	return cmocka_run_group_tests(tests, bench_group_set_up, bench_group_tear_down);
