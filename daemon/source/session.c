@@ -85,10 +85,17 @@ static void ring(struct session *s, struct line *l, usec_t now)
 	session_dialogue_event(s, l->part, DIALOGUE_SILENT, NULL, 0, now);
 }
 
-/* It spoke, and now its dialogue has asked in vain: whoever is there does not listen any more. */
-static bool is_dead(const struct session *s, const struct line *l)
+/*
+ * It was asked again, and said nothing for twice its silence; or it spoke, and now its dialogue has
+ * asked in vain: whoever is there does not listen any more.
+ */
+static bool is_dead(const struct session *s, const struct line *l, usec_t now)
 {
-	return l->since && !should_speak(s, l) && l->part->phase == IDLE && l->part->unanswered;
+	if (!l->since)
+		return false;
+	if (should_speak(s, l))
+		return l->rung && now >= watch_due(s, l);
+	return l->part->phase == IDLE && l->part->unanswered;
 }
 
 static void need_reconnect(struct session *s, struct line *l, usec_t now)
@@ -108,7 +115,7 @@ static void watch(struct session *s, usec_t now)
 		if (!l->what || !line_desired(s, l)) {
 			l->rung = false;
 			l->since = 0;
-		} else if (is_dead(s, l)) {
+		} else if (is_dead(s, l, now)) {
 			need_reconnect(s, l, now);
 			return;
 		} else if (!should_speak(s, l)) {
@@ -117,9 +124,6 @@ static void watch(struct session *s, usec_t now)
 			l->since = now;
 		} else if (now >= watch_due(s, l) && !l->rung) {
 			ring(s, l, now);
-		} else if (now >= watch_due(s, l)) {
-			need_reconnect(s, l, now);
-			return;
 		}
 	}
 }
