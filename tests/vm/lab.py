@@ -111,6 +111,17 @@ class Lab(Installed):
         if not self.can(what):
             pytest.skip(f"{SIM.name} cannot do this: {what}")
 
+    def linked(self):
+        """The wearables that have a link, by the radio."""
+        return {i for i, one in enumerate(self.radio("state")["devs"]) if one["connected"]}
+
+    def until_linked(self, n, timeout=FIRST_S):
+        """Until so many have one."""
+        end = time.monotonic() + timeout
+        while len(there := self.linked()) != n:
+            assert time.monotonic() < end, f"{there} have a link, not {n}\n{self.tail()}"
+        return there
+
     def log(self):
         """The radio's log so far, as a list."""
         self.must(f"cp {LOG} /host/radio.log")
@@ -175,8 +186,9 @@ class Lab(Installed):
     # -- judgement
 
     def excuse(self, since, until=None, dev=None):
-        """What is said in there may be lost: nobody listened, and the radio's log does not tell."""
-        self.deaf.append((since - EDGE_S, (self.now() if until is None else until) + EDGE_S, dev))
+        """What is said from then on may be lost, as nobody listened although links and subscriptions stayed: until that
+        time, or until it is subscribed to again; if it never is, only what was under way."""
+        self.deaf.append((since, until, dev))
 
     def truth(self, log):
         """The log in the form of `vitald simulate --truth`, and when each subscription and each link began and ended."""
@@ -197,8 +209,15 @@ class Lab(Installed):
     def excused(self, line, edges, end):
         """May this one be missing? If it was said at the edge of a subscription, or into a fault, or just now."""
         t = line["t"]
-        if t > end or any(a <= t <= z and dev in (None, line["dev"]) for a, z, dev in self.deaf):
+        if t > end:
             return True
+        for since, until, dev in self.deaf:
+            if dev not in (None, line["dev"]) or t < since - EDGE_S:
+                continue
+            again = (edge["t"] for edge in edges if edge["ev"] == "cccd" and edge["value"] and edge["t"] > since
+                     and (edge["dev"], edge["uuid"]) == (line["dev"], line["uuid"]))
+            if t <= (next(again, since) if until is None else until) + EDGE_S:
+                return True
         for edge in edges:
             if edge["dev"] not in (None, line["dev"]):
                 continue

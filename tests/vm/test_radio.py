@@ -168,6 +168,7 @@ def test_powered_off(hub):
 def test_wedged_controller(hub, seconds):
     """The controller does not answer for a while. What brings it back is the daemon's business."""
     since = hub.now()
+    hub.excuse(since)
     hub.radio("hang", on=True)
     hub.passes(since + seconds)
     hub.radio("hang", on=False)
@@ -175,7 +176,9 @@ def test_wedged_controller(hub, seconds):
     print(f"all heard {hub.heard(hub.straps, healed, 60):.1f} s after it answered again")
     hub.judge()
     reasons = {reason for _, _, reason, _, _ in hub.gaps(since)}
-    assert reasons and reasons <= {"adapter", "link_loss", "silent"}, hub.gaps(since)
+    assert reasons, "nobody was told"
+    if seconds > 10:  # a shorter one shows in the sensor's time alone: nothing had to be done about it
+        assert "adapter" in reasons or "silent" in reasons, hub.gaps(since)
     print(reasons)
 
 
@@ -184,7 +187,7 @@ def test_wedged_controller(hub, seconds):
 def test_bluetoothd_ends(hub, how):
     """bluetoothd is restarted, or killed while it streams: all are back, and the gaps blame it."""
     since = hub.now()
-    hub.excuse(since, since)
+    hub.excuse(since)
     hub.must(f"systemctl {how} bluetooth")
     hub.until("systemctl start bluetooth && systemctl is-active bluetooth", "bluetoothd runs")
     print(f"all heard after {hub.heard(hub.straps, hub.now()):.1f} s")
@@ -213,7 +216,6 @@ def test_bluetoothd_missing(hub):
     hub.until_line(IDS["SOURCE_MISSING"], since)
     assert hub.sh("vitalctl status")[0] == 2
     hub.must("systemctl unmask --runtime bluetooth && systemctl start bluetooth")
-    hub.excuse(since)
     print(f"all heard {hub.heard(hub.straps, hub.now()):.1f} s after it was started")
     hub.judge()
 
@@ -223,12 +225,10 @@ def test_bluetoothd_missing(hub):
 def test_daemon_ends(hub, how):
     """vitald is restarted, or killed: links that bluetoothd kept are taken over."""
     since, pid = hub.now(), hub.pid()
-    hub.excuse(since, since)
+    hub.excuse(since)
     hub.must(f"systemctl {how} vitald")
     hub.restarted(pid)
-    up = hub.now()
-    print(f"all heard {hub.heard(hub.straps, up):.1f} s after it ran again")
-    hub.excuse(since, up)
+    print(f"all heard {hub.heard(hub.straps, hub.now()):.1f} s after it ran again")
     hub.judge()
     reasons = {reason for _, _, reason, _, _ in hub.gaps(since)}
     assert "daemon_down" in reasons, hub.gaps(since)
