@@ -855,16 +855,10 @@ static bool agent_wants(void *userdata, const char *path)
 	return w && w->wanted && w->device.pair != CONFIG_PAIR_NO;
 }
 
-/* Wearables hold the bus; without one they are made anew, and are told from the start. */
 static void close_bus(struct bluez *b)
 {
-	while (b->wearables) {
-		struct wearable *w = b->wearables;
-
-		b->wearables = w->next;
-		wearable_free(w);
-	}
-	b->n_wearables = 0;
+	for (struct wearable *w = b->wearables; w; w = w->next)
+		wearable_set_bus(w, NULL);
 	b->ask = sd_bus_slot_unref(b->ask);
 	b->agent = agent_free(b->agent);
 	b->bus = sd_bus_close_unref(b->bus);
@@ -874,10 +868,8 @@ static void close_bus(struct bluez *b)
 static void lose_bus(struct bluez *b, const char *problem, usec_t now)
 {
 	lose_all(b, GAP_BLUETOOTHD, now);
-	for (struct wearable *w = b->wearables; w; w = w->next) {
+	for (struct wearable *w = b->wearables; w; w = w->next)
 		wearable_tell_ended(w);
-		wearable_tell(w); /* for the last time, until it is made anew */
-	}
 	close_bus(b);
 	(void)snprintf(b->problem, sizeof(b->problem), "%s", problem);
 	retry_later(b, now);
@@ -937,6 +929,8 @@ static void try_bus(struct bluez *b, usec_t now)
 
 	b->retry = USEC_INFINITY;
 	if (r >= 0) {
+		for (struct wearable *w = b->wearables; w; w = w->next)
+			wearable_set_bus(w, b->bus);
 		ask(b, now);
 		return;
 	}
@@ -1097,6 +1091,12 @@ static struct bluez *bluez_free(struct bluez *b)
 		b->radios[i] = radio_free(b->radios[i]);
 	sd_event_source_disable_unref(b->timer);
 	close_bus(b);
+	while (b->wearables) {
+		struct wearable *w = b->wearables;
+
+		b->wearables = w->next;
+		wearable_free(w);
+	}
 	b->objects = objects_free(b->objects);
 	sd_event_unref(b->event);
 	free(b);

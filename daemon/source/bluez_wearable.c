@@ -273,6 +273,15 @@ static void port_down(void *userdata, enum gap_reason why)
 
 /* --- what it is told --------------------------------------------------------------------------- */
 
+void wearable_set_bus(struct wearable *w, sd_bus *bus)
+{
+	w->call = sd_bus_slot_unref(w->call);
+	w->trust = sd_bus_slot_unref(w->trust);
+	w->settle = sd_bus_slot_unref(w->settle);
+	sd_bus_unref(w->bus);
+	w->bus = sd_bus_ref(bus);
+}
+
 void wearable_set_object(struct wearable *w, struct objects_device *object, enum gap_reason why,
 			 usec_t now)
 {

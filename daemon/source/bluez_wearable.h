@@ -56,6 +56,8 @@ struct wearable *wearable_free(struct wearable *w);
 DEFINE_CLEANUP(struct wearable *, wearable_free)
 int wearable_new(sd_event *event, sd_bus *bus, struct profiles profiles, const char *address,
 		 const struct wearable_handler *handler, struct wearable **ret);
+/* The bus to call on, or NULL: it went away; what was asked is not answered any more. */
+void wearable_set_bus(struct wearable *w, sd_bus *bus);
 /* The object to use from now on, or NULL. While there is a link, it is the same or NULL. */
 void wearable_set_object(struct wearable *w, struct objects_device *object, enum gap_reason why,
 			 usec_t now);
