@@ -7,11 +7,12 @@
 #include "fake-bluez.h"
 #include "source/source.h"
 
-#define STRAP_A	  "a0:b1:c2:d3:e4:0a"
-#define STRAP_B	  "a0:b1:c2:d3:e4:0b"
-#define STRAP_C	  "a0:b1:c2:d3:e4:0c"
-#define NAMED(x)  "[device \"" x "\"]\n"
-#define SAID_SIZE 256
+#define STRAP_A	      "a0:b1:c2:d3:e4:0a"
+#define STRAP_B	      "a0:b1:c2:d3:e4:0b"
+#define STRAP_C	      "a0:b1:c2:d3:e4:0c"
+#define BENCH_ADAPTER "00:1a:7d:da:71:13"
+#define NAMED(x)      "[device \"" x "\"]\n"
+#define SAID_SIZE     256
 
 /* What was told of one wearable. */
 struct seen {
@@ -35,6 +36,7 @@ struct bench {
 	struct seen seen[FAKE_STRAPS_MAX];
 	unsigned n_states;
 	char problem[SAID_SIZE];
+	bool stormy;	/* what does not answer may be misjudged: who scans, who connects */
 	unsigned n_fds; /* before the source came */
 };
 
@@ -49,6 +51,8 @@ void bench_start(struct bench *b, const char *config);
 /* The owner's wishes change. */
 void bench_configure(struct bench *b, const char *config);
 void bench_stop(struct bench *b);
+/* The bus goes, and another one comes with another bluetoothd, which knows no straps. */
+void bench_restart_bus(struct bench *b);
 struct fake_strap *bench_strap(struct bench *b, const char *address);
 struct seen *bench_seen(struct bench *b, const char *address);
 

@@ -89,7 +89,7 @@ void fake_link_paired(struct fake_bluez *f, struct fake_strap *s)
 
 void fake_link_know(struct fake_bluez *f, struct fake_strap *s)
 {
-	if (s->path[0])
+	if (s->path[0] || !s->adapter->path[0])
 		return;
 	(void)snprintf(s->path, sizeof(s->path), "%.60s/dev_%s", s->adapter->path, s->address);
 	for (char *c = s->path + strlen(s->path) - strlen(s->address); *c; c++)

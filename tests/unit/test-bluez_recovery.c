@@ -17,6 +17,8 @@
 
 #define HEART_RATE CHARACTERISTIC_HEART_RATE_MEASUREMENT
 
+enum { N_STORMS = 20, STRIKES = 20 };
+
 static struct fake_strap *start_streaming(struct bench *b)
 {
 	struct fake_strap *a = bench_strap(b, STRAP_A);
@@ -167,6 +169,23 @@ static void survives_bluetoothd(void **state)
 	}
 }
 
+/* What is known of a wearable outlives the bus: what was tried, and who is told how often. */
+static void survives_the_bus(void **state)
+{
+	struct bench *b = *state;
+	struct seen *s = bench_seen(b, STRAP_A);
+
+	(void)start_streaming(b);
+	bench_await_rung(b, STRAP_A, RUNG_RESUBSCRIBE, 120);
+	bench_restart_bus(b);
+	bench_await_gone(b, STRAP_A, 1, 5);
+	assert_int_equal(s->gap, GAP_BLUETOOTHD);
+	(void)bench_strap(b, STRAP_A);
+	bench_await_state(b, STRAP_A, "streaming", 60);
+	assert_int_equal(s->rungs[RUNG_RESUBSCRIBE], 1);
+	assert_string_equal(b->problem, "");
+}
+
 static void waits_for_bluetoothd(void **state)
 {
 	struct bench *b = *state;
@@ -192,7 +211,7 @@ static void survives_the_adapter(void **state)
 	assert_int_equal(bench_seen(b, STRAP_A)->gap, GAP_ADAPTER);
 	bench_await_problem(b, "adapter", 10);
 	bench_pass(b, 30, NULL, 0);
-	b->hci = fake_bluez_plug(b->fake, 0, "00:1a:7d:da:71:13");
+	b->hci = fake_bluez_plug(b->fake, 0, BENCH_ADAPTER);
 	bench_await_state(b, STRAP_A, "streaming", 30);
 	assert_string_equal(b->problem, "");
 }
@@ -231,6 +250,107 @@ static void powers_it_again(void **state)
 	bench_await_state(b, STRAP_A, "streaming", 30);
 }
 
+/* --- everything at once ------------------------------------------------------------------------ */
+
+/* xorshift64: the same storm each time. */
+static unsigned throw(uint64_t * dice, unsigned sides)
+{
+	*dice ^= *dice << 13;
+	*dice ^= *dice >> 7;
+	*dice ^= *dice << 17;
+	return (unsigned)(*dice % sides);
+}
+
+static void strike_strap(struct bench *b, struct fake_strap *s, uint64_t *dice)
+{
+	switch (throw(dice, 8)) {
+	case 0: s->near = !s->near; break;
+	case 1: s->link = (enum fake_link) throw(dice, FAKE_LINK_DUMB + 1); break;
+	case 2: s->sticks = !s->sticks; break;
+	case 3: s->secure = !s->secure; break;
+	case 4: s->forgot = s->paired; break;
+	case 5: s->refuses = !s->refuses; break;
+	case 6: s->speechless = !s->speechless; break;
+	default:
+		if (s->connected)
+			fake_bluez_lose(b->fake, s);
+	}
+}
+
+/* bluetoothd, as it is left by a storm. */
+struct weather {
+	bool running, hangs;
+	uint64_t dice;
+};
+
+/* One that hung is restarted: what happened meanwhile, it never tells. */
+static void strike_bluetoothd(struct bench *b, struct weather *w)
+{
+	if (!w->running) {
+		fake_bluez_start(b->fake);
+		w->running = true;
+	} else if (w->hangs || throw(&w->dice, 4) > 0) {
+		fake_bluez_hang(b->fake, false);
+		(w->hangs || throw(&w->dice, 2) ? fake_bluez_crash : fake_bluez_stop)(b->fake);
+		w->running = w->hangs = false;
+	} else {
+		fake_bluez_hang(b->fake, true);
+		w->hangs = true;
+	}
+}
+
+static void strike_adapter(struct bench *b, uint64_t *dice)
+{
+	if (!b->hci->path[0])
+		b->hci = fake_bluez_plug(b->fake, 0, BENCH_ADAPTER);
+	else if (throw(dice, 3) == 0)
+		fake_bluez_unplug(b->fake, b->hci);
+	else if (throw(dice, 2))
+		fake_bluez_power(b->fake, b->hci, !b->hci->powered);
+	else
+		b->hci->mood = (enum fake_mood) throw(dice, FAKE_MOOD_MAX_);
+}
+
+static void calm(struct bench *b, struct weather *w, struct fake_strap *const *straps, size_t n)
+{
+	while (!w->running || w->hangs)
+		strike_bluetoothd(b, w);
+	if (!b->hci->path[0])
+		b->hci = fake_bluez_plug(b->fake, 0, BENCH_ADAPTER);
+	b->hci->mood = FAKE_WELL;
+	for (size_t i = 0; i < n; i++) {
+		straps[i]->near = true;
+		straps[i]->link = FAKE_LINK_GOOD;
+		straps[i]->secure = straps[i]->sticks = straps[i]->forgot = straps[i]->refuses =
+			straps[i]->speechless = false;
+	}
+}
+
+/* Whatever happened, and in which order: when it is over, all come back. */
+static void weathers_storms(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *straps[] = {bench_strap(b, STRAP_A), bench_strap(b, STRAP_B)};
+	struct weather w = {.running = true, .dice = 88172645463325252};
+
+	b->stormy = true;
+	bench_start(b, NAMED(STRAP_A) NAMED(STRAP_B));
+	for (unsigned storm = 0; storm < N_STORMS; storm++) {
+		for (unsigned i = 0; i < STRIKES; i++) {
+			if (throw(&w.dice, 4) == 0)
+				strike_bluetoothd(b, &w);
+			if (throw(&w.dice, 2) == 0)
+				strike_adapter(b, &w.dice);
+			strike_strap(b, straps[throw(&w.dice, 2)], &w.dice);
+			bench_pass(b, throw(&w.dice, 6), straps, 2);
+		}
+		calm(b, &w, straps, 2);
+		bench_await_state(b, STRAP_A, "streaming", 120);
+		bench_await_state(b, STRAP_B, "streaming", 120);
+		(void)unlink(b->recover);
+	}
+}
+
 #define bluez_test(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
 
 int main(void)
@@ -244,10 +364,12 @@ int main(void)
 		bluez_test(asks_for_a_restart_in_the_end),
 		bluez_test(asks_for_a_restart_of_one_that_hangs),
 		bluez_test(survives_bluetoothd),
+		bluez_test(survives_the_bus),
 		bluez_test(waits_for_bluetoothd),
 		bluez_test(survives_the_adapter),
 		bluez_test(knows_its_adapter_by_address),
 		bluez_test(powers_it_again),
+		bluez_test(weathers_storms),
 	};
 
 	return cmocka_run_group_tests(tests, bench_group_set_up, bench_group_tear_down);
