@@ -4,10 +4,11 @@ import dataclasses
 
 import pytest
 
-from lab import FIRST_S, Lab, strap
+from lab import EDGE_S, FIRST_S, Lab, strap
 
 STRAPS = [strap(i) for i in range(2)]
 PMD_CONTROL = "fb005c81-02e7-f387-1cad-8acd2d8df0c8"
+SILENCE_S = 45  # until the daemon has given up a link that says nothing, and made it anew
 DROP_IN = "/etc/systemd/system/vitald.service.d/l2cap.conf"
 SECURITY = 21  # tenths: what `systemd-analyze security` may say with the drop-in
 
@@ -66,6 +67,16 @@ def test_unplugged(hub):
     print(f"heard {hub.heard(STRAPS, hub.now()):.1f} s after it was plugged")
     hub.judge()
     assert {gap[2] for gap in hub.gaps(since)} == {"adapter"}, hub.gaps(since)
+
+
+def test_mute(hub):
+    """The link is up and says nothing: it is asked again, given up and made anew, not taken up as it was."""
+    since = hub.now()
+    hub.radio("mute", dev=1, on=True)
+    print(f"heard after {hub.heard(STRAPS[1:], since + EDGE_S, SILENCE_S):.1f} s")
+    hub.line(STRAPS[1].address, "subscribe again", since=since)
+    hub.line(STRAPS[1].address, "dropped and connected again", since=since, times=1)
+    hub.judge(expect={1: ["silent"]})
 
 
 def test_bond(hub):
