@@ -42,6 +42,7 @@
 #define SUSPECT_SILENT (6 * USEC_PER_SEC)
 #define SUSPECT_SPAN   (60 * USEC_PER_SEC)
 #define PROBLEM_GRACE  (3 * USEC_PER_SEC)
+#define LISTEN_FIRST   (4 * USEC_PER_SEC) /* for who is named, before a stranger's turn */
 #define PARTING	       (800 * USEC_PER_MSEC)
 
 enum { CLAIMS_MAX = 3 }; /* failures of who is named, until strangers keep their links */
@@ -558,7 +559,10 @@ static void give_turns(struct bluez *b, struct radio *r, usec_t now)
 
 	if (full && next)
 		claim_link(b, r, next);
-	next = full ? NULL : next;
+	/* a scan that ends with the first stranger it hears would find nobody else */
+	if (full || (next && !next->configured && is_named_missed(b, now) &&
+		     radio_listened(r, now) < LISTEN_FIRST))
+		next = NULL;
 
 	(void)snprintf(b->full, sizeof(b->full), "%llu links of %llu are in use",
 		       (unsigned long long)b->config->max_links,
@@ -569,8 +573,10 @@ static void give_turns(struct bluez *b, struct radio *r, usec_t now)
 	if (proof_wanted(b, r))
 		radio_want_proof(r, now);
 	radio_tick(r, now);
-	if (next && radio_ready(r) && !radio_scanning(r))
+	if (next && radio_ready(r) && !radio_scanning(r)) {
+		radio_listen_anew(r);
 		wearable_start(next, now);
+	}
 }
 
 /* --- what is told ------------------------------------------------------------------------------ */

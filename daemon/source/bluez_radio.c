@@ -59,7 +59,9 @@ struct radio {
 
 	enum scan scan;
 	sd_bus_slot *scan_call;
-	usec_t scan_due; /* IDLE: not before; ON: when it is begun anew */
+	usec_t scan_began; /* ON */
+	usec_t listened;   /* how long the last one was */
+	usec_t scan_due;   /* IDLE: not before; ON: when it is begun anew */
 	bool wanted, wide;
 	enum filter { FILTER_NONE, FILTER_SERVICES, FILTER_WIDE } filter; /* as bluetoothd has it */
 
@@ -132,6 +134,7 @@ static int on_scanning(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		if (e == BLUEZ_OK)
 			ladder_adapter_alive(&r->ladder, now);
 		r->scan = SCAN_ON;
+		r->scan_began = now;
 		r->scan_due = now + SCAN_SPAN;
 	} else {
 		log_debug("%s: StartDiscovery: %s", radio_name(r), bluez_error_text(m));
@@ -224,11 +227,13 @@ static void tick_scan(struct radio *r, usec_t now)
 	enum filter filter =
 		r->wide && r->filter == FILTER_SERVICES ? FILTER_WIDE : FILTER_SERVICES;
 
-	if (r->scan == SCAN_ON && (!wanted || now >= r->scan_due))
+	if (r->scan == SCAN_ON && (!wanted || now >= r->scan_due)) {
+		r->listened = now - r->scan_began;
 		scan_call(r, "StopDiscovery", on_scan_stopped, SCAN_STOPPING);
-	else if (r->scan == SCAN_IDLE && wanted && now >= r->scan_due)
+	} else if (r->scan == SCAN_IDLE && wanted && now >= r->scan_due) {
 		r->filter == filter ? scan_call(r, "StartDiscovery", on_scanning, SCAN_STARTING)
 				    : set_filter(r, filter);
+	}
 }
 
 /* The adapter was off: it does not scan, and has forgotten the filter. */
@@ -378,9 +383,14 @@ bool radio_scanning(const struct radio *r)
 	return r->scan != SCAN_IDLE;
 }
 
-bool radio_listening(const struct radio *r)
+usec_t radio_listened(const struct radio *r, usec_t now)
 {
-	return r->scan == SCAN_ON;
+	return r->scan == SCAN_ON ? now - r->scan_began : r->listened;
+}
+
+void radio_listen_anew(struct radio *r)
+{
+	r->listened = 0;
 }
 
 usec_t radio_due(const struct radio *r, usec_t now)

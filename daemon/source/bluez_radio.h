@@ -36,7 +36,9 @@ void radio_want_scan(struct radio *r, bool wanted, bool wide);
 void radio_want_proof(struct radio *r, usec_t now);
 /* A scan is on, or being started or stopped: not the time to connect. */
 bool radio_scanning(const struct radio *r);
-/* It really listens. */
-bool radio_listening(const struct radio *r);
+/* For how long it has really listened, in this scan or in the last one, if that was since ... */
+usec_t radio_listened(const struct radio *r, usec_t now);
+/* ... this. */
+void radio_listen_anew(struct radio *r);
 usec_t radio_due(const struct radio *r, usec_t now);
 void radio_tick(struct radio *r, usec_t now);

@@ -57,6 +57,7 @@ struct fake_strap {
 	const char *identity; /* the address that pairing gives it; NULL: it has it already */
 	bool random;	      /* the type of its address */
 	bool near;	      /* it advertises, and can be connected */
+	unsigned every;	      /* seconds between its advertisements; 0: 1 */
 	bool has_ecg;
 	bool bare; /* advertises no service */
 	enum fake_link link;

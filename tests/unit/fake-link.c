@@ -142,6 +142,8 @@ void fake_link_live(struct fake_bluez *f, struct fake_strap *s)
 		fake_link_up(f, s);
 		return;
 	}
+	if (s->every && told_time() / USEC_PER_SEC % s->every != 0)
+		return;
 	if (!s->adapter->discovering || !s->adapter->filtered || (s->bare && !s->adapter->all))
 		return;
 	s->seen = told_time();

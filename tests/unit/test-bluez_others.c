@@ -181,6 +181,29 @@ static void who_is_named_claims_no_link_for_ever(void **state)
 	assert_true(bench_seen(b, STRAP_B)->connected);
 }
 
+/* A scan that ends as soon as a stranger is heard finds nobody who advertises a little later. */
+static void strangers_who_refuse_drown_nobody_out(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *a = bench_strap(b, STRAP_A), *strangers[CROWD];
+
+	crowd(b, 0xa0, strangers);
+	for (unsigned i = 0; i < CROWD; i++)
+		strangers[i]->link = FAKE_LINK_UNANSWERED;
+	a->near = false;
+	a->every = 3;
+	bench_start(b, "[source]\nauto_enroll=yes\n" NAMED(STRAP_A));
+	bench_pass(b, 180, NULL, 0);
+	for (unsigned i = 1; i <= 10; i++) {
+		a->near = true;
+		bench_await_state(b, STRAP_A, "streaming", 30);
+		a->near = false;
+		fake_bluez_lose(b->fake, a);
+		bench_await_gone(b, STRAP_A, i, 5);
+		bench_pass(b, 60 + i, NULL, 0);
+	}
+}
+
 #define bluez_test(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
 
 int main(void)
@@ -194,6 +217,7 @@ int main(void)
 		bluez_test(passers_by_make_room),
 		bluez_test(who_is_named_is_given_a_strangers_link),
 		bluez_test(who_is_named_claims_no_link_for_ever),
+		bluez_test(strangers_who_refuse_drown_nobody_out),
 	};
 
 	return cmocka_run_group_tests(tests, bench_group_set_up, bench_group_tear_down);
