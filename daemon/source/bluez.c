@@ -754,6 +754,8 @@ static void take_device(struct bluez *b, struct objects_change *change, usec_t n
 
 	if (r && change->fields & (OBJECTS_FIELD_RSSI | OBJECTS_FIELD_CONNECTED))
 		ladder_adapter_alive(radio_ladder(r), now);
+	if (r && change->fields & OBJECTS_FIELD_CONNECTED && !d->connected)
+		ladder_adapter_ended(radio_ladder(r));
 	for (struct wearable *w = b->wearables; w; w = w->next) {
 		if (w->object == d)
 			wearable_told(w, change->fields, reason_of(b, d), now);

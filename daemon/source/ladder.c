@@ -129,6 +129,11 @@ void ladder_adapter_stuck(struct ladder_adapter *l)
 	l->stuck = true;
 }
 
+void ladder_adapter_ended(struct ladder_adapter *l)
+{
+	l->stuck = false;
+}
+
 /* When a power cycle is due; USEC_INFINITY: there is no reason for one. */
 static usec_t cycle_due(const struct ladder_adapter *l, usec_t now)
 {

@@ -54,6 +54,8 @@ void ladder_adapter_alive(struct ladder_adapter *l, usec_t now);
 void ladder_adapter_heard(struct ladder_adapter *l, usec_t now);
 void ladder_adapter_failed(struct ladder_adapter *l);
 void ladder_adapter_stuck(struct ladder_adapter *l);
+/* A link over it ended. If another one still does not, that is said again. */
+void ladder_adapter_ended(struct ladder_adapter *l);
 /* RUNG_POWER_CYCLE when that is due, RUNG_RESTART when it did not help, else RUNG_MAX_. */
 enum rung ladder_adapter_rung(const struct ladder_adapter *l, usec_t now);
 /* When ladder_adapter_rung() may have another answer without anything happening. */

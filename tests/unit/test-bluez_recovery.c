@@ -82,6 +82,25 @@ static void spares_who_is_heard(void **state)
 	assert_int_equal(bench_seen(b, STRAP_A)->n_frames[HEART_RATE], 603);
 }
 
+/* It did end at last: when all are out of reach, hours later, there is nothing to repair. */
+static void forgives_a_link_that_ended(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *a = start_streaming(b), *stuck = bench_strap(b, STRAP_B);
+
+	bench_configure(b, NAMED(STRAP_A) "streams=heart_rate\n" NAMED(STRAP_B));
+	bench_await_state(b, STRAP_B, "streaming", 30);
+	stuck->sticks = stuck->speechless = true;
+	bench_pass(b, 120, &a, 1);
+	stuck->sticks = stuck->near = false;
+	fake_bluez_lose(b->fake, stuck);
+	bench_pass(b, 60, &a, 1);
+	a->near = false;
+	fake_bluez_lose(b->fake, a);
+	bench_pass(b, 120, NULL, 0);
+	assert_int_equal(bench_calls(b, "PowerOff"), 0);
+}
+
 /* Connected stays true after Disconnect: the controller has lost the link, and does not know. */
 static void frees_a_link_that_does_not_end(void **state)
 {
@@ -359,6 +378,7 @@ int main(void)
 		bluez_test(wakes_a_silent_one),
 		bluez_test(lets_a_mute_one_be),
 		bluez_test(spares_who_is_heard),
+		bluez_test(forgives_a_link_that_ended),
 		bluez_test(frees_a_link_that_does_not_end),
 		bluez_test(cycles_a_radio_that_hangs),
 		bluez_test(asks_for_a_restart_in_the_end),
