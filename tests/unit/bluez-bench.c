@@ -26,7 +26,7 @@ struct seen *bench_seen(struct bench *b, const char *address)
 	size_t i = 0;
 
 	while (b->seen[i].address[0] && !streq(b->seen[i].address, address))
-		i++;
+		assert_true(++i < ARRAY_SIZE(b->seen));
 	(void)snprintf(b->seen[i].address, sizeof(b->seen[i].address), "%s", address);
 	return &b->seen[i];
 }

@@ -33,7 +33,7 @@ struct bench {
 	struct fake_adapter *hci;
 	struct config *config;
 	struct source *source;
-	struct seen seen[FAKE_STRAPS_MAX];
+	struct seen seen[128]; /* a wearable each; nobody looks for more */
 	unsigned n_states;
 	char problem[SAID_SIZE];
 	bool stormy;	/* what does not answer may be misjudged: who scans, who connects */

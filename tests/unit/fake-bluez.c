@@ -113,6 +113,17 @@ struct fake_strap *fake_bluez_strap(struct fake_bluez *f, struct fake_adapter *a
 	return s;
 }
 
+void fake_bluez_crowd(struct fake_bluez *f, struct fake_adapter *a, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct fake_strap s = {.adapter = a, .name = "\x1b[2J", .rssi = -40};
+
+		(void)snprintf(s.address, sizeof(s.address), "00:00:00:00:%02x:%02x", i / 256 % 256,
+			       i % 256);
+		fake_link_know(f, &s);
+	}
+}
+
 void fake_bluez_bond(struct fake_bluez *f, struct fake_strap *s)
 {
 	s->paired = s->trusted = true;

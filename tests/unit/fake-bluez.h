@@ -38,6 +38,7 @@ struct fake_adapter {
 	char path[FAKE_PATH_SIZE]; /* "": not plugged in */
 	const char *address;
 	bool powered, discovering;
+	bool blocked;  /* by rfkill: cannot be powered */
 	bool filtered; /* the client has said what it looks for: LE ... */
 	bool all;      /* ... and whatever it advertises */
 	enum fake_mood mood;
@@ -103,6 +104,8 @@ void fake_bluez_power(struct fake_bluez *f, struct fake_adapter *a, bool powered
 /* A wearable with heart rate and ECG that is near and well; lives as long as the fake. */
 struct fake_strap *fake_bluez_strap(struct fake_bluez *f, struct fake_adapter *a,
 				    const char *address, const char *name);
+/* So many others advertise, once, and are gone before anybody can connect. */
+void fake_bluez_crowd(struct fake_bluez *f, struct fake_adapter *a, unsigned n);
 /* bluetoothd knows it from before, by its bond. */
 void fake_bluez_bond(struct fake_bluez *f, struct fake_strap *s);
 /* Its link comes up without our asking; breaks, or it ends it: bluetoothd 5.66 does not tell which. */

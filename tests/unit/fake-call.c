@@ -195,6 +195,8 @@ static int set_property(struct fake_bluez *f, const struct fake_place *at, sd_bu
 		buf_printf(&f->calls, "%s %s\n", value ? "PowerOn" : "PowerOff", at->adapter->path);
 		if (at->adapter->mood == FAKE_RADIO_DEAD)
 			return 0; /* never answered */
+		if (value && at->adapter->blocked)
+			return refuse(m, FAKE_ERROR "Blocked", "Blocked through rfkill");
 		fake_bluez_power(f, at->adapter, value);
 	} else if (streq(interface, FAKE_DEVICE) && streq(name, "Trusted")) {
 		at->strap->trusted = value;

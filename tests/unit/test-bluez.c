@@ -367,6 +367,18 @@ static void enrolls_if_it_may(void **state)
 	bench_await_state(b, STRAP_A, "streaming", 30);
 }
 
+/* A neighbour can make up any number of wearables. */
+static void is_not_drowned(void **state)
+{
+	struct bench *b = *state;
+
+	bench_start(b, "[source]\nauto_enroll=yes\n" NAMED(STRAP_A));
+	fake_bluez_crowd(b->fake, b->hci, 1000);
+	bench_pass(b, 5, NULL, 0);
+	(void)bench_strap(b, STRAP_A);
+	bench_await_state(b, STRAP_A, "streaming", 30);
+}
+
 static void leaves_strangers_alone(void **state)
 {
 	struct bench *b = *state;
@@ -529,6 +541,7 @@ int main(void)
 		bluez_test(keeps_to_the_cap),
 		bluez_test(prefers_who_is_named),
 		bluez_test(enrolls_if_it_may),
+		bluez_test(is_not_drowned),
 		bluez_test(leaves_strangers_alone),
 		bluez_test(tells_namesakes_apart),
 		bluez_test(takes_a_private_address_that_is_named),

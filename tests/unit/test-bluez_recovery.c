@@ -269,6 +269,22 @@ static void powers_it_again(void **state)
 	bench_await_state(b, STRAP_A, "streaming", 30);
 }
 
+static void asks_to_lift_rfkill(void **state)
+{
+	struct bench *b = *state;
+
+	(void)bench_strap(b, STRAP_A);
+	b->hci->blocked = true;
+	fake_bluez_power(b->fake, b->hci, false);
+	bench_start(b, NAMED(STRAP_A));
+	bench_await_problem(b, "rfkill", 30);
+	bench_pass(b, 300, NULL, 0);
+	assert_true(b->n_states <= 2);
+	b->hci->blocked = false;
+	bench_await_state(b, STRAP_A, "streaming", 120);
+	assert_string_equal(b->problem, "");
+}
+
 /* --- everything at once ------------------------------------------------------------------------ */
 
 /* xorshift64: the same storm each time. */
@@ -389,6 +405,7 @@ int main(void)
 		bluez_test(survives_the_adapter),
 		bluez_test(knows_its_adapter_by_address),
 		bluez_test(powers_it_again),
+		bluez_test(asks_to_lift_rfkill),
 		bluez_test(weathers_storms),
 	};
 
