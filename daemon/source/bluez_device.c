@@ -62,7 +62,19 @@ static void drop(struct device *d, usec_t now)
 	d->port.disconnect(d->port.userdata);
 }
 
-static void begin_session(struct device *d)
+/* The link came up, and nothing more: if it is bonded, the bond is suspected. */
+static void failed(struct device *d, bool broken, const char *why, usec_t now)
+{
+	say(d, why);
+	ladder_link_failed(&d->ladder, broken && d->bonded, now);
+	session_end(d, GAP_LINK_LOSS);
+	if (d->connected || d->state == DEVICE_CONNECTING)
+		drop(d, now);
+	else
+		enter(d, DEVICE_IDLE, USEC_INFINITY);
+}
+
+static void begin_session(struct device *d, usec_t now)
 {
 	enter(d, DEVICE_UP, USEC_INFINITY);
 	say(d, "");
@@ -71,7 +83,10 @@ static void begin_session(struct device *d)
 		return;
 	}
 	d->session = true;
-	d->port.up(d->port.userdata);
+	if (d->port.up(d->port.userdata) >= 0)
+		return;
+	d->session = false;
+	failed(d, false, "this machine has no memory for it", now);
 }
 
 static void begin_pairing(struct device *d, usec_t now)
@@ -86,19 +101,7 @@ static void resolved(struct device *d, usec_t now)
 	if (!d->bonded && (d->repair || d->pair == CONFIG_PAIR_YES))
 		begin_pairing(d, now);
 	else
-		begin_session(d);
-}
-
-/* The link came up, and nothing more: if it is bonded, the bond is suspected. */
-static void failed(struct device *d, bool broken, const char *why, usec_t now)
-{
-	say(d, why);
-	ladder_link_failed(&d->ladder, broken && d->bonded, now);
-	session_end(d, GAP_LINK_LOSS);
-	if (d->connected || d->state == DEVICE_CONNECTING)
-		drop(d, now);
-	else
-		enter(d, DEVICE_IDLE, USEC_INFINITY);
+		begin_session(d, now);
 }
 
 void device_init(struct device *d, const struct device_port *port)
@@ -167,12 +170,12 @@ static void pair_done(struct device *d, int result, const char *why, usec_t now)
 	if (result == 0) {
 		d->repair = false;
 		d->pairings = 0;
-		begin_session(d);
+		begin_session(d, now);
 		return;
 	}
 	(void)snprintf(text, sizeof(text), "pairing failed: %s", why); /* cut */
 	if (pairing_is_left(d, now) && d->session)
-		begin_session(d);
+		begin_session(d, now);
 	else
 		failed(d, false, text, now);
 }

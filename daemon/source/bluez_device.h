@@ -39,7 +39,7 @@ struct device_port {
 	void (*pair)(void *userdata);
 	void (*remove)(void *userdata);
 	/* The session may begin; may go on after pairing; has to end. */
-	void (*up)(void *userdata);
+	int (*up)(void *userdata); /* < 0: there is no memory for one */
 	void (*paired)(void *userdata);
 	void (*down)(void *userdata, enum gap_reason why);
 	void (*rung)(void *userdata, enum rung rung, const char *why);

@@ -226,7 +226,7 @@ void wearable_tell_ended(struct wearable *w)
 					       w->ended_at);
 }
 
-static void port_up(void *userdata)
+static int port_up(void *userdata)
 {
 	struct wearable *w = userdata;
 	const struct link_handler handler = {.userdata = w,
@@ -241,12 +241,13 @@ static void port_up(void *userdata)
 
 	if (r < 0) {
 		log_error("%s: no session: %s", w->address, strerror(-r));
-		return;
+		return r;
 	}
 	wearable_tell_ended(w);
 	w->there_once = true;
 	w->handler.source.connected(w->handler.source.userdata, w->address, w->name, now);
 	link_battery(w->link, now);
+	return 0;
 }
 
 static void port_paired(void *userdata)

@@ -18,6 +18,7 @@ struct bench {
 	struct device device;
 	struct buf log;
 	usec_t now;
+	bool no_memory;
 };
 
 static void on_connect(void *userdata)
@@ -40,9 +41,12 @@ static void on_remove(void *userdata)
 	buf_printf(&((struct bench *)userdata)->log, "remove\n");
 }
 
-static void on_up(void *userdata)
+static int on_up(void *userdata)
 {
-	buf_printf(&((struct bench *)userdata)->log, "up\n");
+	struct bench *b = userdata;
+
+	buf_printf(&b->log, "up\n");
+	return b->no_memory ? -ENOMEM : 0;
 }
 
 static void on_paired(void *userdata)
@@ -358,6 +362,22 @@ static void a_link_that_was_gone_was_not_silent(void **state)
 	expect(b, "up\nreconnect\ndown 10\ndisconnect\n");
 }
 
+/* Nothing would ever happen on a link without a session. */
+static void a_link_without_memory_is_tried_again(void **state)
+{
+	struct bench *b = *state;
+
+	b->no_memory = true;
+	link_up(b, false);
+	expect(b, "up\ndisconnect\n");
+	assert_string_equal(b->device.why, "this machine has no memory for it");
+	told(b, false, false, false);
+	expect(b, "");
+	b->no_memory = false;
+	link_up(b, false);
+	expect(b, "up\n");
+}
+
 static void it_leaves_from_every_state(void **state)
 {
 	struct bench *b = *state;
@@ -393,6 +413,7 @@ int main(void)
 		script(a_bond_that_is_refused_is_renewed_once_an_hour),
 		script(a_bond_that_is_not_made_again_is_left),
 		script(a_link_that_was_gone_was_not_silent),
+		script(a_link_without_memory_is_tried_again),
 		script(it_leaves_from_every_state),
 	};
 
