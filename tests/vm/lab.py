@@ -66,7 +66,7 @@ class Lab(Installed):
                   f" install -m 0640 -o root -g vitald /run/token {ETC}/token")
         self.start_receiver()
         self.wall = float(self.must("python3 -c 'import time; print(time.time() - time.monotonic())'"))
-        self.deaf, self.straps = [], []
+        self.deaf, self.straps, self.near_us = [], [], b.NEAR_US
 
     # -- time
 
@@ -141,9 +141,9 @@ class Lab(Installed):
     def tail(self, lines=40):
         return self.must(f"journalctl -b -q --no-pager -o short-monotonic -n {lines} -u vitald -u bluetooth -u radio")
 
-    def device(self, one):
+    def device(self, address):
         """What vitalctl says of a wearable."""
-        return next(device for device in self.status()["devices"] if device["address"] == one.address)
+        return next(device for device in self.status()["devices"] if device["address"] == address)
 
     def line(self, *words, since=None, times=None):
         """The messages of vitald since a time, that have all these words; `times`: so many, else at least one."""
@@ -226,7 +226,7 @@ class Lab(Installed):
                 return True
         return False
 
-    def judge(self, expect=None, near_us=b.NEAR_US):
+    def judge(self, expect=None):
         """Everything of this boot: said is held, held was said, in order, once; and the ledger says the same.
 
         expect: {(strap index, kind) or strap index: gap reasons} of the gaps since the last judgement, or not looked at.
@@ -239,7 +239,7 @@ class Lab(Installed):
         self.snapshot()
         log = self.log()
         edges = self.truth(log)
-        result = b.balance(self.share / "truth", self.share / "receiver.db", near_us=near_us)
+        result = b.balance(self.share / "truth", self.share / "receiver.db", near_us=self.near_us)
         words = b.table(result)
         total = result["total"]
         for name in ("altered", "duplicated", "invented", "two_contents", "holes", "order_violations"):

@@ -111,7 +111,7 @@ def test_small_mtu(hub):
         since = hub.now()
         hub.radio("disconnect", dev=3)
         hub.heard([strap(3, ("heart_rate",))], since)
-        assert "MTU" in hub.device(STRAPS[3])["why"]
+        assert "MTU" in hub.device(STRAPS[3].address)["why"]
         assert not hub.radio("state")["devs"][3]["ecg_on"]
         hub.judge()
     hub.radio("set", dev=3, key="mtu", value=512)
@@ -204,7 +204,8 @@ def test_bluetoothd_hangs(hub):
     healed = hub.now()
     print(f"all heard {hub.heard(hub.straps, healed):.1f} s after it went on")
     hub.excuse(since, healed + 30)
-    hub.judge(near_us=60_000_000)
+    hub.near_us = 60_000_000  # a heart rate has the time at which it was read
+    hub.judge()
     assert {reason for _, _, reason, _, _ in hub.gaps(since)} <= {"bluetoothd", "silent", "link_loss", "missing_frames"}
 
 
