@@ -204,12 +204,33 @@ static void strangers_who_refuse_drown_nobody_out(void **state)
 	}
 }
 
+/* The machine slept; links that are well stay up, and so does the adapter. */
+static void sleeps_well(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *straps[] = {bench_strap(b, STRAP_A), bench_strap(b, STRAP_B)};
+
+	bench_start(b, NAMED(STRAP_A) NAMED(STRAP_B));
+	bench_await_state(b, STRAP_A, "streaming", 30);
+	bench_await_state(b, STRAP_B, "streaming", 30);
+	for (unsigned i = 0; i < 5; i++) {
+		bench_pass(b, 60, straps, 2);
+		bench_skip(b, 20 + 600 * i);
+		bench_pass(b, 60, straps, 2);
+	}
+	assert_int_equal(bench_seen(b, STRAP_A)->n_disconnected, 0);
+	assert_int_equal(bench_seen(b, STRAP_B)->n_disconnected, 0);
+	assert_int_equal(bench_seen(b, STRAP_A)->rungs[RUNG_RECONNECT], 0);
+	assert_int_equal(bench_calls(b, "PowerOff"), 0);
+}
+
 #define bluez_test(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		bluez_test(parts_in_order),
+		bluez_test(sleeps_well),
 		bluez_test(moves_to_another_adapter),
 		bluez_test(hears_to_the_end),
 		bluez_test(shares_with_others),
