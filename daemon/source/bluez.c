@@ -223,12 +223,22 @@ static void take_device(struct bluez *b, struct objects_change *change, usec_t n
 	}
 }
 
-static void take_adapter(struct bluez *b, const struct objects_change *change)
+/*
+ * No link survives an adapter that is off, whether or not bluetoothd signals the end of each: after
+ * power cycles of a controller that hung, it did not for three of four.
+ */
+static void take_adapter(struct bluez *b, const struct objects_change *change, usec_t now)
 {
-	for (struct wearable *w = b->wearables; w; w = w->next)
-		if (change->fields & OBJECTS_FIELD_POWERED && !change->adapter->powered &&
-		    streq(w->last_adapter, objects_adapter_name(change->adapter)))
-			wearable_blame(w, GAP_ADAPTER);
+	for (struct wearable *w = b->wearables; w; w = w->next) {
+		if (!(change->fields & OBJECTS_FIELD_POWERED) || change->adapter->powered ||
+		    !streq(w->last_adapter, objects_adapter_name(change->adapter)))
+			continue;
+		wearable_blame(w, GAP_ADAPTER);
+		if (!w->object || !streq(w->adapter, w->last_adapter))
+			continue;
+		w->object->connected = w->object->resolved = false;
+		wearable_told(w, 0, GAP_ADAPTER, now);
+	}
 }
 
 static void take_value(struct bluez *b, struct objects_change *change, usec_t now)
@@ -299,7 +309,7 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	if (change.kind == OBJECTS_DEVICE && change.device)
 		take_device(b, &change, now);
 	else if (change.kind == OBJECTS_ADAPTER)
-		take_adapter(b, &change);
+		take_adapter(b, &change, now);
 	else if (change.kind == OBJECTS_VALUE && change.device)
 		take_value(b, &change, now);
 	else if (change.kind == OBJECTS_DEVICE_GONE)
