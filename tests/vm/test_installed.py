@@ -32,10 +32,11 @@ def test_starts_with_nothing(hub):
     hub.must("systemctl start vitald.service")
     unit = hub.show("vitald", "Type", "ActiveState", "User", "NRestarts", "StatusText")
     assert (unit["Type"], unit["ActiveState"], unit["User"], unit["NRestarts"]) == ("notify", "active", "vitald", "0")
+    hub.until("vitalctl status | grep -q 'there is no Bluetooth adapter'", "bluetoothd has told that there is none")
     for user in (None, "member", "admin"):
         rc, page = hub.sh("vitalctl status", user=user)
         assert rc == 2, (user, page)
-        for missing in ("no source of samples is configured", "no server is configured", "the clock is not synchronised"):
+        for missing in ("there is no Bluetooth adapter", "no server is configured", "the clock is not synchronised"):
             assert missing in page, (user, page)
     rc, page = hub.sh("vitalctl status", user="outsider")
     assert rc == 77 and "join the group vitald" in page, page
