@@ -255,8 +255,10 @@ void device_need(struct device *d, enum session_need need, const char *why, usec
 	} else {
 		bool gone = need == SESSION_NEED_END;
 
-		if (!gone)
+		if (!gone) {
 			d->port.rung(d->port.userdata, RUNG_RECONNECT, why);
+			ladder_link_silent(&d->ladder);
+		}
 		say(d, why);
 		session_end(d, gone ? GAP_LINK_LOSS : GAP_SILENT);
 		ladder_link_lost(&d->ladder, now);

@@ -394,6 +394,11 @@ void link_paired(struct link *l, usec_t now)
 	session_paired(l->session, now);
 }
 
+void link_set_patience(struct link *l, unsigned doublings)
+{
+	session_set_patience(l->session, doublings);
+}
+
 void link_set_wanted(struct link *l, unsigned wanted, usec_t now)
 {
 	session_set_wanted(l->session, wanted, now);

@@ -32,6 +32,8 @@ void link_value(struct link *l, enum characteristic c, const uint8_t *data, size
 /* Battery1 was told: a frame, unless the wearable's own characteristic is there to be read. */
 void link_battery(struct link *l, usec_t now);
 void link_paired(struct link *l, usec_t now);
+/* See session_set_patience(). */
+void link_set_patience(struct link *l, unsigned doublings);
 void link_set_wanted(struct link *l, unsigned wanted, usec_t now);
 /* The hub lets go: the wearable's streams are stopped, which takes a moment. */
 void link_close(struct link *l, usec_t now);

@@ -196,9 +196,12 @@ static void on_frame(void *userdata, const struct frame *frame)
 
 	f.device = w->address;
 	if (f.characteristic != CHARACTERISTIC_BATTERY_LEVEL && w->object) {
-		w->episode = 0;
 		ladder_link_up(&w->device.ladder);
 		w->handler.heard(w->handler.userdata, w->object->path);
+	}
+	if (session_spoke(link_session(w->link))) { /* what is read once is no end of a silence */
+		w->episode = 0;
+		ladder_link_spoke(&w->device.ladder);
 	}
 	w->handler.source.frame(w->handler.source.userdata, &f);
 }
@@ -243,6 +246,7 @@ static int port_up(void *userdata)
 		log_error("%s: no session: %s", w->address, strerror(-r));
 		return r;
 	}
+	link_set_patience(w->link, w->device.ladder.mute);
 	wearable_tell_ended(w);
 	w->there_once = true;
 	w->handler.source.connected(w->handler.source.userdata, w->address, w->name, now);

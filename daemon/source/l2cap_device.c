@@ -23,6 +23,7 @@
 #include "source/l2cap_device.h"
 
 #include "source/gatt.h"
+#include "source/ladder.h"
 #include "source/packets.h"
 #include "util/backoff.h"
 #include "util/clock.h"
@@ -67,6 +68,8 @@ struct l2cap_device {
 	bool untold; /* something of it changed */
 	usec_t arrived;
 	struct backoff backoff;
+	struct ladder_link ladder; /* its silences */
+	unsigned episode;	   /* 1 << rung: logged since it last spoke */
 	uint32_t rungs[RUNG_MAX_];
 };
 
@@ -181,7 +184,22 @@ static void on_frame(void *userdata, const struct frame *frame)
 
 	f.device = d->address;
 	backoff_reset(&d->backoff);
+	if (session_spoke(d->session)) {
+		d->episode = 0;
+		ladder_link_spoke(&d->ladder);
+	}
 	d->context->handler.frame(d->context->handler.userdata, &f);
+}
+
+/* Counts each; true: it is the first of an episode, and worth a line. */
+static bool climb(struct l2cap_device *d, enum rung rung)
+{
+	bool first = !(d->episode & 1U << rung);
+
+	d->rungs[rung]++;
+	d->episode |= 1U << rung;
+	d->untold = true;
+	return first;
 }
 
 static void on_need(void *userdata, enum session_need need, const char *why)
@@ -197,8 +215,9 @@ static void on_need(void *userdata, enum session_need need, const char *why)
 		doom(d, GAP_LINK_LOSS, why);
 		return;
 	}
-	d->rungs[RUNG_RECONNECT]++;
-	log_event(LOG_NOTICE, NULL, NULL, "%s is dropped and connected again: %s", d->address, why);
+	if (climb(d, RUNG_RECONNECT))
+		log_notice("%s is dropped and connected again: %s", d->address, why);
+	ladder_link_silent(&d->ladder);
 	doom(d, GAP_SILENT, why);
 }
 
@@ -206,9 +225,8 @@ static void on_rung(void *userdata, enum rung rung, const char *why)
 {
 	struct l2cap_device *d = userdata;
 
-	d->rungs[rung]++;
-	d->untold = true;
-	log_event(LOG_NOTICE, NULL, NULL, "%s: %s, because %s", d->address, rung_name(rung), why);
+	if (climb(d, rung))
+		log_notice("%s: %s, because %s", d->address, rung_name(rung), why);
 }
 
 static void on_changed(void *userdata)
@@ -249,6 +267,8 @@ static void on_discovered(void *userdata, int result, uint8_t att_error, usec_t 
 		doom(d, GAP_LINK_LOSS, "no memory");
 	} else {
 		session_set_mtu(d->session, gatt_mtu(d->gatt));
+		session_set_patience(d->session, d->ladder.mute);
+		d->ladder.spoke = false;
 		d->why[0] = '\0';
 		be(d, RUNNING, USEC_INFINITY);
 		owner->connected(owner->userdata, d->address, d->name, now);

@@ -8,6 +8,10 @@
  * failure, which ends at PAUSE_MAX: with the time that an attempt may take (PATIENCE) and one turn
  * of somebody else's, that stays below 30 s.
  *
+ * One that is connected and says nothing (no skin contact, or it hangs) is connected again, as that
+ * helps those that hang. If it still says nothing, each link is kept twice as long as the one before:
+ * it is heard at once when it speaks, and neither its battery nor the journal is worn out.
+ *
  * A bond that the wearable has lost looks the same from here as a bad link: Connect says yes, the
  * link drops or its services never come. Twice in a row is enough to remove the bond, since pairing
  * again costs a second; but if that did not help, then only once an hour.
@@ -40,6 +44,7 @@ enum {
 	FAILURES_SUSPECT = 4,
 	CYCLES_HELPLESS = 3,
 	UNANSWERED_SUSPECT = 3,
+	MUTE_MAX = 16U,
 };
 
 static const usec_t pauses[] = {
@@ -63,9 +68,22 @@ void ladder_link_up(struct ladder_link *l)
 	l->unbonded = 0;
 }
 
+void ladder_link_spoke(struct ladder_link *l)
+{
+	l->spoke = true;
+	l->mute = 0;
+}
+
+void ladder_link_silent(struct ladder_link *l)
+{
+	l->mute = l->spoke ? 0 : MIN(l->mute + 1, MUTE_MAX);
+	l->spoke = false;
+}
+
 void ladder_link_lost(struct ladder_link *l, usec_t now)
 {
 	l->failures = 0;
+	l->spoke = false;
 	l->lost = now;
 	l->not_before = now + pauses[0];
 }

@@ -16,11 +16,17 @@ struct ladder_link {
 	usec_t lost;	   /* when a link that worked ended; 0: never */
 	usec_t seen;	   /* when it was last heard to advertise; 0: never */
 	usec_t unbonded;   /* when its bond was last removed in vain; 0: never */
+	unsigned mute;	   /* links in a row on which it said nothing, until they were given up */
+	bool spoke;	   /* on this link */
 };
 
 void ladder_link_seen(struct ladder_link *l, usec_t now);
 /* It streams, or would. */
 void ladder_link_up(struct ladder_link *l);
+/* One of its streams did. */
+void ladder_link_spoke(struct ladder_link *l);
+/* Its link is given up for silence: that of the next link is to be borne 1 << mute as long. */
+void ladder_link_silent(struct ladder_link *l);
 void ladder_link_lost(struct ladder_link *l, usec_t now);
 /* `broken`: see above. */
 void ladder_link_failed(struct ladder_link *l, bool broken, usec_t now);

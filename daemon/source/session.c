@@ -19,6 +19,7 @@
 #include <stdio.h>
 
 #define LOST_PAUSE     (5 * USEC_PER_SEC)
+#define SILENCE_MAX    (200 * USEC_PER_SEC)  /* three of them before a link is given up: 10 min */
 #define CLOSE_PATIENCE (300 * USEC_PER_MSEC) /* an H10 answers in a third of it */
 
 static const char not_secure_enough[] = "the wearable wants an encrypted link, and refused it too";
@@ -59,6 +60,15 @@ static bool can_ring(const struct line *l)
 	return !l->part->profile->converse || l->part->phase == IDLE;
 }
 
+static usec_t silence_of(const struct session *s, const struct line *l)
+{
+	usec_t silence = l->what->silence;
+
+	for (unsigned i = 0; i < s->patience && silence < SILENCE_MAX; i++)
+		silence = MIN(2 * silence, SILENCE_MAX);
+	return silence;
+}
+
 static usec_t watch_due(const struct session *s, const struct line *l)
 {
 	if (!should_speak(s, l))
@@ -66,8 +76,8 @@ static usec_t watch_due(const struct session *s, const struct line *l)
 	if (!l->since)
 		return 0;
 	if (l->rung)
-		return l->rung_at + 2 * l->what->silence;
-	return can_ring(l) ? l->since + l->what->silence : USEC_INFINITY;
+		return l->rung_at + 2 * silence_of(s, l);
+	return can_ring(l) ? l->since + silence_of(s, l) : USEC_INFINITY;
 }
 
 static void ring(struct session *s, struct line *l, usec_t now)
@@ -453,6 +463,10 @@ void session_value(struct session *s, enum characteristic c, const uint8_t *data
 		return;
 	}
 	s->heard_at = now;
+	if (l->what->silence) {
+		s->spoke = true;
+		s->patience = 0;
+	}
 	l->since = l->since ? now : 0;
 	l->rung = false;
 	if (l->part->phase != SHUT)
@@ -485,6 +499,11 @@ void session_paired(struct session *s, usec_t now)
 	for (unsigned c = 0; c < CHARACTERISTIC_MAX_; c++)
 		if (s->lines[c].insecure)
 			s->lines[c].read = s->lines[c].insecure = false;
+}
+
+void session_set_patience(struct session *s, unsigned doublings)
+{
+	s->patience = doublings;
 }
 
 void session_set_mtu(struct session *s, uint16_t mtu)
@@ -595,6 +614,11 @@ const char *session_why(const struct session *s)
 const char *session_offers(const struct session *s)
 {
 	return s->offers;
+}
+
+bool session_spoke(const struct session *s)
+{
+	return s->spoke;
 }
 
 usec_t session_heard(const struct session *s)

@@ -92,6 +92,11 @@ void session_value(struct session *s, enum characteristic c, const uint8_t *data
 /* The carrier lost this subscription by itself (end of a socket): it is made again. */
 void session_unsubscribed(struct session *s, enum characteristic c, usec_t now);
 void session_paired(struct session *s, usec_t now);
+/*
+ * Silence is borne for 1 << doublings as long, up to 10 min, until the first stream speaks: for one
+ * that said nothing on its last links. Before the first session_tick().
+ */
+void session_set_patience(struct session *s, unsigned doublings);
 void session_set_mtu(struct session *s, uint16_t mtu);
 /* Other kinds are wanted: what is too much is stopped, what lacks is started. */
 void session_set_wanted(struct session *s, unsigned wanted, usec_t now);
@@ -111,6 +116,8 @@ bool session_running(const struct session *s);
 const char *session_why(const struct session *s);
 /* The names of the profiles that the wearable offers, with blanks between. */
 const char *session_offers(const struct session *s);
+/* One of the streams that must not be silent has said something. */
+bool session_spoke(const struct session *s);
 /* When anything was last heard; 0: nothing yet. */
 usec_t session_heard(const struct session *s);
 const struct session_counts *session_counts(const struct session *s);

@@ -94,6 +94,8 @@ struct session {
 	struct heard heard[HEARD_MAX];
 	unsigned n_heard;
 	usec_t heard_at;
+	unsigned patience; /* silences last 1 << patience as long */
+	bool spoke;	   /* one of those that are watched did */
 	struct session_counts counts;
 	/* to be told */
 	bool need_untold;

@@ -64,6 +64,24 @@ static void lets_a_mute_one_be(void **state)
 	assert_int_not_equal(access(b->recover, F_OK), 0);
 }
 
+/* Not every 30 s for ever: each link waits longer, and what it says at last is heard at once. */
+static void waits_longer_for_a_mute_one(void **state)
+{
+	struct bench *b = *state;
+	struct seen *s = bench_seen(b, STRAP_A);
+	struct fake_strap *a = start_streaming(b);
+	unsigned n_connected;
+
+	bench_pass(b, 3600, NULL, 0);
+	assert_in_range(s->n_connected, 5, 11);
+	bench_await_state(b, STRAP_A, "streaming", 30);
+	bench_pass(b, 60, &a, 1);
+	assert_int_equal(s->n_frames[HEART_RATE], 63);
+	n_connected = s->n_connected;
+	bench_pass(b, 40, NULL, 0);
+	assert_int_equal(s->n_connected, n_connected + 1); /* as if it had never been silent */
+}
+
 static void spares_who_is_heard(void **state)
 {
 	struct bench *b = *state;
@@ -393,6 +411,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		bluez_test(wakes_a_silent_one),
 		bluez_test(lets_a_mute_one_be),
+		bluez_test(waits_longer_for_a_mute_one),
 		bluez_test(spares_who_is_heard),
 		bluez_test(forgives_a_link_that_ended),
 		bluez_test(frees_a_link_that_does_not_end),

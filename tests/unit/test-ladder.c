@@ -100,6 +100,27 @@ static void what_worked_is_forgiven(void **state)
 	assert_true(ladder_link_unbond_due(&l, S(21))); /* it had succeeded: no hour to wait */
 }
 
+static void only_links_without_a_word_are_mute(void **state)
+{
+	struct ladder_link l = {0};
+
+	ladder_link_spoke(&l);
+	ladder_link_silent(&l);
+	ladder_link_lost(&l, S(10));
+	assert_int_equal(l.mute, 0);
+	ladder_link_silent(&l);
+	ladder_link_lost(&l, S(40));
+	assert_int_equal(l.mute, 1);
+	ladder_link_up(&l); /* a serial number was read */
+	ladder_link_lost(&l, S(50));
+	assert_int_equal(l.mute, 1);
+	for (int i = 0; i < 1000; i++)
+		ladder_link_silent(&l);
+	assert_in_range(l.mute, 10, 31);
+	ladder_link_spoke(&l);
+	assert_int_equal(l.mute, 0);
+}
+
 /* --- one adapter --- */
 
 static void one_failure_is_no_reason(void **state)
@@ -215,6 +236,7 @@ int main(void)
 		cmocka_unit_test(patience_is_for_those_who_are_there),
 		cmocka_unit_test(a_bond_goes_after_two_and_once_an_hour),
 		cmocka_unit_test(what_worked_is_forgiven),
+		cmocka_unit_test(only_links_without_a_word_are_mute),
 		cmocka_unit_test(one_failure_is_no_reason),
 		cmocka_unit_test(many_in_a_row_are),
 		cmocka_unit_test(never_while_another_is_heard),

@@ -36,6 +36,52 @@ static void silence_subscribes_again_then_reconnects(void **state)
 	expect(b, "");
 }
 
+/* It said nothing on its last links, and is not told to connect again as soon. */
+static void patience_doubles_silence_until_a_value(void **state)
+{
+	struct bench *b = *state;
+
+	session_set_patience(b->session, 2);
+	b->properties[BATTERY] = NOTIFY;
+	offer_heart(b);
+	run(b);
+	good(b);
+	good(b);
+	value(b, BATTERY, "\x64");
+	expect(b, "notify 2a19\nnotify 2a37\nframe 2a19 64\n");
+	assert_false(session_spoke(b->session));
+	later(b, 39 * SECOND);
+	expect(b, "");
+	later(b, SECOND);
+	good(b);
+	good(b);
+	expect(b, "unsubscribe 2a37\nagain: heart rate measurement has been silent for 40 s\n"
+		  "notify 2a37\n");
+	later(b, 79 * SECOND);
+	expect(b, "");
+	value(b, HEART, "\x00\x3c"); /* subscribed to all the time */
+	assert_true(session_spoke(b->session));
+	expect(b, "frame 2a37 003c\n");
+	later(b, 10 * SECOND);
+	expect(b, "unsubscribe 2a37\nagain: heart rate measurement has been silent for 10 s\n");
+}
+
+static void patience_ends_after_ten_minutes(void **state)
+{
+	struct bench *b = *state;
+
+	session_set_patience(b->session, 16);
+	start_heart(b);
+	later(b, 200 * SECOND);
+	good(b);
+	good(b);
+	buf_done(&b->log);
+	later(b, 399 * SECOND);
+	expect(b, "");
+	later(b, SECOND);
+	expect(b, "need reconnect: heart rate measurement has been silent for 600 s\n");
+}
+
 static void a_reconnect_is_asked_for_once(void **state)
 {
 	struct bench *b = *state;
@@ -414,6 +460,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		script(silence_subscribes_again_then_reconnects),
+		script(patience_doubles_silence_until_a_value),
+		script(patience_ends_after_ten_minutes),
 		script(a_reconnect_is_asked_for_once),
 		script(a_value_ends_the_episode),
 		script(silent_data_are_asked_of_the_dialogue),
