@@ -97,9 +97,15 @@ struct taking {
 static void on_reading(void *userdata, const struct reading *reading)
 {
 	const struct taking *t = userdata;
+	struct device *d = &t->collect->devices[t->device];
 
-	if (reading->n > 0) /* a frame may be all header */
-		collect_flow_take(t->collect, t->device, reading, t->frame);
+	if (reading->n == 0) /* a frame may be all header */
+		return;
+	if (d->silent)
+		log_notice("%s (%s) is heard again", t->frame->device,
+			   t->collect->status[t->device].name);
+	d->silent = false;
+	collect_flow_take(t->collect, t->device, reading, t->frame);
 }
 
 static void take_protocol(struct collect *c, size_t i, const struct frame *f)
@@ -188,8 +194,9 @@ static void on_connected(void *userdata, const char *address, const char *name, 
 	c->devices[i].lost[0] = '\0';
 	set_state(c, (size_t)i, c->devices[i].enrolled ? "streaming" : "ignored", why);
 	collect_device_link(&c->devices[i]);
-	log_event(LOG_NOTICE, CATALOG_DEVICE_CONNECTED, NULL, "%s (%s) is connected", address,
-		  status->name);
+	/* One that is silent is connected again and again: what ends that is a value, not a link. */
+	log_event(c->devices[i].silent ? LOG_DEBUG : LOG_NOTICE, CATALOG_DEVICE_CONNECTED, NULL,
+		  "%s (%s) is connected", address, status->name);
 }
 
 static const char *lost_words(enum gap_reason why)
@@ -218,8 +225,9 @@ static void on_disconnected(void *userdata, const char *address, enum gap_reason
 	if (!c->status[i].why[0])
 		memcpy(c->status[i].why, d->lost, sizeof(c->status[i].why));
 	collect_flow_interrupt(d, why);
-	log_event(LOG_NOTICE, CATALOG_DEVICE_LOST, NULL, "%s (%s) is gone: %s", address,
-		  c->status[i].name, d->lost);
+	log_event(d->silent && why == GAP_SILENT ? LOG_DEBUG : LOG_NOTICE, CATALOG_DEVICE_LOST,
+		  NULL, "%s (%s) is gone: %s", address, c->status[i].name, d->lost);
+	d->silent = why == GAP_SILENT;
 }
 
 static void on_device(void *userdata, const struct source_device *told)

@@ -32,6 +32,7 @@ struct device {
 	unsigned wanted; /* kinds, 1 << enum kind */
 	bool enrolled;
 	bool told_undecodable;
+	bool silent;   /* its last link was, and nothing was heard since */
 	bool reported; /* its source tells how it stands with it */
 	int64_t today; /* days since 1970, UTC: what `gaps` counts */
 };

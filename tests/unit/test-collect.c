@@ -15,6 +15,9 @@
 #include "place.h"
 #include "util/log.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 enum { PASSERS_BY = 100, RECORDS_MAX = 64, ECG_N = 73 };
 
 #define STRAP	 "a0:00:00:00:00:01"
@@ -373,6 +376,52 @@ static void a_decoder_forgets_with_its_link(void **state)
 	close_room(&r);
 }
 
+/* How often the text is in what was logged. */
+static unsigned count_lines(int fd, const char *text)
+{
+	char log[4096];
+	ssize_t n = pread(fd, log, sizeof(log) - 1, 0);
+	unsigned count = 0;
+
+	assert_in_range(n, 0, sizeof(log) - 1);
+	log[n] = '\0';
+	for (const char *at = log; (at = strstr(at, text)); at++)
+		count++;
+	return count;
+}
+
+/* It is connected again and again: one line when it begins, and one when it is over. */
+static void a_silence_is_told_once(void **state)
+{
+	struct room r = {.config = {.auto_enroll = true}};
+	int log = memfd_create("log", MFD_CLOEXEC), before = dup(STDERR_FILENO);
+
+	assert_true(log >= 0 && before >= 0);
+	open_room(&r, *state, GAP_DAEMON_DOWN);
+	log_init(LOG_TARGET_STDERR, LOG_NOTICE);
+	assert_true(dup2(log, STDERR_FILENO) >= 0);
+	visit(&r, STRAP);
+	for (unsigned i = 0; i < 5; i++) {
+		connect(&r, STRAP, "");
+		hear(&r, STRAP, CHARACTERISTIC_MODEL_NUMBER, "H10", 3);
+		disconnect(&r, STRAP, GAP_SILENT);
+	}
+	connect(&r, STRAP, "");
+	beat(&r, STRAP);
+	beat(&r, STRAP);
+	disconnect(&r, STRAP, GAP_LINK_LOSS);
+	connect(&r, STRAP, "");
+	assert_true(dup2(before, STDERR_FILENO) >= 0);
+	log_init(LOG_TARGET_STDERR, 3);
+	assert_int_equal(count_lines(log, "said nothing"), 1);
+	assert_int_equal(count_lines(log, "is heard again"), 1);
+	assert_int_equal(count_lines(log, "the link was lost"), 2); /* the visit's, too */
+	assert_int_equal(count_lines(log, "is connected"), 3);
+	assert_int_equal(close(before), 0);
+	assert_int_equal(close(log), 0);
+	close_room(&r);
+}
+
 static void state_of_a_source_that_tells_none(void **state)
 {
 	struct room r = {.config = {.auto_enroll = true}};
@@ -592,6 +641,7 @@ int main(void)
 		store_test(unreadable_frames_are_kept),
 		store_test(answers_of_a_control_point_are_no_readings),
 		store_test(a_decoder_forgets_with_its_link),
+		store_test(a_silence_is_told_once),
 		store_test(state_of_a_source_that_tells_none),
 		store_test(state_of_a_source_that_tells),
 		store_test(who_is_forgotten_can_come_back),
