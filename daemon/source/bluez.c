@@ -211,7 +211,10 @@ static void take_device(struct bluez *b, struct objects_change *change, usec_t n
 	struct objects_device *d = change->device;
 	struct radio *r = bluez_radio_of(b, d->path);
 
-	if (r && change->fields & (OBJECTS_FIELD_RSSI | OBJECTS_FIELD_CONNECTED))
+	if (r && ((change->fields & OBJECTS_FIELD_RSSI && d->rssi != 0) ||
+		  (change->fields & OBJECTS_FIELD_CONNECTED && d->connected)))
+		ladder_adapter_worked(radio_ladder(r), now);
+	else if (r && change->fields & OBJECTS_FIELD_CONNECTED)
 		ladder_adapter_alive(radio_ladder(r), now);
 	if (r && change->fields & OBJECTS_FIELD_CONNECTED && !d->connected)
 		ladder_adapter_ended(radio_ladder(r));

@@ -57,15 +57,16 @@ static void on_radio_answered(void *userdata, bool yes)
 	bluez_wake(b);
 }
 
-static void on_radio_rung(void *userdata, const char *adapter, enum rung rung, const char *why)
+static void on_radio_rung(void *userdata, const char *adapter, enum rung rung, bool first,
+			  const char *why)
 {
 	struct bluez *b = userdata;
 	usec_t now = clock_boot_usec();
 
 	if (rung == RUNG_RESTART && ladder_daemon_restart_due(&b->ladder, true, now))
 		crowd_ask_restart(b, "power cycles of the adapter did not help", now);
-	log_event(LOG_WARNING, CATALOG_ADAPTER_CYCLED, NULL, "%s is switched off and on: %s",
-		  adapter, why);
+	log_event(first ? LOG_WARNING : LOG_DEBUG, CATALOG_ADAPTER_CYCLED, NULL,
+		  "%s is switched off and on: %s", adapter, why);
 	for (struct wearable *w = b->wearables; w; w = w->next)
 		w->rungs[RUNG_POWER_CYCLE] += streq(w->adapter, adapter);
 }

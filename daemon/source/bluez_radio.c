@@ -51,6 +51,7 @@ struct radio {
 	struct profiles profiles;
 	struct radio_handler handler;
 	struct ladder_adapter ladder;
+	unsigned episode; /* 1 << rung: told since it last worked */
 
 	enum power power;
 	sd_bus_slot *power_call;
@@ -312,15 +313,27 @@ static int on_switched_off(sd_bus_message *m, void *userdata, sd_bus_error *erro
 	return 0;
 }
 
+static void tell_rung(struct radio *r, enum rung rung)
+{
+	bool first = !(r->episode & 1U << rung);
+
+	r->episode |= 1U << rung;
+	r->handler.rung(r->handler.userdata, radio_name(r), rung, first,
+			r->ladder.owed	  ? "the last time it could not be switched off"
+			: r->ladder.stuck ? "a link over it does not end"
+					  : "it does not do what it is asked");
+}
+
 static void tick_power(struct radio *r, usec_t now)
 {
 	enum rung rung = ladder_adapter_rung(&r->ladder, now);
 
+	if (r->episode && r->ladder.cycles == 0) {
+		log_notice("%s works again", radio_name(r));
+		r->episode = 0;
+	}
 	if (r->power == POWER_ON && rung != RUNG_MAX_ && !r->probe) {
-		r->handler.rung(r->handler.userdata, radio_name(r), rung,
-				r->ladder.owed	  ? "the last time it could not be switched off"
-				: r->ladder.stuck ? "a link over it does not end"
-						  : "it does not do what it is asked");
+		tell_rung(r, rung);
 		ladder_adapter_cycled(&r->ladder, now);
 		set_power(r, false, on_switched_off, POWER_SWITCHING_OFF);
 	} else if (now >= r->power_due && (r->power == POWER_OFF || r->power == POWER_CYCLING)) {

@@ -12,8 +12,12 @@ struct radio_handler {
 	void (*wake)(void *userdata);
 	/* A call that only bluetoothd itself has to answer was, or was not. */
 	void (*answered)(void *userdata, bool yes);
-	/* RUNG_POWER_CYCLE was climbed; RUNG_RESTART: it did not help, several times. */
-	void (*rung)(void *userdata, const char *adapter, enum rung rung, const char *why);
+	/*
+	 * RUNG_POWER_CYCLE was climbed; RUNG_RESTART: it did not help, several times. `first`: since
+	 * the radio last worked.
+	 */
+	void (*rung)(void *userdata, const char *adapter, enum rung rung, bool first,
+		     const char *why);
 };
 
 struct radio;

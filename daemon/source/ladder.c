@@ -19,8 +19,10 @@
  * An adapter. It is suspected when FAILURES_SUSPECT things in a row failed, whoever they were for, or
  * when a link does not end; any sign of life clears that. It is power-cycled when nobody is heard
  * over it. One that stays without a sign of life after that has nothing to lose: again every
- * CYCLE_PAUSE, for one failure; else at most every CYCLE_PAUSE_ALIVE, as a link that hangs is not
- * worth more. After CYCLES_HELPLESS it takes more than that.
+ * CYCLE_PAUSE; else at most every CYCLE_PAUSE_ALIVE, as a link that hangs is not worth more. After
+ * CYCLES_HELPLESS it takes more than that. That it can be switched on, or says yes to a scan, is a
+ * sign of life, and no proof that a cycle has helped: that is somebody found, connected or heard.
+ * Until then one failure is enough for the next, within CYCLE_PAUSE_ALIVE.
  *
  * A cycle that fails takes links down in the kernel that the controller still has (Linux 6.1: "ACL
  * packet for unknown connection handle"), whose wearables then cannot be found. So it is owed, and
@@ -127,13 +129,18 @@ usec_t ladder_link_patience(const struct ladder_link *l, usec_t now)
 void ladder_adapter_alive(struct ladder_adapter *l, usec_t now)
 {
 	l->failures = 0;
-	l->cycles = 0;
 	l->alive = now;
+}
+
+void ladder_adapter_worked(struct ladder_adapter *l, usec_t now)
+{
+	ladder_adapter_alive(l, now);
+	l->cycles = 0;
 }
 
 void ladder_adapter_heard(struct ladder_adapter *l, usec_t now)
 {
-	ladder_adapter_alive(l, now);
+	ladder_adapter_worked(l, now);
 	l->heard = now;
 }
 
@@ -152,11 +159,17 @@ void ladder_adapter_ended(struct ladder_adapter *l)
 	l->stuck = false;
 }
 
+/* Those of long ago count no more: nobody may have been there to be found since. */
+static unsigned cycles_in_vain(const struct ladder_adapter *l, usec_t now)
+{
+	return lately(l->cycled, CYCLE_PAUSE_ALIVE, now) ? l->cycles : 0;
+}
+
 /* When a power cycle is due; USEC_INFINITY: there is no reason for one. */
 static usec_t cycle_due(const struct ladder_adapter *l, usec_t now)
 {
-	unsigned enough = l->cycles > 0 ? 1 : FAILURES_SUSPECT;
-	bool wedged = l->failures >= enough;
+	unsigned enough = cycles_in_vain(l, now) > 0 ? 1 : FAILURES_SUSPECT;
+	bool wedged = l->failures >= enough, lifeless = l->alive <= l->cycled;
 	usec_t due = now;
 
 	if (!wedged && !l->stuck && !l->owed)
@@ -164,8 +177,7 @@ static usec_t cycle_due(const struct ladder_adapter *l, usec_t now)
 	if (l->owed)
 		due = l->alive > l->cycled ? now : l->cycled + CYCLE_PAUSE;
 	else if (l->cycled > 0)
-		due = MAX(due,
-			  l->cycled + (wedged || l->cycles > 0 ? CYCLE_PAUSE : CYCLE_PAUSE_ALIVE));
+		due = MAX(due, l->cycled + (wedged || lifeless ? CYCLE_PAUSE : CYCLE_PAUSE_ALIVE));
 	if (l->heard > 0)
 		due = MAX(due, l->heard + QUIET);
 	return due;
@@ -175,7 +187,7 @@ enum rung ladder_adapter_rung(const struct ladder_adapter *l, usec_t now)
 {
 	if (cycle_due(l, now) > now)
 		return RUNG_MAX_;
-	return l->cycles >= CYCLES_HELPLESS ? RUNG_RESTART : RUNG_POWER_CYCLE;
+	return cycles_in_vain(l, now) >= CYCLES_HELPLESS ? RUNG_RESTART : RUNG_POWER_CYCLE;
 }
 
 usec_t ladder_adapter_due(const struct ladder_adapter *l, usec_t now)
@@ -185,8 +197,8 @@ usec_t ladder_adapter_due(const struct ladder_adapter *l, usec_t now)
 
 void ladder_adapter_cycled(struct ladder_adapter *l, usec_t now)
 {
+	l->cycles = cycles_in_vain(l, now) + 1;
 	l->cycled = now;
-	l->cycles++;
 	l->failures = 0;
 	l->stuck = l->owed = false;
 }

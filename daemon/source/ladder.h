@@ -50,13 +50,15 @@ struct ladder_adapter {
 	usec_t alive;	   /* when it last did what it was asked, or brought something; 0: never */
 	usec_t heard;	   /* when a wearable was last heard over it; 0: never */
 	usec_t cycled;	   /* when it was last power-cycled; 0: never */
-	unsigned cycles;   /* since it was last alive */
+	unsigned cycles;   /* since it last worked */
 	bool owed;	   /* the last one was begun and did not succeed */
 };
 
-/* A sign of life. */
+/* A sign of life: it did what it was asked, as far as it says itself. */
 void ladder_adapter_alive(struct ladder_adapter *l, usec_t now);
-/* A wearable was heard, which is one, too. */
+/* Its radio does: it found somebody, or has connected. */
+void ladder_adapter_worked(struct ladder_adapter *l, usec_t now);
+/* A wearable was heard, which is more. */
 void ladder_adapter_heard(struct ladder_adapter *l, usec_t now);
 void ladder_adapter_failed(struct ladder_adapter *l);
 void ladder_adapter_stuck(struct ladder_adapter *l);

@@ -38,6 +38,8 @@ struct bench {
 	char problem[SAID_SIZE];
 	bool stormy;	/* what does not answer may be misjudged: who scans, who connects */
 	unsigned n_fds; /* before the source came */
+	int log;	/* what is logged, while bench_listen() is on; 0: nowhere */
+	int stderr_before;
 };
 
 int bench_group_set_up(void **state);
@@ -70,6 +72,9 @@ void bench_await_recover(struct bench *b, unsigned seconds);
 void bench_pass(struct bench *b, unsigned seconds, struct fake_strap *const *beating, size_t n);
 /* All of that at once, as when the machine sleeps. */
 void bench_skip(struct bench *b, unsigned seconds);
+/* From now on, what is logged is kept: how often is this in it? */
+void bench_listen(struct bench *b);
+unsigned bench_heard(const struct bench *b, const char *text);
 unsigned bench_calls(const struct bench *b, const char *method);
 /* A beat, delivered, and ECG, if that is listened to. */
 void bench_beat(struct bench *b, struct fake_strap *s, uint8_t bpm);

@@ -20,7 +20,8 @@ enum {
 enum fake_mood {
 	FAKE_WELL,
 	FAKE_RADIO_HANGS, /* no call that needs the controller is answered, until it was off and on */
-	FAKE_RADIO_DEAD, /* nor is that */
+	FAKE_RADIO_BROKEN, /* the same, and that does not help */
+	FAKE_RADIO_DEAD,   /* nor is that */
 	FAKE_MOOD_MAX_,
 };
 

@@ -164,6 +164,28 @@ static void asks_for_a_restart_in_the_end(void **state)
 	bench_await_recover(b, 900);
 }
 
+/* It is switched off and on, which is all that it can do: not for ever. */
+static void is_not_content_with_cycles_that_do_not_help(void **state)
+{
+	struct bench *b = *state;
+	unsigned n_lines;
+
+	(void)start_streaming(b);
+	bench_listen(b);
+	b->hci->mood = FAKE_RADIO_BROKEN;
+	bench_await_recover(b, 300);
+	assert_in_range(bench_calls(b, "PowerOff"), 3, 8);
+	bench_pass(b, 600, NULL, 0);
+	assert_true(bench_calls(b, "PowerOff") > 10);
+	n_lines = bench_heard(b, "is switched off and on");
+	assert_in_range(n_lines, 1, 2);
+	assert_int_equal(bench_heard(b, "works again"), 0);
+	b->hci->mood = FAKE_WELL;
+	bench_await_state(b, STRAP_A, "streaming", 60);
+	assert_int_equal(bench_heard(b, "hci0 works again"), 1);
+	assert_int_equal(bench_heard(b, "is switched off and on"), n_lines);
+}
+
 /* bluetoothd itself hangs: no adapter is to blame for that. */
 static void asks_for_a_restart_of_one_that_hangs(void **state)
 {
@@ -417,6 +439,7 @@ int main(void)
 		bluez_test(frees_a_link_that_does_not_end),
 		bluez_test(cycles_a_radio_that_hangs),
 		bluez_test(asks_for_a_restart_in_the_end),
+		bluez_test(is_not_content_with_cycles_that_do_not_help),
 		bluez_test(asks_for_a_restart_of_one_that_hangs),
 		bluez_test(survives_bluetoothd),
 		bluez_test(survives_the_bus),

@@ -190,6 +190,38 @@ static void a_wedged_one_is_tried_again_and_again(void **state)
 	assert_int_equal(ladder_adapter_rung(&l, now + S(1000)), RUNG_MAX_);
 }
 
+/* That it can be switched on, and says yes to a scan, is no proof: somebody found is. */
+static void cycles_count_until_it_works(void **state)
+{
+	struct ladder_adapter l = {.failures = 4};
+	usec_t now = S(100);
+
+	for (int i = 0; i < 3; i++, now += S(15)) {
+		assert_int_equal(ladder_adapter_rung(&l, now), RUNG_POWER_CYCLE);
+		ladder_adapter_cycled(&l, now);
+		ladder_adapter_alive(&l, now + S(1));
+		assert_int_equal(ladder_adapter_rung(&l, now + S(15)), RUNG_MAX_);
+		ladder_adapter_failed(&l);
+	}
+	assert_int_equal(ladder_adapter_rung(&l, now), RUNG_RESTART);
+	ladder_adapter_cycled(&l, now);
+	ladder_adapter_worked(&l, now + S(1));
+	ladder_adapter_failed(&l);
+	assert_int_equal(ladder_adapter_rung(&l, now + S(100)), RUNG_MAX_);
+}
+
+/* Nobody was there to be found since: not for one failure, hours later. */
+static void cycles_are_forgotten(void **state)
+{
+	struct ladder_adapter l = {.failures = 4};
+
+	ladder_adapter_cycled(&l, S(100));
+	ladder_adapter_alive(&l, S(101));
+	ladder_adapter_failed(&l);
+	assert_int_equal(ladder_adapter_rung(&l, S(699)), RUNG_POWER_CYCLE);
+	assert_int_equal(ladder_adapter_rung(&l, S(700)), RUNG_MAX_);
+}
+
 /* What could not be switched off holds links that nobody knows: at the first sign of life. */
 static void a_failed_cycle_is_owed(void **state)
 {
@@ -242,6 +274,8 @@ int main(void)
 		cmocka_unit_test(never_while_another_is_heard),
 		cmocka_unit_test(a_stuck_link_is_not_worth_much),
 		cmocka_unit_test(a_wedged_one_is_tried_again_and_again),
+		cmocka_unit_test(cycles_count_until_it_works),
+		cmocka_unit_test(cycles_are_forgotten),
 		cmocka_unit_test(a_failed_cycle_is_owed),
 		cmocka_unit_test(a_restart_after_three_and_in_five_minutes),
 	};
