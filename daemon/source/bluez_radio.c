@@ -116,12 +116,21 @@ static void failed(struct radio *r, enum bluez_error e)
 
 /* --- scanning ---------------------------------------------------------------------------------- */
 
-static void scan_call(struct radio *r, const char *method, bluez_answer *answer, enum scan scan)
+/* The bus takes no calls now: not as fast as it can refuse them. */
+static void scan_unsent(struct radio *r, usec_t now)
+{
+	r->scan = SCAN_IDLE;
+	r->scan_due = now + SCAN_RETRY;
+	r->filter = FILTER_NONE;
+}
+
+static void scan_call(struct radio *r, const char *method, bluez_answer *answer, enum scan scan,
+		      usec_t now)
 {
 	r->scan = scan;
 	if (bluez_call(r->bus, &r->scan_call, r->path, ADAPTER, method, SCAN_TIMEOUT, answer, r,
 		       NULL) < 0)
-		r->scan = SCAN_IDLE;
+		scan_unsent(r, now);
 }
 
 static int on_scanning(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -171,7 +180,7 @@ static int on_filtered(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 	if (bluez_error(m, NULL) != BLUEZ_OK)
 		return on_scanning(m, r, error);
-	scan_call(r, "StartDiscovery", on_scanning, SCAN_STARTING);
+	scan_call(r, "StartDiscovery", on_scanning, SCAN_STARTING, clock_boot_usec());
 	return 0;
 }
 
@@ -205,7 +214,7 @@ static int append_filter(const struct radio *r, sd_bus_message *m)
 	return 0;
 }
 
-static void set_filter(struct radio *r, enum filter filter)
+static void set_filter(struct radio *r, enum filter filter, usec_t now)
 {
 	sd_bus_message *m = NULL;
 	int k = sd_bus_message_new_method_call(r->bus, &m, BLUEZ_NAME, r->path, ADAPTER,
@@ -219,7 +228,7 @@ static void set_filter(struct radio *r, enum filter filter)
 		k = bluez_send(r->bus, &r->scan_call, m, SCAN_TIMEOUT, on_filtered, r);
 	sd_bus_message_unref(m);
 	if (k < 0)
-		r->scan = SCAN_IDLE;
+		scan_unsent(r, now);
 }
 
 static void tick_scan(struct radio *r, usec_t now)
@@ -230,10 +239,11 @@ static void tick_scan(struct radio *r, usec_t now)
 
 	if (r->scan == SCAN_ON && (!wanted || now >= r->scan_due)) {
 		r->listened = now - r->scan_began;
-		scan_call(r, "StopDiscovery", on_scan_stopped, SCAN_STOPPING);
+		scan_call(r, "StopDiscovery", on_scan_stopped, SCAN_STOPPING, now);
 	} else if (r->scan == SCAN_IDLE && wanted && now >= r->scan_due) {
-		r->filter == filter ? scan_call(r, "StartDiscovery", on_scanning, SCAN_STARTING)
-				    : set_filter(r, filter);
+		r->filter == filter
+			? scan_call(r, "StartDiscovery", on_scanning, SCAN_STARTING, now)
+			: set_filter(r, filter, now);
 	}
 }
 
@@ -248,14 +258,16 @@ static void forget_scan(struct radio *r)
 
 /* --- power ------------------------------------------------------------------------------------- */
 
-static void set_power(struct radio *r, bool on, bluez_answer *answer, enum power power)
+static void set_power(struct radio *r, bool on, bluez_answer *answer, enum power power, usec_t now)
 {
 	r->power = power;
 	r->power_due = USEC_INFINITY;
 	forget_scan(r);
 	if (bluez_call(r->bus, &r->power_call, r->path, PROPERTIES, "Set", POWER_TIMEOUT, answer, r,
-		       "ssv", ADAPTER, "Powered", "b", (int)on) < 0)
-		r->power = POWER_OFF;
+		       "ssv", ADAPTER, "Powered", "b", (int)on) < 0) {
+		r->power = POWER_OFF; /* or on still, which radio_told() sets right */
+		r->power_due = now + POWER_RETRY;
+	}
 }
 
 static int on_switched_on(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -335,11 +347,11 @@ static void tick_power(struct radio *r, usec_t now)
 	if (r->power == POWER_ON && rung != RUNG_MAX_ && !r->probe) {
 		tell_rung(r, rung);
 		ladder_adapter_cycled(&r->ladder, now);
-		set_power(r, false, on_switched_off, POWER_SWITCHING_OFF);
+		set_power(r, false, on_switched_off, POWER_SWITCHING_OFF, now);
 	} else if (now >= r->power_due && (r->power == POWER_OFF || r->power == POWER_CYCLING)) {
 		if (r->power == POWER_OFF && !r->problem[0])
 			log_notice("%s is off: it is switched on", radio_name(r));
-		set_power(r, true, on_switched_on, POWER_SWITCHING_ON);
+		set_power(r, true, on_switched_on, POWER_SWITCHING_ON, now);
 	}
 }
 
