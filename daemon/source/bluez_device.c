@@ -236,6 +236,19 @@ void device_told(struct device *d, bool connected, bool is_resolved, bool bonded
 		resolved(d, now);
 }
 
+/* Once: if that did not help, what can be heard counts for more. */
+static void renew_link(struct device *d, const char *why, usec_t now)
+{
+	if (d->link_renewed && now < d->link_renewed + RENEW_PAUSE)
+		return;
+	d->link_renewed = now;
+	d->port.rung(d->port.userdata, RUNG_RECONNECT, why);
+	say(d, why);
+	session_end(d, GAP_BLUETOOTHD);
+	ladder_link_lost(&d->ladder, now);
+	drop(d, now);
+}
+
 void device_need(struct device *d, enum session_need need, const char *why, usec_t now)
 {
 	if (d->state != DEVICE_UP)
@@ -252,6 +265,8 @@ void device_need(struct device *d, enum session_need need, const char *why, usec
 		failed(d, true, "it refuses the bond that it has with this hub", now);
 	} else if (need == SESSION_NEED_PAIRING) {
 		begin_pairing(d, now);
+	} else if (need == SESSION_NEED_RENEW) {
+		renew_link(d, why, now);
 	} else {
 		bool gone = need == SESSION_NEED_END;
 

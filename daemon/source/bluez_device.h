@@ -61,9 +61,10 @@ struct device {
 	unsigned drops;			  /* DEVICE_DROPPING: that Disconnect was said again */
 	unsigned pairings;		  /* that failed, in a row */
 	usec_t pair_after;		  /* until then it does without */
-	usec_t renewed;	 /* when a bond that it refused was last given up; 0: never */
-	usec_t deadline; /* of the state; USEC_INFINITY: none */
-	char why[120];	 /* the last attempt failed: a clause; "": it did not */
+	usec_t link_renewed; /* when a link was last given up for its subscriptions; 0: never */
+	usec_t renewed;	     /* when a bond that it refused was last given up; 0: never */
+	usec_t deadline;     /* of the state; USEC_INFINITY: none */
+	char why[120];	     /* the last attempt failed: a clause; "": it did not */
 };
 
 void device_init(struct device *d, const struct device_port *port);

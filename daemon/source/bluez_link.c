@@ -12,6 +12,8 @@
  * - It holds the lock of a socket that was closed a moment ago: "Notify acquired" is asked again,
  *   ACQUIRE_TRIES times. While another program has called StartNotify, AcquireNotify is InProgress
  *   for as long as that likes: after as many tries StartNotify it is, which is for everybody.
+ * - Before 5.84 "Notify acquired" may also be its answer for as long as the link is up, though nobody
+ *   has; then StartNotify is NotPermitted as well, and only another link helps.
  * - ReadValue tells the value by a signal as well: while a characteristic is being read, and for
  *   ECHO after that, the same bytes are not taken for an indication.
  * - When pairing fails, reads and subscriptions are never answered: each has a deadline.
@@ -134,6 +136,9 @@ static int on_started(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	uint8_t att;
 	int result = result_of(m, &att);
 
+	if (bluez_error(m, NULL) == BLUEZ_BUSY &&
+	    sd_bus_message_is_method_error(m, "org.bluez.Error.NotPermitted"))
+		result = SESSION_E_KEPT;
 	l->started[l->characteristic] = result == 0;
 	done(l, result, att, NULL, 0);
 	return 0;

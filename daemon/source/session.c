@@ -24,6 +24,8 @@
 
 static const char not_secure_enough[] = "the wearable wants an encrypted link, and refused it too";
 
+static const char kept[] = "bluetoothd keeps the last subscription";
+
 static bool indicates(const struct line *l)
 {
 	bool asked = l->what->use & (PROFILE_INDICATE | PROFILE_CONTROL);
@@ -38,7 +40,7 @@ static void need(struct session *s, enum session_need what, const char *why)
 	(void)snprintf(s->need_why, sizeof(s->need_why), "%s", why);
 	if (what == SESSION_NEED_PAIRING)
 		s->pairing = PAIRING;
-	else
+	else if (what != SESSION_NEED_RENEW)
 		s->over = true;
 }
 
@@ -302,6 +304,12 @@ static void subscribe_done(struct session *s, struct line *l, int result, uint8_
 		l->timed_out = true;
 	} else if (result == SESSION_E_SECURITY) {
 		session_dialogue_give_up(l->part, not_secure_enough);
+	} else if (result == SESSION_E_KEPT) {
+		(void)snprintf(l->why, sizeof(l->why), "%s", kept);
+		l->not_before = now + RETRY;
+		l->rung = false;
+		if (l->what->kinds || l->what->use & PROFILE_CONTROL) /* not for a battery */
+			need(s, SESSION_NEED_RENEW, kept);
 	} else if (result != 0) {
 		refused(l->why, att_error);
 		l->not_before = now + RETRY;

@@ -17,6 +17,7 @@ enum {
 	SESSION_E_REFUSED, /* any other ATT error, told in `att_error`; 0: not known which */
 	SESSION_E_TIMEOUT, /* no answer */
 	SESSION_E_GONE,	   /* the link, or the characteristic */
+	SESSION_E_KEPT,	   /* the carrier holds a subscription of before, and lets nobody have it */
 };
 
 /* Properties as in the characteristic's declaration (Core Specification 3.G.3.3.1.1). */
@@ -45,6 +46,7 @@ struct session_carrier {
 enum session_need {
 	SESSION_NEED_PAIRING,	/* then session_paired(); nothing happens until then */
 	SESSION_NEED_RECONNECT, /* drop the link: nothing more can be done on it */
+	SESSION_NEED_RENEW,	/* the same would help; if it does not, this link goes on without */
 	SESSION_NEED_END, /* the link is gone, though its carrier may not have been told yet */
 };
 

@@ -49,6 +49,7 @@ struct fake_characteristic {
 	bool notifying; /* by StartNotify */
 	int fd;		/* of AcquireNotify; -1: none */
 	bool foreign;	/* another program has called StartNotify */
+	bool ghost;	/* "Notify acquired", though nobody has, until the link ends */
 };
 
 struct fake_strap {
@@ -68,6 +69,7 @@ struct fake_strap {
 	bool forgets;	 /* whatever it is paired with, at once */
 	bool forgot;	 /* the bond: the link drops as soon as it is up, until it is paired anew */
 	bool sticks;	 /* Connected stays true after Disconnect */
+	bool haunted;	 /* all its characteristics are ghosts, on every link */
 	bool speechless; /* the control point takes commands and says nothing */
 	uint8_t pmd_error; /* answer to every start */
 	/* what bluetoothd knows: to be asked about */

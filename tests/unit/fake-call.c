@@ -268,7 +268,7 @@ static bool may_notify(const struct fake_place *at, sd_bus_message *m, int *ret)
 		*ret = refuse(m, FAKE_ERROR "Failed", "Not connected");
 	else if (is_locked(at))
 		*ret = refuse(m, FAKE_ERROR "NotPermitted", "Not paired");
-	else if (c->fd >= 0)
+	else if (c->fd >= 0 || c->ghost || at->strap->haunted)
 		*ret = refuse(m, FAKE_ERROR "NotPermitted", "Notify acquired");
 	else if (c->notifying)
 		*ret = refuse(m, FAKE_ERROR "InProgress", "Operation already in progress");

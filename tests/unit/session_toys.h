@@ -186,6 +186,7 @@ static inline void on_need(void *userdata, enum session_need need, const char *w
 	static const char *const needs[] = {
 		[SESSION_NEED_PAIRING] = "pairing",
 		[SESSION_NEED_RECONNECT] = "reconnect",
+		[SESSION_NEED_RENEW] = "renew",
 		[SESSION_NEED_END] = "end",
 	};
 	struct bench *b = userdata;

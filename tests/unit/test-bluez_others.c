@@ -94,6 +94,46 @@ static void shares_with_others(void **state)
 	assert_string_equal(bench_seen(b, STRAP_A)->why, "");
 }
 
+/* bluetoothd before 5.84 may hold a subscription whose reader is gone, for as long as the link. */
+static void ends_a_link_that_keeps_a_subscription(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *a = bench_strap(b, STRAP_A);
+
+	for (size_t i = 0; i < FAKE_CHARACTERISTICS; i++)
+		a->characteristics[i].ghost = true;
+	bench_start(b, NAMED(STRAP_A));
+	bench_await_gone(b, STRAP_A, 1, 20);
+	assert_int_equal(bench_seen(b, STRAP_A)->gap, GAP_BLUETOOTHD);
+	assert_int_equal(bench_seen(b, STRAP_A)->rungs[RUNG_RECONNECT], 1);
+	bench_await_state(b, STRAP_A, "streaming", 20);
+	bench_pass(b, 30, &a, 1);
+	assert_string_equal(bench_seen(b, STRAP_A)->why, "");
+	assert_int_equal(bench_seen(b, STRAP_A)->n_disconnected, 1);
+	assert_int_equal(bench_seen(b, STRAP_A)->n_frames[HEART_RATE], 30);
+}
+
+/* Another link may not help: one is tried, and the wearable is not blamed. */
+static void blames_who_keeps_a_subscription(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *a = bench_strap(b, STRAP_A);
+
+	a->haunted = true;
+	bench_start(b, NAMED(STRAP_A));
+	bench_await_gone(b, STRAP_A, 1, 20);
+	bench_pass(b, 300, NULL, 0);
+	assert_int_equal(bench_seen(b, STRAP_A)->n_disconnected, 1);
+	assert_non_null(
+		strstr(bench_seen(b, STRAP_A)->why, "bluetoothd keeps the last subscription"));
+	assert_null(strstr(bench_seen(b, STRAP_A)->why, "refused"));
+	a->haunted = false;
+	bench_await_state(b, STRAP_A, "streaming", 90);
+	bench_pass(b, 90, &a, 1);
+	assert_string_equal(bench_seen(b, STRAP_A)->why, "");
+	assert_int_equal(bench_seen(b, STRAP_A)->n_disconnected, 1);
+}
+
 enum { CROWD = 70 }; /* more than there are places */
 
 static void crowd(struct bench *b, uint8_t first, struct fake_strap *ret[static CROWD])
@@ -234,6 +274,8 @@ int main(void)
 		bluez_test(moves_to_another_adapter),
 		bluez_test(hears_to_the_end),
 		bluez_test(shares_with_others),
+		bluez_test(ends_a_link_that_keeps_a_subscription),
+		bluez_test(blames_who_keeps_a_subscription),
 		bluez_test(crowds_keep_nobody_out),
 		bluez_test(passers_by_make_room),
 		bluez_test(who_is_named_is_given_a_strangers_link),

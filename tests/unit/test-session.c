@@ -196,6 +196,23 @@ static void a_refused_subscription_is_told_and_tried_again(void **state)
 	assert_string_equal(session_why(b->session), "");
 }
 
+/* The carrier's fault: whoever owns the link decides whether another one is worth a try. */
+static void a_subscription_that_is_kept_needs_another_link(void **state)
+{
+	struct bench *b = *state;
+
+	offer_heart(b);
+	run(b);
+	answer(b, SESSION_E_KEPT, 0, NULL, 0);
+	expect(b, "notify 2a37\nneed renew: bluetoothd keeps the last subscription\n");
+	assert_string_equal(session_why(b->session),
+			    "heart_rate: bluetoothd keeps the last subscription");
+	later(b, 60 * SECOND);
+	good(b);
+	expect(b, "notify 2a37\n");
+	assert_string_equal(session_why(b->session), "");
+}
+
 static void a_battery_that_refuses_is_no_reason(void **state)
 {
 	struct bench *b = *state;
@@ -415,6 +432,7 @@ int main(void)
 		script(a_read_is_no_reason_to_pair),
 		script(paired_when_nobody_asked_changes_nothing),
 		script(a_refused_subscription_is_told_and_tried_again),
+		script(a_subscription_that_is_kept_needs_another_link),
 		script(a_battery_that_refuses_is_no_reason),
 		script(a_subscription_without_answer_twice_reconnects),
 		script(gone_is_gone),
