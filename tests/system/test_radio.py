@@ -62,13 +62,6 @@ class Air:
         self.frames.append((first, data))
         return True
 
-    def turn(self, n=1):
-        """Whatever was put off, at once: in the order of its time."""
-        for _ in range(n):
-            when, _, timer = self.loop.timers.pop(0)
-            if timer.call:
-                timer.call()
-
     def payloads(self):
         out = []
         for first, data in self.frames:
@@ -161,6 +154,25 @@ def test_ecg_begins_when_asked(air):
     assert one.state()["ecg_on"]
     one.server.received(bytes([0x12, control, 0, 3, 0]))
     assert not one.state()["ecg_on"]
+
+
+def test_indications(air):
+    """One at a time; and the one that is never confirmed ends the link."""
+    ended = []
+    air.end = lambda *why: ended.append(why)
+    one = linked(air, services=["thermometer"])
+    value = one.table.values["2a1c"].handle
+    one.server.received(bytes([0x12, value + 1, 0, 2, 0]))
+    air.payloads()
+    for n in range(3):
+        one.indicate("2a1c", bytes([n]))
+    assert air.payloads() == [f"1d{value:02x}0000"]
+    one.server.received(b"\x1e")
+    assert air.payloads() == [f"1d{value:02x}0001"]
+    for _, _, timer in sorted(air.loop.timers, key=lambda timer: timer[:2]):
+        if timer.call and not ended:
+            timer.call()
+    assert ended == [(one, one.link, 0x13)]
 
 
 def test_encryption_is_wanted(air):

@@ -1,5 +1,6 @@
 """A GATT server on the Attribute Protocol (Core Specification 5.3, Vol 3 Parts F and G): the table of attributes, and
-the answers to what a client asks of it. Notifications are sent as they come, indications one at a time.
+the answers to what a client asks of it. Notifications are sent as they come, indications one at a time; one that is not
+confirmed in time ends the link (3.3.3).
 """
 
 import struct
@@ -11,6 +12,7 @@ BASE = bytes.fromhex("fb349b5f8000008000100000")
 INVALID_HANDLE, NO_READ, NO_WRITE, INVALID_PDU, AUTHENTICATION = 1, 2, 3, 4, 5
 NOT_SUPPORTED, INVALID_OFFSET, NOT_FOUND, INVALID_LENGTH, ENCRYPTION = 6, 7, 10, 13, 15
 UNSUPPORTED_GROUP = 16
+CONFIRM_S = 30
 
 
 def uuid_bytes(text):
@@ -85,7 +87,7 @@ class Server:
         self.mtu = 23
         self.subscribed = {}  # uuid -> value of its client characteristic configuration
         self.prepared = []
-        self.waiting, self.unconfirmed = [], False
+        self.waiting, self.unconfirmed = [], None
         self.requests = {
             0x02: self.exchange_mtu, 0x04: self.find_information, 0x06: self.find_by_type_value,
             0x08: self.read_by_type, 0x0A: self.read, 0x0C: self.read_blob, 0x10: self.read_by_group_type,
@@ -95,7 +97,7 @@ class Server:
     def received(self, pdu):
         opcode = pdu[0] if pdu else 0
         if opcode == 0x1E:
-            self.unconfirmed = False
+            self.confirmed()
             self.indicate_next()
         elif opcode == 0x52:
             try:
@@ -126,8 +128,13 @@ class Server:
 
     def indicate_next(self):
         if self.waiting and not self.unconfirmed:
-            self.unconfirmed = True
+            self.unconfirmed = self.wearable.loop.after(CONFIRM_S, self.wearable.give_up)
             self.wearable.send(4, self.waiting.pop(0))
+
+    def confirmed(self):
+        if self.unconfirmed:
+            self.unconfirmed.cancel()
+        self.unconfirmed = None
 
     # -- requests
 

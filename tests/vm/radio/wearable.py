@@ -117,6 +117,7 @@ class Wearable:
 
     def link_up(self, link):
         self.link = link
+        self.server.confirmed()
         self.server = attributes.Server(self, self.table)
         self.pairing.link_down()
         if self.settings["security_request"]:
@@ -124,9 +125,14 @@ class Wearable:
 
     def link_down(self):
         self.link = None
+        self.server.confirmed()
         self.pairing.link_down()
         self.server = attributes.Server(self, self.table)
         self.subscriptions_changed()
+
+    def give_up(self):
+        """It ends the link itself."""
+        self.radio.controller.end(self, self.link, 0x13)
 
     def later(self, call):
         """After the latency, if the link is still the same and not silent."""
