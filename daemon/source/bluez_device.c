@@ -97,11 +97,17 @@ static void begin_pairing(struct device *d, usec_t now)
 
 static void resolved(struct device *d, usec_t now)
 {
+	bool unbonded = d->repair && !d->bonded && d->pair == CONFIG_PAIR_NO;
+
 	d->busy = 0;
+	if (unbonded)
+		d->repair = false;
 	if (!d->bonded && (d->repair || d->pair == CONFIG_PAIR_YES))
 		begin_pairing(d, now);
 	else
 		begin_session(d, now);
+	if (unbonded && d->session)
+		say(d, "it had forgotten its bond, and is not paired again: pair = no");
 }
 
 void device_init(struct device *d, const struct device_port *port)
@@ -256,6 +262,8 @@ void device_need(struct device *d, enum session_need need, const char *why, usec
 	if (need == SESSION_NEED_PAIRING &&
 	    (d->pair == CONFIG_PAIR_NO || now < d->pair_after ||
 	     (d->bonded && d->renewed && now < d->renewed + RENEW_PAUSE))) {
+		if (d->pair == CONFIG_PAIR_NO)
+			say(d, "it wants to be paired, and pair = no");
 		d->port.paired(d->port.userdata); /* it goes on with what is open to it */
 	} else if (need == SESSION_NEED_PAIRING && d->bonded) {
 		/* encrypted already, and not good enough: only a new bond can be */

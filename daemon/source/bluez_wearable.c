@@ -428,7 +428,22 @@ void wearable_tick(struct wearable *w, usec_t now)
 
 /* --- what it tells ----------------------------------------------------------------------------- */
 
-static const char *state_of(const struct wearable *w, const char **ret_why)
+enum { WHY_SIZE = 640 }; /* as a session's, and what the link itself wants */
+
+/* On a link that is up: what was done without, and what runs without it. */
+static const char *why_of_session(const struct wearable *w, const struct session *s,
+				  char text[static WHY_SIZE])
+{
+	const char *why = session_why(s);
+
+	if (!w->device.why[0])
+		return why;
+	(void)snprintf(text, WHY_SIZE, "%s%s%s", w->device.why, why[0] ? "; " : "", why); /* cut */
+	return text;
+}
+
+static const char *state_of(const struct wearable *w, char text[static WHY_SIZE],
+			    const char **ret_why)
 {
 	const struct session *session = w->link ? link_session(w->link) : NULL;
 
@@ -440,7 +455,7 @@ static const char *state_of(const struct wearable *w, const char **ret_why)
 	case DEVICE_DROPPING:
 	case DEVICE_UNBONDING: return "disconnecting";
 	case DEVICE_UP:
-		*ret_why = session ? session_why(session) : "out of memory";
+		*ret_why = session ? why_of_session(w, session, text) : "out of memory";
 		return session && session_running(session) ? "streaming" : "starting";
 	case DEVICE_IDLE: break;
 	}
@@ -471,8 +486,9 @@ void wearable_tell(struct wearable *w)
 	struct source_device d = {.address = w->address, .name = w->name, .adapter = w->adapter};
 	const char *texts[] = {NULL, NULL, NULL, w->name, w->adapter};
 	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	char why[WHY_SIZE];
 
-	d.state = state_of(w, &d.why);
+	d.state = state_of(w, why, &d.why);
 	d.offers = w->link ? session_offers(link_session(w->link)) : "";
 	d.rssi = w->object ? w->object->rssi : 0;
 	d.paired = w->object && w->object->paired;

@@ -349,6 +349,35 @@ static void a_bond_that_is_not_made_again_is_left(void **state)
 	expect(b, "up\n");
 }
 
+/* The bond has to go, or there is no link at all; a new one is the owner's to make. */
+static void a_bond_that_the_owner_does_not_want_is_not_made_again(void **state)
+{
+	struct bench *b = *state;
+
+	b->device.pair = CONFIG_PAIR_NO;
+	for (unsigned i = 0; i < 2; i++) {
+		start(b);
+		told(b, true, false, true);
+		answer(b, 0, "");
+		told(b, false, false, true);
+	}
+	expect(b, "connect\nconnect\n");
+	start(b);
+	expect(b, "remove the bond and pair again\nremove\n");
+	answer(b, 0, "");
+	link_up(b, false);
+	expect(b, "up\n");
+	assert_non_null(strstr(b->device.why, "pair = no"));
+	told(b, false, false, false);
+	expect(b, "down 1\n");
+	link_up(b, false);
+	expect(b, "up\n");
+	assert_string_equal(b->device.why, "");
+	device_need(&b->device, SESSION_NEED_PAIRING, "", b->now);
+	expect(b, "paired\n"); /* it does without */
+	assert_non_null(strstr(b->device.why, "pair = no"));
+}
+
 static void a_link_that_was_gone_was_not_silent(void **state)
 {
 	struct bench *b = *state;
@@ -412,6 +441,7 @@ int main(void)
 		script(pairing_that_the_owner_wants_comes_first),
 		script(a_bond_that_is_refused_is_renewed_once_an_hour),
 		script(a_bond_that_is_not_made_again_is_left),
+		script(a_bond_that_the_owner_does_not_want_is_not_made_again),
 		script(a_link_that_was_gone_was_not_silent),
 		script(a_link_without_memory_is_tried_again),
 		script(it_leaves_from_every_state),
