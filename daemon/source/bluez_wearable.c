@@ -124,9 +124,11 @@ static void try_disconnect(struct wearable *w)
 	call(w, "Disconnect", CALL_TIMEOUT);
 }
 
+/* The link may have ended before it was told to: that wish is void, whatever comes up later. */
 bool wearable_wants_proof(const struct wearable *w)
 {
-	return w->disconnects > 0 && w->object && w->object->connected;
+	return w->device.state == DEVICE_DROPPING && w->disconnects > 0 && w->object &&
+	       w->object->connected;
 }
 
 static int on_trusted(sd_bus_message *m, void *userdata, sd_bus_error *error)

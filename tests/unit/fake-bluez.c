@@ -71,7 +71,8 @@ void fake_bluez_power(struct fake_bluez *f, struct fake_adapter *a, bool powered
 	a->filtered = a->filtered && powered;
 	for (size_t i = 0; !powered && i < f->n_straps; i++)
 		if (f->straps[i].adapter == a && f->straps[i].connected)
-			fake_link_down(f, &f->straps[i]);
+			a->reticent ? fake_link_end(&f->straps[i])
+				    : fake_link_down(f, &f->straps[i]);
 	fake_tell_adapter(f, a, "Powered");
 }
 

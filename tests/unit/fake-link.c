@@ -27,13 +27,18 @@ void fake_link_unsubscribe(struct fake_strap *s)
 	}
 }
 
+void fake_link_end(struct fake_strap *s)
+{
+	fake_link_unsubscribe(s);
+	s->ends = 0;
+	s->resolved = s->connected = false;
+}
+
 void fake_link_down(struct fake_bluez *f, struct fake_strap *s)
 {
 	bool was_resolved = s->resolved;
 
-	fake_link_unsubscribe(s);
-	s->ends = 0;
-	s->resolved = s->connected = false;
+	fake_link_end(s);
 	if (was_resolved)
 		fake_tell_strap(f, s, "ServicesResolved");
 	fake_tell_strap(f, s, "Connected");

@@ -67,6 +67,8 @@ void fake_tell_value(struct fake_bluez *f, const struct fake_place *at, const vo
 /* --- fake-link.c ------------------------------------------------------------------------------- */
 
 void fake_link_unsubscribe(struct fake_strap *s);
+/* bluetoothd knows, and tells nobody. */
+void fake_link_end(struct fake_strap *s);
 void fake_link_down(struct fake_bluez *f, struct fake_strap *s);
 void fake_link_up(struct fake_bluez *f, struct fake_strap *s);
 /* To the Connect that waits, if one does; NULL: it succeeded. */

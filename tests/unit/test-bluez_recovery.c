@@ -150,6 +150,56 @@ static void cycles_a_radio_that_hangs(void **state)
 	assert_int_not_equal(access(b->recover, F_OK), 0);
 }
 
+/*
+ * A link that was to be ended has ended by itself: nothing is left to be done about it, and the others
+ * have their turns.
+ */
+static void drops_a_wish_that_came_true(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *a = start_streaming(b), *other = bench_strap(b, STRAP_B);
+
+	bench_configure(b, NAMED(STRAP_A) "streams=heart_rate\n" NAMED(STRAP_B));
+	bench_await_state(b, STRAP_B, "streaming", 30);
+	b->hci->mood = FAKE_RADIO_HANGS;
+	bench_await_state(b, STRAP_B, "disconnecting", 120);
+	assert_int_equal(bench_calls(b, "Disconnect"), 0);
+	fake_bluez_lose(b->fake, other);
+	b->hci->mood = FAKE_WELL;
+	bench_await_state(b, STRAP_B, "streaming", 30);
+	bench_pass(b, 4, (struct fake_strap *[]){a, other}, 2);
+	fake_bluez_lose(b->fake, a);
+	bench_await_gone(b, STRAP_A, bench_seen(b, STRAP_A)->n_disconnected + 1, 5);
+	bench_await_state(b, STRAP_A, "streaming", 5); /* it was lost just now: at once */
+}
+
+/*
+ * It hangs so long that links over it are given up before it is switched off, and bluetoothd tells of
+ * no end of theirs. Who is back first must not keep the others from their turns.
+ */
+static void brings_all_back(void **state)
+{
+	static const char *const addresses[] = {STRAP_A, STRAP_B, STRAP_C};
+	struct fake_strap *straps[ARRAY_SIZE(addresses)];
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(addresses); i++)
+		straps[i] = bench_strap(b, addresses[i]);
+	bench_start(b, NAMED(STRAP_A) NAMED(STRAP_B) NAMED(STRAP_C));
+	for (size_t i = 0; i < ARRAY_SIZE(addresses); i++)
+		bench_await_state(b, addresses[i], "streaming", 60);
+	bench_pass(b, 3, straps, ARRAY_SIZE(straps));
+	b->hci->mood = FAKE_RADIO_HANGS;
+	b->hci->reticent = true;
+	for (size_t i = 0; i < ARRAY_SIZE(addresses); i++)
+		bench_await_state(b, addresses[i], "disconnecting", 120);
+	bench_await_calls(b, "PowerOn", 1, 300);
+	assert_int_equal(bench_calls(b, "Disconnect"), 0);
+	bench_pass(b, 30, straps, ARRAY_SIZE(straps));
+	for (size_t i = 0; i < ARRAY_SIZE(addresses); i++)
+		assert_string_equal(bench_seen(b, addresses[i])->state, "streaming");
+}
+
 static void asks_for_a_restart_in_the_end(void **state)
 {
 	struct bench *b = *state;
@@ -438,6 +488,8 @@ int main(void)
 		bluez_test(forgives_a_link_that_ended),
 		bluez_test(frees_a_link_that_does_not_end),
 		bluez_test(cycles_a_radio_that_hangs),
+		bluez_test(drops_a_wish_that_came_true),
+		bluez_test(brings_all_back),
 		bluez_test(asks_for_a_restart_in_the_end),
 		bluez_test(is_not_content_with_cycles_that_do_not_help),
 		bluez_test(asks_for_a_restart_of_one_that_hangs),
