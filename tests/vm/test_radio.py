@@ -164,7 +164,7 @@ def test_powered_off(hub):
     hub.judge(expect={one.index: ["adapter"] for one in hub.straps})
 
 
-@pytest.mark.parametrize("seconds", [6, 20])
+@pytest.mark.parametrize("seconds", [6, 20, 45])
 def test_wedged_controller(hub, seconds):
     """The controller does not answer for a while. What brings it back is the daemon's business."""
     since = hub.now()
