@@ -119,16 +119,16 @@ def test_decoders():
 def test_decoders_of_other_kinds():
     head = struct.pack("<Q", 7)
     assert b.decode_pmd(b"\0" + head + b"\x01" + bytes.fromhex("ffff00")) == [
-        ("ecg_counts", 7, ("{count}", 7, (0x3FFF,)))]
+        ("ecg_counts", 7, ("{count}", 7, (), (0x3FFF,)))]
     assert b.decode_pmd(b"\0" + head + b"\x03" + bytes.fromhex("ffffff00000000")) == [
-        ("ecg_counts", 7, ("{count}", 7, (-1,)))]
+        ("ecg_counts", 7, ("{count}", 7, (), (-1,)))]
     assert b.decode_pmd(b"\2" + head + b"\x01" + struct.pack("<6h", 1, 2, 3, -4, -5, -6)) == [
-        ("acceleration", 7, ("m[g]", 7, (1, 2, 3), (-4, -5, -6)))]
+        ("acceleration", 7, ("m[g]", 7, (), (1, 2, 3), (-4, -5, -6)))]
     assert b.decode_pmd(b"\1" + head + b"\0" + bytes.fromhex("010000 020000 030000 ffffff")) == [
-        ("ppg", 7, ("{count}", 7, (1, 2, 3, -1)))]
+        ("ppg", 7, ("{count}", 7, (), (1, 2, 3, -1)))]
     beats = b"\3" + struct.pack("<Q", 10**9) + b"\0" + struct.pack("<BHHBBHHB", 74, 810, 5, 6, 75, 800, 5, 6)
     assert b.decode_pmd(beats) == [
-        ("ppi", 0, ("/min", 2 * 10**8, (74, 810, 5, 6))), ("ppi", 0, ("/min", 10**9, (75, 800, 5, 6)))]
+        ("ppi", 0, ("/min", 2 * 10**8, (), (74, 810, 5, 6))), ("ppi", 0, ("/min", 10**9, (), (75, 800, 5, 6)))]
 
 
 def test_all_is_well(world):
