@@ -17,12 +17,12 @@ enum {
 
 /* What to do with a characteristic, once a link is up; a wearable may lack any of them. */
 enum profile_use {
-	PROFILE_READ = 1 << 0,	   /* once, before anything is subscribed to; a frame comes of it */
+	PROFILE_READ = 1 << 0,	   /* once; in a dialogue first of all; a frame comes of it */
 	PROFILE_NOTIFY = 1 << 1,   /* subscribe to notifications: each is a frame */
 	PROFILE_INDICATE = 1 << 2, /* subscribe to indications: each is a frame */
 	PROFILE_CONTROL = 1 << 3,  /* the dialogue writes here, and hears what is read and, where it
 				     can be subscribed to, what is indicated or notified;
-				     subscribed to first of all. What is heard is a frame, too:
+				     subscribed to before the rest. What is heard is a frame, too:
 				     decoders learn scales and rates from answers */
 	PROFILE_ANSWERS = 1 << 4, /* with NOTIFY or INDICATE: answers come between the data, so that
 				     the dialogue hears each frame as well. Subscribed to before

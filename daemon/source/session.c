@@ -1,10 +1,11 @@
 /*
  * One link that is up, from the first question to the last beat.
  *
- *	read what is read once -> subscribe -> open the dialogue -> let it talk ... -> watch
+ *	subscribe -> read what is read once -> open the dialogue -> let it talk ... -> watch
  *
- * Profiles without a dialogue come first, so that no beat is lost while ECG is asked for, or while
- * a wearable that wants to be paired for its ECG only is being paired.
+ * Streams without a dialogue come first, so that no beat is lost while a serial number is read (which
+ * may take 10 s to fail), while ECG is asked for, or while a wearable that wants to be paired for
+ * its ECG only is being paired. What has a dialogue is read before it is subscribed to.
  *
  * There is no plan that could be out of date: after whatever happened, settle() looks at what each
  * characteristic and each dialogue is and should be, and begins the one operation that comes first
@@ -173,15 +174,23 @@ static bool next_read(struct session *s, const struct part *p)
 	return false;
 }
 
-/* Of a part: the control characteristic first, or else the others. */
-static bool next_subscription(struct session *s, const struct part *p, bool control, usec_t now)
+enum which { CONTROLS, STREAMS, ALL_BUT_CONTROLS };
+
+static bool is_among(const struct line *l, enum which which)
+{
+	if (l->what->use & PROFILE_CONTROL)
+		return which == CONTROLS;
+	return which == ALL_BUT_CONTROLS || (which == STREAMS && l->what->kinds);
+}
+
+static bool next_subscription(struct session *s, const struct part *p, enum which which, usec_t now)
 {
 	for (size_t k = 0; part_used(s, p) && k < p->profile->n_characteristics; k++) {
 		enum characteristic c = p->profile->characteristics[k].characteristic;
 		struct line *l = &s->lines[c];
 
-		if (l->part != p || control != !!(l->what->use & PROFILE_CONTROL) ||
-		    !line_desired(s, l) || !line_can_subscribe(l))
+		if (l->part != p || !is_among(l, which) || !line_desired(s, l) ||
+		    !line_can_subscribe(l))
 			continue;
 		if (l->on && l->renew)
 			return next_is(s, UNSUBSCRIBE, c);
@@ -206,8 +215,25 @@ static bool next_unsubscription(struct session *s)
 
 static bool next_of_dialogue(struct session *s, struct part *p, usec_t now)
 {
-	return next_read(s, p) || next_subscription(s, p, true, now) ||
-	       next_subscription(s, p, false, now) || next_write(s, p);
+	return next_read(s, p) || next_subscription(s, p, CONTROLS, now) ||
+	       next_subscription(s, p, ALL_BUT_CONTROLS, now) || next_write(s, p);
+}
+
+/* Of profiles without a dialogue. */
+static bool next_plain(struct session *s, usec_t now)
+{
+	for (size_t i = 0; i < s->n_parts; i++)
+		if (!s->parts[i].profile->converse &&
+		    next_subscription(s, &s->parts[i], STREAMS, now))
+			return true;
+	for (size_t i = 0; i < s->n_parts; i++)
+		if (!s->parts[i].profile->converse && next_read(s, &s->parts[i]))
+			return true;
+	for (size_t i = 0; i < s->n_parts; i++)
+		if (!s->parts[i].profile->converse &&
+		    next_subscription(s, &s->parts[i], ALL_BUT_CONTROLS, now))
+			return true;
+	return false;
 }
 
 static bool next(struct session *s, usec_t now)
@@ -221,13 +247,8 @@ static bool next(struct session *s, usec_t now)
 			return true;
 	if (s->closing)
 		return false;
-	for (size_t i = 0; i < s->n_parts; i++)
-		if (!s->parts[i].profile->converse && next_read(s, &s->parts[i]))
-			return true;
-	for (size_t i = 0; i < s->n_parts; i++)
-		if (!s->parts[i].profile->converse &&
-		    next_subscription(s, &s->parts[i], false, now))
-			return true;
+	if (next_plain(s, now))
+		return true;
 	for (size_t i = 0; i < s->n_parts; i++)
 		if (s->parts[i].profile->converse && next_of_dialogue(s, &s->parts[i], now))
 			return true;
@@ -286,7 +307,7 @@ static void read_done(struct session *s, struct line *l, int result)
 		s->counts.reads_refused++;
 	if (result != SESSION_E_TIMEOUT)
 		return;
-	/* Each would take as long, and hearts are waiting: this link goes on without. */
+	/* Each would take as long, and dialogues are waiting: this link goes on without. */
 	for (unsigned c = 0; c < CHARACTERISTIC_MAX_; c++)
 		s->lines[c].read = true;
 }

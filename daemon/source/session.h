@@ -1,6 +1,6 @@
 /*
  * What happens on a link that is up, whoever carries it. A session goes through the profiles that
- * the wearable offers: reads what is read once, subscribes, starts the streams that the owner wants
+ * the wearable offers: subscribes, reads what is read once, starts the streams that the owner wants
  * by their dialogues, then watches that each of them speaks. Pure: the carrier (bluetoothd, or our
  * own ATT client) does what it is asked and answers; time is told; so every silence and every
  * refusal is tested with scripts.

@@ -24,13 +24,13 @@ static void all_that_is_offered_is_started_in_order(void **state)
 	run(b);
 	assert_string_equal(session_offers(b->session), "toy battery heart_rate");
 	assert_true(b->changed);
+	expect(b, "notify 2a37\n");
+	good(b);
 	expect(b, "read 2a19\n");
 	answer(b, 0, 0, "\x64", 1);
 	expect(b, "read 2a38\nframe 2a19 64\n");
 	answer(b, 0, 0, "\x01", 1);
 	expect(b, "notify 2a19\nframe 2a38 01\n");
-	good(b);
-	expect(b, "notify 2a37\n");
 	good(b);
 	expect(b, "read control\n");
 	value(b, HEART, "\x00\x3c");
@@ -77,22 +77,29 @@ static void refused_reads_are_counted_and_gone_on_from(void **state)
 
 	b->properties[PLACE] = b->properties[BATTERY] = READ;
 	offer_heart(b);
+	offer_toy(b);
 	run(b);
+	good(b);
 	answer(b, SESSION_E_REFUSED, 0x02, NULL, 0);
 	answer(b, SESSION_E_REFUSED, 0x0a, NULL, 0);
-	expect(b, "read 2a19\nread 2a38\nnotify 2a37\n");
+	expect(b, "notify 2a37\nread 2a19\nread 2a38\nread control\n");
 	assert_int_equal(session_counts(b->session)->reads_refused, 2);
 }
 
+/* It costs 10 s, and no beat. */
 static void a_read_without_answer_is_the_last(void **state)
 {
 	struct bench *b = *state;
 
-	b->properties[PLACE] = b->properties[BATTERY] = READ;
+	b->properties[PLACE] = READ;
+	b->properties[BATTERY] = READ | NOTIFY;
 	offer_heart(b);
 	run(b);
+	good(b);
+	value(b, HEART, "\x00\x3c");
+	expect(b, "notify 2a37\nread 2a19\nframe 2a37 003c\n");
 	answer(b, SESSION_E_TIMEOUT, 0, NULL, 0);
-	expect(b, "read 2a19\nnotify 2a37\n");
+	expect(b, "notify 2a19\n");
 }
 
 static void security_pairs_and_repeats(void **state)
@@ -147,9 +154,9 @@ static void a_read_is_no_reason_to_pair(void **state)
 	offer_heart(b);
 	offer_toy(b);
 	run(b);
-	answer(b, SESSION_E_SECURITY, 0x05, NULL, 0);
 	good(b);
-	expect(b, "read 2a19\nnotify 2a37\nread control\n");
+	answer(b, SESSION_E_SECURITY, 0x05, NULL, 0);
+	expect(b, "notify 2a37\nread 2a19\nread control\n");
 	answer(b, SESSION_E_SECURITY, 0x05, NULL, 0);
 	expect(b, "need pairing: the wearable wants an encrypted link\n");
 	session_paired(b->session, b->now);

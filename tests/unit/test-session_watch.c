@@ -48,7 +48,7 @@ static void patience_doubles_silence_until_a_value(void **state)
 	good(b);
 	good(b);
 	value(b, BATTERY, "\x64");
-	expect(b, "notify 2a19\nnotify 2a37\nframe 2a19 64\n");
+	expect(b, "notify 2a37\nnotify 2a19\nframe 2a19 64\n");
 	assert_false(session_spoke(b->session));
 	later(b, 39 * SECOND);
 	expect(b, "");
