@@ -205,6 +205,7 @@ static const char *lost_words(enum gap_reason why)
 	case GAP_DISCONNECTED: return "the wearable ended the link";
 	case GAP_ADAPTER: return "the radio of this machine is unplugged, off or stuck";
 	case GAP_BLUETOOTHD: return "bluetoothd of this machine was restarted or hangs";
+	case GAP_DAEMON_DOWN: return "this hub let it go (its config, or max_links)";
 	case GAP_SILENT: return "it was connected and said nothing";
 	default: return "the link was lost (out of range?)";
 	}

@@ -77,7 +77,7 @@ enum contact {
 enum gap_reason {
 	GAP_LINK_LOSS = 1,	/* the link broke */
 	GAP_DISCONNECTED = 2,	/* the wearable ended the link */
-	GAP_DAEMON_DOWN = 3,	/* nobody listened: stop, crash or restart of the daemon */
+	GAP_DAEMON_DOWN = 3,	/* nobody listened: the daemon was down, or has let it go */
 	GAP_POWER_CUT = 4,	/* the machine lost power; what the tail held is gone */
 	GAP_MISSING_FRAMES = 5, /* the sensor's timestamps jump */
 	GAP_CLOCK_RESET = 6,	/* the sensor's clock jumped; n is unknown */

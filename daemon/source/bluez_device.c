@@ -311,7 +311,7 @@ void device_leave(struct device *d, bool leaving, usec_t now)
 	if (!leaving || d->state == DEVICE_IDLE || d->state == DEVICE_DROPPING ||
 	    d->state == DEVICE_UNBONDING)
 		return;
-	session_end(d, GAP_DISCONNECTED);
+	session_end(d, GAP_DAEMON_DOWN); /* the owner's word: nobody listens */
 	drop(d, now);
 }
 

@@ -460,7 +460,7 @@ static void follows_the_owner(void **state)
 	bench_await_state(b, STRAP_C, "streaming", 30);
 	bench_configure(b, NAMED(STRAP_B) NAMED(STRAP_C));
 	bench_await_gone(b, STRAP_A, 1, 10);
-	assert_int_equal(bench_seen(b, STRAP_A)->gap, GAP_DISCONNECTED);
+	assert_int_equal(bench_seen(b, STRAP_A)->gap, GAP_DAEMON_DOWN);
 	bench_await_state(b, STRAP_B, "streaming", 30);
 	bench_pass(b, 5, &c, 1);
 	assert_true(bench_seen(b, STRAP_A)->forgotten);

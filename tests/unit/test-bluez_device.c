@@ -419,7 +419,7 @@ static void it_leaves_from_every_state(void **state)
 	device_leave(&b->device, false, b->now);
 	link_up(b, false);
 	device_leave(&b->device, true, b->now);
-	expect(b, "up\ndown 2\ndisconnect\n");
+	expect(b, "up\ndown 3\ndisconnect\n");
 	device_leave(&b->device, true, b->now);
 	expect(b, "");
 	told(b, false, false, false);

@@ -30,7 +30,7 @@ static void parts_in_order(void **state)
 	bench_await_gone(b, STRAP_A, 1, 10);
 	assert_int_equal(bench_calls(b, "WriteValue"), n_written + 1);
 	assert_int_equal(bench_calls(b, "Disconnect"), 1);
-	assert_int_equal(bench_seen(b, STRAP_A)->gap, GAP_DISCONNECTED);
+	assert_int_equal(bench_seen(b, STRAP_A)->gap, GAP_DAEMON_DOWN);
 	bench_configure(b, NAMED(STRAP_A));
 	bench_await_state(b, STRAP_A, "streaming", 30);
 	/* ... and wants again, before it is gone */

@@ -438,6 +438,8 @@ static void state_of_a_source_that_tells_none(void **state)
 	assert_non_null(strstr(status_of(&r, STRAP)->why, "bluetoothd"));
 	disconnect(&r, STRAP, GAP_SILENT);
 	assert_non_null(strstr(status_of(&r, STRAP)->why, "said nothing"));
+	disconnect(&r, STRAP, GAP_DAEMON_DOWN);
+	assert_non_null(strstr(status_of(&r, STRAP)->why, "this hub let it go"));
 	connect(&r, STRAP, "H10");
 	r.source = collect_source(r.collect); /* a new one */
 	assert_false(status_of(&r, STRAP)->connected);
