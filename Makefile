@@ -178,7 +178,7 @@ deps:
 	@scripts/deps
 
 clean:
-	rm -rf build build-sanitize tests/*/__pycache__
+	rm -rf build build-sanitize tests/*/__pycache__ tests/*/*/__pycache__
 
 -include $(patsubst %.o,%.d,$(ROOM_OBJECTS) $(call objects,$(DAEMON_SOURCES) $(CTL_SOURCES) \
 	$(UNIT_SOURCES) $(UNIT_HELPERS) $(BENCH_SOURCES) $(BENCH_HELPERS)) $(FUZZ_OBJECTS) \
