@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from installed import CONFIG, ETC, SYNCHRONISE, TOP, Installed, b, catalog, image_dir
+from installed import CONFIG, ETC, SYNCHRONISE, TOP, Installed, b, catalog
 
 SIM = pathlib.Path(os.environ.get("VITALD_SIM") or TOP / "tests/vm/radio")
 SOCKET, LOG = "/run/radio.sock", "/run/radio.log"
@@ -278,7 +278,3 @@ class Lab(Installed):
             key = (index, kind) if (index, kind) in expect else index
             seen.setdefault(key, set()).add(reason)
         assert seen == {key: set(value) for key, value in expect.items()}, (seen, self.gaps())
-
-
-def boot(tmp_path_factory, name="guest"):
-    return Lab(image_dir(), tmp_path_factory.mktemp(name))
