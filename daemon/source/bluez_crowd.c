@@ -199,8 +199,9 @@ int crowd_meet(struct bluez *b)
 			continue;
 		hides = objects_device_hides(d) && !config_device_find(b->config, d->address);
 		r = make_wearable(b, d->address, hides ? RANK_HIDES : RANK_NEAR, &w);
+		/* Once is enough: on the way to its identity, its type may come before its address. */
 		if (r >= 0 && w)
-			w->hides = hides;
+			w->hides |= hides;
 	}
 	return r;
 }
