@@ -14,10 +14,11 @@
  * discovery ends, so that each new scan tells who is in reach now; and scans go silent (habluetooth).
  *
  * With a controller that hangs, bluez 5.66 on Linux 6.1 (seen with a simulated one): StartDiscovery
- * fails after 2 to 4 s; Powered=false fails after 2 s and takes one link down; Powered=true fails after
- * 3 s when it was off, and says yes at once when it was on. None of these leaves anything stuck, and
- * once the controller answers again all of them work at the first try. What must not be done is
- * to end a link (bluez_wearable.c).
+ * fails after 2 to 4 s, or says InProgress, and StopDiscovery then says that nothing was started;
+ * Powered=false fails after 2 s and takes one link down; Powered=true fails after 3 s when it was off,
+ * and says yes at once when it was on. None of these leaves anything stuck, and once the controller
+ * answers again all of them work at the first try. What must not be done is to end a link
+ * (bluez_wearable.c).
  *
  * Calls that get no answer say nothing about who is at fault; so then bluetoothd is asked for a
  * property, which it knows without its controller.
@@ -162,14 +163,18 @@ static int on_scan_stopped(sd_bus_message *m, void *userdata, sd_bus_error *erro
 {
 	struct radio *r = userdata;
 	enum bluez_error e = bluez_error(m, NULL);
+	usec_t now = clock_boot_usec();
 
 	r->scan_call = sd_bus_slot_unref(r->scan_call);
 	r->scan = SCAN_IDLE;
 	r->scan_due = 0;
-	if (e == BLUEZ_OK)
-		ladder_adapter_alive(&r->ladder, clock_boot_usec());
-	else if (e == BLUEZ_TIMEOUT)
+	if (e == BLUEZ_OK) {
+		ladder_adapter_alive(&r->ladder, now);
+	} else if (r->power == POWER_ON) { /* that it was busy was not our scan, then */
+		r->scan_due = now + SCAN_RETRY;
+		r->filter = FILTER_NONE;
 		failed(r, e);
+	}
 	wake(r);
 	return 0;
 }

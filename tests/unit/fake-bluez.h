@@ -43,6 +43,7 @@ struct fake_adapter {
 	bool filtered; /* the client has said what it looks for: LE ... */
 	bool all;      /* ... and whatever it advertises */
 	enum fake_mood mood;
+	bool feigns;   /* to be busy with a scan, and begins none */
 	bool reticent; /* switched off, it does not tell that links ended */
 };
 

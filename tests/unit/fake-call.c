@@ -97,7 +97,7 @@ static int start_discovery(struct fake_bluez *f, const struct fake_place *at, sd
 {
 	if (!at->adapter->powered)
 		return refuse(m, FAKE_ERROR "NotReady", "Resource Not Ready");
-	if (at->adapter->discovering)
+	if (at->adapter->discovering || at->adapter->feigns)
 		return refuse(m, FAKE_ERROR "InProgress", "Operation already in progress");
 	at->adapter->discovering = true;
 	fake_tell_adapter(f, at->adapter, "Discovering");

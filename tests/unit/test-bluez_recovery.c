@@ -200,6 +200,21 @@ static void brings_all_back(void **state)
 		assert_string_equal(bench_seen(b, addresses[i])->state, "streaming");
 }
 
+/* It says that it scans already, and has begun nothing: that is no sign of life. */
+static void sees_through_a_false_scan(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *a = start_streaming(b);
+
+	b->hci->feigns = true;
+	a->near = false;
+	fake_bluez_lose(b->fake, a);
+	bench_await_calls(b, "PowerOff", 1, 120);
+	b->hci->feigns = false;
+	a->near = true;
+	bench_await_state(b, STRAP_A, "streaming", 30);
+}
+
 static void asks_for_a_restart_in_the_end(void **state)
 {
 	struct bench *b = *state;
@@ -490,6 +505,7 @@ int main(void)
 		bluez_test(cycles_a_radio_that_hangs),
 		bluez_test(drops_a_wish_that_came_true),
 		bluez_test(brings_all_back),
+		bluez_test(sees_through_a_false_scan),
 		bluez_test(asks_for_a_restart_in_the_end),
 		bluez_test(is_not_content_with_cycles_that_do_not_help),
 		bluez_test(asks_for_a_restart_of_one_that_hangs),
