@@ -26,7 +26,8 @@
  *
  * A cycle that fails takes links down in the kernel that the controller still has (Linux 6.1: "ACL
  * packet for unknown connection handle"), whose wearables then cannot be found. So it is owed, and
- * done at the first sign of life.
+ * done at the first sign of life, even if the others are heard by then: seconds of theirs against
+ * all of one that nobody would find again.
  */
 #include "source/ladder.h"
 
@@ -178,7 +179,7 @@ static usec_t cycle_due(const struct ladder_adapter *l, usec_t now)
 		due = l->alive > l->cycled ? now : l->cycled + CYCLE_PAUSE;
 	else if (l->cycled > 0)
 		due = MAX(due, l->cycled + (wedged || lifeless ? CYCLE_PAUSE : CYCLE_PAUSE_ALIVE));
-	if (l->heard > 0)
+	if (l->heard > 0 && !l->owed)
 		due = MAX(due, l->heard + QUIET);
 	return due;
 }

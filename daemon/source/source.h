@@ -20,7 +20,8 @@ enum rung {
 	RUNG_RESUBSCRIBE, /* subscribe to the silent characteristic again, start its stream again */
 	RUNG_RECONNECT,	  /* drop the link and connect */
 	RUNG_UNBOND,	  /* remove a bond that the wearable has forgotten, and pair again */
-	RUNG_POWER_CYCLE, /* of the adapter; never while another wearable is heard over it */
+	RUNG_POWER_CYCLE, /* of the adapter; not while another wearable is heard over it, unless an
+			     earlier one failed half way */
 	RUNG_RESTART,	  /* of bluetoothd, if vitald-recover.path is enabled */
 	RUNG_MAX_,
 };

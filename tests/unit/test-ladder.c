@@ -233,6 +233,8 @@ static void a_failed_cycle_is_owed(void **state)
 	assert_int_equal(ladder_adapter_rung(&l, S(115)), RUNG_POWER_CYCLE);
 	ladder_adapter_alive(&l, S(108));
 	assert_int_equal(ladder_adapter_rung(&l, S(108)), RUNG_POWER_CYCLE);
+	ladder_adapter_heard(&l, S(108)); /* others are: the one that is lost would stay so */
+	assert_int_equal(ladder_adapter_rung(&l, S(108)), RUNG_POWER_CYCLE);
 	ladder_adapter_cycled(&l, S(108));
 	ladder_adapter_alive(&l, S(110));
 	assert_int_equal(ladder_adapter_rung(&l, S(5000)), RUNG_MAX_);
