@@ -86,12 +86,29 @@ static usec_t on_alive(void *userdata, const char *path)
 	return r ? radio_ladder(r)->alive : 0;
 }
 
+/*
+ * A link does not end. bluetoothd 5.66 that knew a wearable by its own address, and meets it behind a
+ * private one, has two objects of it and tells the end of the link to the wrong one: the other says
+ * Connected for ever (seen in its journal: "No matching connection for device"). Then it is not the
+ * adapter's fault, and the wearable goes on by its other object.
+ */
 static void on_stuck(void *userdata, const char *path)
 {
-	struct radio *r = bluez_radio_of(userdata, path);
+	struct bluez *b = userdata;
+	struct radio *r = bluez_radio_of(b, path);
+	struct objects_device *stuck = NULL, *other = NULL;
 
-	if (r)
+	for (struct objects_device *d = objects_devices(b->objects); d; d = d->next)
+		if (streq(d->path, path))
+			stuck = d;
+	for (struct objects_device *d = objects_devices(b->objects); stuck && d; d = d->next)
+		if (d != stuck && d->known && !d->ghost && streq(d->address, stuck->address))
+			other = d;
+	if (other)
+		stuck->ghost = true;
+	else if (r)
 		ladder_adapter_stuck(radio_ladder(r));
+	bluez_wake(b);
 }
 
 /* --- wearables --- */
@@ -249,7 +266,7 @@ static struct objects_device *best_object(struct bluez *b, const struct wearable
 	struct objects_device *best = NULL;
 
 	for (struct objects_device *d = objects_devices(b->objects); d; d = d->next) {
-		if (!d->known || !streq(d->address, w->address) || !is_usable(b, d))
+		if (!d->known || d->ghost || !streq(d->address, w->address) || !is_usable(b, d))
 			continue;
 		if (!best || d->connected > best->connected ||
 		    (d->connected == best->connected && d->rssi != 0 &&
@@ -264,7 +281,8 @@ void crowd_take_objects(struct bluez *b, usec_t now)
 	for (struct wearable *w = b->wearables; w; w = w->next) {
 		struct objects_device *d;
 
-		if (w->object && (w->device.state != DEVICE_IDLE || w->object->connected))
+		if (w->object && !w->object->ghost &&
+		    (w->device.state != DEVICE_IDLE || w->object->connected))
 			continue;
 		d = best_object(b, w);
 		if (d != w->object)

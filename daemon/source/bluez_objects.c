@@ -290,7 +290,9 @@ static int device_switch(struct target *t, const char *name, sd_bus_message *m)
 
 	if (streq(name, "Connected")) {
 		t->change->fields |= OBJECTS_FIELD_CONNECTED;
-		return read_bool(m, &d->connected);
+		r = read_bool(m, &d->connected);
+		d->ghost = d->ghost && d->connected;
+		return r;
 	}
 	if (streq(name, "ServicesResolved")) {
 		t->change->fields |= OBJECTS_FIELD_RESOLVED;

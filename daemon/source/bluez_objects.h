@@ -39,6 +39,7 @@ struct objects_device {
 	char name[OBJECTS_NAME_SIZE]; /* clean UTF-8; "": it told none */
 	bool random;		      /* the address is not a public one */
 	bool connected, resolved, paired, trusted, blocked;
+	bool ghost;	 /* says that it is connected, and never will say anything else */
 	int rssi;	 /* dBm, of this discovery; 0: not heard in it */
 	int battery;	 /* percent; -1: not told */
 	uint64_t offers; /* 1 << index in the profiles, by their services */

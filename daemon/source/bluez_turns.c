@@ -24,7 +24,7 @@ static unsigned links_of(struct bluez *b, const struct radio *r)
 	unsigned n = 0;
 
 	for (struct objects_device *d = objects_devices(b->objects); d; d = d->next)
-		n += d->connected && bluez_radio_of(b, d->path) == r;
+		n += d->connected && !d->ghost && bluez_radio_of(b, d->path) == r;
 	return n;
 }
 

@@ -127,7 +127,7 @@ void fake_bluez_crowd(struct fake_bluez *f, struct fake_adapter *a, unsigned n)
 
 void fake_bluez_bond(struct fake_bluez *f, struct fake_strap *s)
 {
-	s->paired = s->trusted = true;
+	s->paired = s->trusted = s->kept = true;
 	fake_link_know(f, s);
 }
 

@@ -491,6 +491,31 @@ static void weathers_storms(void **state)
 	}
 }
 
+/* What becomes of a strap that bluetoothd knew before it hid: two objects of one address. */
+static void leaves_an_object_that_never_ends(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *own = bench_strap(b, STRAP_A);
+	struct fake_strap *hidden = bench_strap(b, "40:11:22:33:44:55");
+
+	hidden->random = true;
+	hidden->identity = STRAP_A;
+	fake_bluez_bond(b->fake, own);
+	own->near = false;
+	bench_start(b, NAMED(STRAP_A) "[bluetooth]\nmax_links=1\n");
+	fake_bluez_link(b->fake, hidden);
+	fake_bluez_pair(b->fake, hidden);
+	bench_await_state(b, STRAP_A, "streaming", 30);
+	assert_true(hidden->connected);
+	hidden->sticks = hidden->speechless = true;
+	bench_await_state(b, STRAP_A, "disconnecting", 60);
+	hidden->near = false;
+	own->near = true;
+	bench_await_state(b, STRAP_A, "streaming", 60);
+	assert_true(own->connected && hidden->connected);
+	assert_int_equal(bench_calls(b, "PowerOff"), 0);
+}
+
 #define bluez_test(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
 
 int main(void)
@@ -501,6 +526,7 @@ int main(void)
 		bluez_test(waits_longer_for_a_mute_one),
 		bluez_test(spares_who_is_heard),
 		bluez_test(forgives_a_link_that_ended),
+		bluez_test(leaves_an_object_that_never_ends),
 		bluez_test(frees_a_link_that_does_not_end),
 		bluez_test(cycles_a_radio_that_hangs),
 		bluez_test(drops_a_wish_that_came_true),
