@@ -60,21 +60,21 @@ def test_private_addresses(hub):
     """A strap that hides is not taken for one after the other; when its owner has paired with it, it is known by its own
     address, whatever it shows."""
     hub.needs("private")
-    hidden = strap(len(CROWD))  # bluetoothd 5.66 gets two objects of one that it knew before it hid, and mixes them up
+    hidden = CROWD[7]
     hub.stop_radio()
-    hub.start_radio([*CROWD, hidden], own={hidden.index: {"private": True}})
+    hub.start_radio(CROWD, own={7: {"private": True}})
     hub.configure([hidden], "auto_enroll = yes")
-    shown = hub.radio("state")["devs"][hidden.index]["address"]
+    shown = hub.radio("state")["devs"][7]["address"]
     hub.until(f"vitalctl devices --json | grep -qi '{shown}'", "it is seen")
     assert "hides" in hub.device(shown.lower())["why"]
-    assert not hub.radio("state")["devs"][hidden.index]["connected"]
+    assert not hub.radio("state")["devs"][7]["connected"]
     since = hub.now()
     hub.must(f"timeout 30 bluetoothctl --agent NoInputNoOutput pair {shown} >/dev/null 2>&1 &")  # it may miss the end
     print(f"paired with and heard after {hub.heard([hidden], since):.1f} s")
     for _ in range(2):
         since = hub.now()
-        hub.radio("rotate", dev=hidden.index)
-        hub.radio("disconnect", dev=hidden.index)
+        hub.radio("rotate", dev=7)
+        hub.radio("disconnect", dev=7)
         print(f"heard {hub.heard([hidden], since):.1f} s later under another address")
     hub.judge()
-    assert {row[0] for row in hub.receiver.query("SELECT DISTINCT device FROM records")} <= {s.address for s in (*CROWD, hidden)}
+    assert {row[0] for row in hub.receiver.query("SELECT DISTINCT device FROM records")} <= {s.address for s in CROWD}
