@@ -198,6 +198,7 @@ def test_killed_capture_frees_its_place(new_hub):
         capture.process.kill()
         capture.process.communicate()
         until(lambda: hub.said().count("a capture ended") == i + 1, 10, "its place is free")
+    accepted(hub, 1)
     settle(hub)
     judge(hub)
 
