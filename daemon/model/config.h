@@ -66,6 +66,7 @@ struct config_device {
 	unsigned kinds; /* streams = heart_rate ecg ...: 1 << enum kind; CONFIG_KINDS_DEFAULT */
 	enum config_pair pair;		       /* auto */
 	enum config_address_type address_type; /* auto */
+	bool backfill; /* fetch what its own memory recorded while out of range; default no */
 };
 
 /* Where a capture that began after the discovery has its characteristics. */
@@ -106,7 +107,16 @@ struct config {
 	uint64_t max_batches;		 /* 10000 */
 	uint64_t max_size;		 /* 2G */
 	usec_t retention;		 /* 7d */
+	uint64_t free_reserve;		 /* 256M: left free for the rest of the machine; 0: none */
+	usec_t reconcile_interval;	 /* 6h: the daemon's own, beside the timer */
+	usec_t reconcile_window;	 /* 24h: how far back the servers are compared */
+	usec_t reconcile_all_after;	 /* 48h without a receipt: then everything is */
 	size_t tail_size;		 /* 4M */
+	/* [features] */
+	bool immediate; /* new records go at once; off: with what the background sends */
+	bool queue;	/* what failed is tried again by itself; off: by the background only */
+	bool reconcile; /* servers are asked what they hold, and sent what they lack */
+	bool timers;	/* the background: drain, reconcile and cleanup every so often */
 	/* [time] */
 	enum clock_trust trust_clock; /* auto */
 	usec_t clock_wait;	      /* 2min */

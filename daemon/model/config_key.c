@@ -81,7 +81,15 @@ static const struct config_key keys[] = {
 	{"sync", "max_batches", GLOBAL(max_batches), SIZE("1", "1000000")},
 	{"sync", "max_size", GLOBAL(max_size), SIZE("256K", "1T")},
 	{"sync", "retention", GLOBAL(retention), DURATION("0", "3650d")},
+	{"sync", "free_reserve", GLOBAL(free_reserve), SIZE("0", "1T")},
+	{"sync", "reconcile_interval", GLOBAL(reconcile_interval), DURATION("1s", "30d")},
+	{"sync", "reconcile_window", GLOBAL(reconcile_window), DURATION("1min", "3650d")},
+	{"sync", "reconcile_all_after", GLOBAL(reconcile_all_after), DURATION("1s", "3650d")},
 	{"sync", "tail_size", GLOBAL(tail_size), SIZE("64K", "256M")},
+	{"features", "immediate", GLOBAL(immediate), .type = CONFIG_TYPE_BOOLEAN},
+	{"features", "queue", GLOBAL(queue), .type = CONFIG_TYPE_BOOLEAN},
+	{"features", "reconcile", GLOBAL(reconcile), .type = CONFIG_TYPE_BOOLEAN},
+	{"features", "timers", GLOBAL(timers), .type = CONFIG_TYPE_BOOLEAN},
 	{"time", "trust_clock", GLOBAL(trust_clock), WORDS(trust_words)},
 	{"time", "clock_wait", GLOBAL(clock_wait), DURATION("0", "1d")},
 	{"control", "bus", GLOBAL(system_bus), WORDS(bus_words)},
@@ -104,6 +112,7 @@ static const struct config_key keys[] = {
 	{"device", "streams", DEVICE(kinds), .type = CONFIG_TYPE_STREAMS},
 	{"device", "pair", DEVICE(pair), WORDS(pair_words)},
 	{"device", "address_type", DEVICE(address_type), WORDS(address_words)},
+	{"device", "backfill", DEVICE(backfill), .type = CONFIG_TYPE_BOOLEAN},
 };
 /* clang-format on */
 static_assert(ARRAY_SIZE(keys) <= CONFIG_KEYS_MAX, "callers have room for every key");

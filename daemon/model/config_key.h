@@ -7,7 +7,7 @@
 
 #include "model/config.h"
 
-enum { CONFIG_KEYS_MAX = 64 };
+enum { CONFIG_KEYS_MAX = 80 };
 
 enum config_scope { CONFIG_SCOPE_CONFIG, CONFIG_SCOPE_SINK, CONFIG_SCOPE_DEVICE };
 

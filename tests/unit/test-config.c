@@ -65,6 +65,11 @@ static void has_defaults(void **state)
 	assert_int_equal(c->immediate_timeout, 10000000);
 	assert_int_equal(c->max_size, 2147483648);
 	assert_int_equal(c->retention, 604800000000);
+	assert_int_equal(c->free_reserve, 268435456);
+	assert_int_equal(c->reconcile_interval, 21600000000);
+	assert_int_equal(c->reconcile_window, 86400000000);
+	assert_int_equal(c->reconcile_all_after, 172800000000);
+	assert_true(c->immediate && c->queue && c->reconcile && c->timers);
 	assert_true(c->system_bus);
 	assert_int_equal(c->log_level, LOG_INFO);
 	assert_int_equal(c->n_sinks, 0);
@@ -79,6 +84,9 @@ static void reads_everything(void **state)
 		"max_links=7\n"
 		"[sync]\ndurability_window=0\nlazy_commit=1min\nlinger=10ms\n"
 		"immediate_retry_delays=0, 500ms 2\nmax_batches=5\nmax_size=1G\ntail_size=1M\n"
+		"free_reserve=0\nreconcile_interval=1h\nreconcile_window=2d\nreconcile_all_after="
+		"3d\n"
+		"[features]\nimmediate=no\nqueue=no\nreconcile=no\ntimers=no\n"
 		"[time]\ntrust_clock=yes\n[control]\nbus=none\n[log]\nlevel=debug\n"
 		"sync_events=on\n"
 		"[sink \"a\"]\ntype=http\nurl=https://Example.org/x//\ntoken_file=/t\nca_file=/c\n"
@@ -86,7 +94,8 @@ static void reads_everything(void **state)
 		"from=now\nmax_body=64K\n"
 		"[sink \"b\"]\nurl=http://127.0.0.1:8080\n"
 		"[device \"A0:B1:C2:D3:E4:F5\"]\nname=Strap #2; the red one\nsubject=u-1\n"
-		"streams=ecg\npair=yes\naddress_type=random\n[device \"a0:b1:c2:d3:e4:f6\"]\n");
+		"streams=ecg\npair=yes\naddress_type=random\nbackfill=yes\n[device "
+		"\"a0:b1:c2:d3:e4:f6\"]\n");
 	const struct config_device *d = config_device_find(c, "a0:b1:c2:d3:e4:f5");
 
 	assert_string_equal(c->state_dir, "/a/b");
@@ -99,6 +108,12 @@ static void reads_everything(void **state)
 	assert_int_equal(c->immediate_retry_delays[2], 2000000);
 	assert_int_equal(c->max_batches, 5);
 	assert_int_equal(c->tail_size, 1048576);
+	assert_int_equal(c->free_reserve, 0);
+	assert_int_equal(c->reconcile_interval, 3600000000);
+	assert_int_equal(c->reconcile_window, 172800000000);
+	assert_int_equal(c->reconcile_all_after, 259200000000);
+	assert_false(c->immediate || c->queue || c->reconcile || c->timers);
+	assert_true(d->backfill);
 	assert_int_equal(c->trust_clock, CLOCK_TRUST_YES);
 	assert_false(c->system_bus);
 	assert_int_equal(c->log_level, LOG_DEBUG);
