@@ -10,6 +10,7 @@ const char *sync_event_type_name(unsigned type)
 		[SYNC_BACKGROUND_SUCCESS] = "background_success",
 		[SYNC_BACKGROUND_FAILED] = "background_failed",
 		[SYNC_QUARANTINED] = "quarantined",
+		[SYNC_RECONCILE] = "reconcile",
 	};
 
 	return type < ARRAY_SIZE(names) && names[type] ? names[type] : "unknown";

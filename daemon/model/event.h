@@ -10,6 +10,7 @@ enum sync_event_type {
 	SYNC_BACKGROUND_SUCCESS,
 	SYNC_BACKGROUND_FAILED,
 	SYNC_QUARANTINED,
+	SYNC_RECONCILE, /* count: records that a server lacked and is sent again */
 };
 
 /* Fixed size: lies in the ring as it is, so append only. */
