@@ -61,6 +61,29 @@ static const struct {
 			"stream_run;"
 			"DROP TABLE stream; DROP TABLE run; DROP TABLE meta;",
 	},
+	{
+		.up = "CREATE TABLE incarnation(number INTEGER PRIMARY KEY, uuid BLOB NOT NULL,"
+		      " began_us INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL);"
+		      "ALTER TABLE sink ADD COLUMN url TEXT NOT NULL DEFAULT '';"
+		      "ALTER TABLE sink ADD COLUMN confirmed_us INTEGER NOT NULL DEFAULT 0;"
+		      "ALTER TABLE sink ADD COLUMN reconciled_us INTEGER NOT NULL DEFAULT 0;"
+		      "ALTER TABLE sink ADD COLUMN clocks INTEGER NOT NULL DEFAULT 0;"
+		      "CREATE TABLE clock_note(number INTEGER PRIMARY KEY, boot_id TEXT NOT NULL,"
+		      " boot_us INTEGER NOT NULL, utc_us INTEGER NOT NULL);"
+		      "CREATE TABLE finding(number INTEGER PRIMARY KEY, wall_us INTEGER NOT NULL,"
+		      " sink INTEGER NOT NULL, stream INTEGER NOT NULL, first_seq INTEGER NOT NULL,"
+		      " last_seq INTEGER NOT NULL, n INTEGER NOT NULL, what INTEGER NOT NULL);"
+		      "CREATE TABLE hour(hour INTEGER NOT NULL, sink INTEGER NOT NULL,"
+		      " counts BLOB NOT NULL, PRIMARY KEY(hour, sink)) WITHOUT ROWID;"
+		      "CREATE TABLE wear(day INTEGER PRIMARY KEY, bytes INTEGER NOT NULL,"
+		      " commits INTEGER NOT NULL);",
+		.down = "DROP TABLE wear; DROP TABLE hour; DROP TABLE finding; DROP TABLE "
+			"clock_note;"
+			"ALTER TABLE sink DROP COLUMN clocks;"
+			"ALTER TABLE sink DROP COLUMN reconciled_us;"
+			"ALTER TABLE sink DROP COLUMN confirmed_us;"
+			"ALTER TABLE sink DROP COLUMN url; DROP TABLE incarnation;",
+	},
 };
 
 static int step(sqlite3 *db, const char *sql, int version)

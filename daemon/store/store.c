@@ -536,8 +536,9 @@ int sink_write(struct store *s, const struct sink_info *info)
 {
 	sqlite3_stmt *stmt = NULL;
 	bool ok = sqlite3_prepare_v2(s->db,
-				     "INSERT OR REPLACE INTO sink(number, name, required, retired)"
-				     " VALUES(?1, ?2, ?3, ?4)",
+				     "INSERT INTO sink(number, name, required, retired)"
+				     " VALUES(?1, ?2, ?3, ?4) ON CONFLICT(number) DO UPDATE SET"
+				     " required = ?3, retired = ?4",
 				     -1, &stmt, NULL) == SQLITE_OK &&
 		  sqlite3_bind_int64(stmt, 1, info->number) == SQLITE_OK &&
 		  sqlite3_bind_text(stmt, 2, info->name, -1, SQLITE_STATIC) == SQLITE_OK &&
