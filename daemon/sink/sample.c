@@ -14,8 +14,12 @@
  *       Both: "exponent":[-1] where one is not 0: of the values it was written by, of the data it
  *       has to be applied. "status":64, bits of the service, where there is something to remark.
  *       "device_time":"2026-11-23T04:15:09.123456789" of the last row, on the sensor's own clock.
- *   {...,"clk":"est","gap":{"reason":"link_loss","from_us":...,"to_us":...,"n":8}}
+ *   {...,"clk":"est","boot_us":...,"gap":{"reason":"link_loss","from_us":...,"to_us":...,"n":8}}
  *       n is 0 where nobody knows
+ *   "boot_us" stands behind every "est": t_us is what a clock said that nobody had set, and this is
+ *       the same moment on CLOCK_BOOTTIME of the batch's boot_id, by which a server that is told
+ *       later when that was (POST /v1/clocks) finds the true time. It is no part of the canonical
+ *       bytes.
  */
 #include "sink/sample.h"
 
@@ -224,6 +228,16 @@ static uint8_t *put_gap(uint8_t *p, const struct gap *g, int64_t from_us)
 	return PUT(p, "}}");
 }
 
+static uint8_t *put_clock(uint8_t *p, const struct record *r)
+{
+	if (r->clk == CLK_UTC)
+		return PUT(p, ",\"clk\":\"utc\",");
+	p = PUT(p, ",\"clk\":\"est\",\"boot_us\":");
+	p = put_signed(p, r->boot_us);
+	*p++ = ',';
+	return p;
+}
+
 static size_t samples_bound(const struct samples *s)
 {
 	size_t n = FIXED_BOUND + SAMPLES_BOUND + CHANNEL_BOUND * (size_t)s->n_channels;
@@ -247,7 +261,7 @@ uint8_t *sample_write(const struct record *r, unsigned kind, uint8_t *p)
 	p = sample_write_number(r->seq, p);
 	p = PUT(p, ",\"t_us\":");
 	p = put_signed(p, record_wall_us(r));
-	p = r->clk == CLK_UTC ? PUT(p, ",\"clk\":\"utc\",") : PUT(p, ",\"clk\":\"est\",");
+	p = put_clock(p, r);
 	switch (r->type) {
 	case RECORD_HEART_RATE: return put_heart_rate(p, &r->heart_rate);
 	case RECORD_ECG: return put_ecg(p, &r->ecg);

@@ -98,6 +98,7 @@ class Record:
     seq: int
     t_us: int
     clk: int
+    boot_us: int | None = None  # of an estimate: the same moment on the clock of the batch's boot
     type: str = ""  # heart_rate, ecg, samples, gap; "" while bad
     payload: bytes = b""
     bad: BadRecord | None = None
@@ -274,11 +275,11 @@ def _gap(sample):
 KNOWN_TOP = {"schema", "batch", "gateway", "boot_id", "streams"}
 KNOWN_ENTRY = {"stream", "run", "kind", "device", "subject", "after", "samples", "unit"}
 KNOWN_SAMPLE = {
-    "heart_rate": {"seq", "t_us", "clk", "bpm", "rr_1024", "contact", "energy_kj"},
-    "ecg": {"seq", "t_us", "clk", "dt_ns", "n", "data", "pack"},
-    "samples": {"seq", "t_us", "clk", "unit", "values", "exponent", "status", "device_time", "dt_ns", "n",
+    "heart_rate": {"seq", "t_us", "clk", "boot_us", "bpm", "rr_1024", "contact", "energy_kj"},
+    "ecg": {"seq", "t_us", "clk", "boot_us", "dt_ns", "n", "data", "pack"},
+    "samples": {"seq", "t_us", "clk", "boot_us", "unit", "values", "exponent", "status", "device_time", "dt_ns", "n",
                 "channels", "data", "pack"},
-    "gap": {"seq", "t_us", "clk", "gap"},
+    "gap": {"seq", "t_us", "clk", "boot_us", "gap"},
 }
 ENCODE = {"heart_rate": _heart_rate, "ecg": _ecg, "gap": _gap}
 
@@ -289,7 +290,9 @@ def _record(sample, kind, unknown):
     _need(is_int(seq, 1, 2**63 - 1) and seq & (2**SEQ_N_BITS - 1), f"seq {seq!r}")
     _need(is_int(t_us, -(2**63), 2**63 - 1), f"t_us {t_us!r}")
     _need(clk in CLK, f"clk {clk!r}")
-    record = Record(seq, t_us, CLK[clk])
+    boot_us = sample.get("boot_us")
+    _need(boot_us is None or is_int(boot_us, -(2**63), 2**63 - 1), f"boot_us {boot_us!r}")
+    record = Record(seq, t_us, CLK[clk], boot_us)
     type_ = "gap" if "gap" in sample else "samples" if kind in KIND_UNITS else kind
     unknown.extend(sample.keys() - KNOWN_SAMPLE[type_])
     try:

@@ -8,8 +8,10 @@ given after `take()` is a promise that kill -9 and a power cut keep.
     conflict  a second content for a (stream, seq): never stored as a record
     request   one row a request, refused ones too; written with the next commit, so it may lag
     clock, object   POST /v1/clocks, PUT of an upload
+    estimate  (stream, seq) of a record with clk "est" -> its boot_id and boot_us
 
-`records` is the view to read: one line a record with the stream's names beside it.
+`records` is the view to read: one line a record with the stream's names beside it. `corrected` has
+for each estimate the time that the nearest clock note of its boot makes of it, NULL without one.
 """
 
 import hashlib
@@ -39,14 +41,22 @@ CREATE TABLE IF NOT EXISTS request (number INTEGER PRIMARY KEY, received_us INTE
 CREATE INDEX IF NOT EXISTS request_batch ON request (batch);
 CREATE TABLE IF NOT EXISTS clock (boot_id TEXT, boot_us INTEGER, utc_us INTEGER, received_us INTEGER,
   PRIMARY KEY (boot_id, boot_us)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS estimate (stream INTEGER, seq INTEGER, boot_id TEXT, boot_us INTEGER,
+  PRIMARY KEY (stream, seq)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS object (sha256 TEXT PRIMARY KEY, stream TEXT, first_seq INTEGER,
   last_seq INTEGER, size INTEGER, data BLOB);
 CREATE VIEW IF NOT EXISTS records AS
   SELECT s.uuid AS stream, s.kind, s.device, s.subject, s.gateway, r.seq, r.seq >> 28 AS run,
     r.seq & 268435455 AS n, r.t_us, r.clk, r.type, r.payload, r.received_us, r.sent_at_us, r.request
   FROM record r JOIN stream s ON s.number = r.stream;
+CREATE VIEW IF NOT EXISTS corrected AS
+  SELECT s.uuid AS stream, e.seq, r.t_us, e.boot_id, e.boot_us,
+    e.boot_us + c.utc_us - c.boot_us AS true_us, min(abs(c.boot_us - e.boot_us)) AS far_us
+  FROM estimate e JOIN record r ON r.stream = e.stream AND r.seq = e.seq
+    JOIN stream s ON s.number = e.stream LEFT JOIN clock c ON c.boot_id = e.boot_id
+  GROUP BY e.stream, e.seq;
 """
-TABLES = ("stream", "run", "record", "rejected", "conflict", "request", "clock", "object")
+TABLES = ("stream", "run", "record", "rejected", "conflict", "request", "clock", "estimate", "object")
 REQUEST_COLUMNS = (
     "number received_us answered_us path batch sent_at_us clock key encoding body_size json_size "
     "body_sha json_sha streams records accepted duplicate rejected status did"
@@ -201,6 +211,10 @@ class Records:
                 new.append(row + (came.received_us, came.sent_at_us, came.number))
         self.db.executemany("INSERT INTO record VALUES (?,?,?,?,?,?,?,?,?)", new)
         self.db.executemany("INSERT OR REPLACE INTO rejected VALUES (?,?,?,?,?,?,?,?,?)", refused)
+        self.db.executemany(
+            "INSERT OR IGNORE INTO estimate VALUES (?,?,?,?)",
+            [(stream, r.seq, batch.boot_id, r.boot_us) for r in entry.records if r.boot_us is not None],
+        )
         self.db.execute(
             "DELETE FROM rejected WHERE stream = ?1 AND seq BETWEEN ?2 AND ?3 AND EXISTS "
             "(SELECT 1 FROM record WHERE stream = ?1 AND record.seq = rejected.seq)",

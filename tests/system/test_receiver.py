@@ -359,6 +359,9 @@ def test_streams_windows_clocks_uploads(receiver):
     assert post(receiver, clocks, path="/v1/clocks").status == 200
     assert receiver.query("SELECT boot_id, boot_us, utc_us FROM clock") == [(BOOT, 1, T0)]
     assert post(receiver, {"clocks": [{}]}, path="/v1/clocks").status == 400
+    late = beat(11) | {"t_us": 7, "clk": "est", "boot_us": 3}
+    post(receiver, body(entry([late], after=seq(10))))
+    assert receiver.query("SELECT seq, t_us, true_us FROM corrected") == [(seq(11), 7, T0 + 2)]
 
     data = b"EDF"
     ask = {"stream": OTHER, "first_seq": 1, "last_seq": 2, "size": 3,

@@ -189,7 +189,8 @@ static void test_golden(void **state)
 		"\"after\":268435455,\"samples\":["
 		"{\"seq\":536870913,\"t_us\":1763798401000000,\"clk\":\"utc\",\"bpm\":71,"
 		"\"rr_1024\":[865],\"contact\":true},"
-		"{\"seq\":536870914,\"t_us\":1763798402000000,\"clk\":\"est\",\"gap\":{"
+		"{\"seq\":536870914,\"t_us\":1763798402000000,\"clk\":\"est\",\"boot_us\":2000000,"
+		"\"gap\":{"
 		"\"reason\":\"link_loss\",\"from_us\":1763798402000000,"
 		"\"to_us\":1763798410000000,\"n\":8}}]}]}",
 		id);
@@ -364,6 +365,7 @@ static void test_extreme_numbers(void **state)
 	root = parse(finish(b, false));
 	expect_integer(sample_of(root, 0, 0), "seq", INT64_MAX);
 	expect_integer(sample_of(root, 0, 0), "t_us", -5);
+	expect_integer(sample_of(root, 0, 0), "boot_us", -5);
 	g = json_object_get(sample_of(root, 0, 0), "gap");
 	expect_text(g, "reason", "clock_reset");
 	expect_integer(g, "from_us", -5);
