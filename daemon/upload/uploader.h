@@ -18,11 +18,15 @@ enum uploader_mode {
 	UPLOADER_DRAIN,	 /* backlog only, background timeouts, until nothing is left or works */
 };
 
+struct reconcile_state;
+
 struct uploader_handler {
 	void *userdata;
 	void (*event)(void *userdata, const struct sync_event *event);
 	/* UPLOADER_DRAIN: done. `problem`: why something is left, or NULL. */
 	void (*drained)(void *userdata, const char *problem);
+	/* A comparison with one sink has ended; it was said in the journal. May be NULL. */
+	void (*reconciled)(void *userdata, const struct reconcile_state *result);
 };
 
 struct uploader *uploader_free(struct uploader *u);
@@ -60,3 +64,39 @@ struct sink_state {
 };
 size_t uploader_sink_count(const struct uploader *u);
 void uploader_sink_state(const struct uploader *u, size_t index, struct sink_state *ret);
+
+/*
+ * Compares what each server says it holds with what it has confirmed (reconcile.h), of the last
+ * reconcile_window or of all time, and owes it again what it lacks. A sink that is not up is compared
+ * when it is; one that is being compared goes on, and with `everything` looks at all of it after.
+ * UPLOADER_DAEMON does it every reconcile_interval by itself. UPLOADER_DRAIN does it when asked, before
+ * the loop runs or later: drained() then waits until it has ended and what it found is sent.
+ */
+void uploader_reconcile(struct uploader *u, bool everything);
+
+enum reconcile_phase {
+	RECONCILE_IDLE,
+	RECONCILE_WAITING, /* for the sink to be up */
+	RECONCILE_RUNNING,
+};
+
+struct reconcile_state {
+	char sink[33];
+	enum reconcile_phase phase;
+	int64_t last_us; /* wall: when one came to its end; 0: never */
+	usec_t due;	 /* CLOCK_BOOTTIME: the next one by itself; USEC_INFINITY: none */
+	/* Of the one that runs, else of the last one of this process. */
+	bool everything;
+	bool ended;			/* it got through */
+	bool unsupported;		/* the server cannot be compared with: it has no windows */
+	uint32_t streams, streams_done; /* to be compared; compared */
+	uint32_t streams_again;		/* of which something is owed again */
+	uint64_t compared;		/* records that both hold */
+	uint64_t again;			/* that the server lacks: owed again */
+	uint64_t server_only;		/* that only the server holds */
+	uint64_t conflicts;		/* that differ: their streams are held */
+	uint64_t requests;
+	usec_t took;
+	char problem[160]; /* why it did not get through; "" */
+};
+void uploader_reconcile_state(const struct uploader *u, size_t index, struct reconcile_state *ret);
