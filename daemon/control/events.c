@@ -4,14 +4,14 @@
  *
  *     offset  size
  *     0       8     "VITALEVT"
- *     8       4     version, 1
+ *     8       4     version, 2
  *     12      4     slots
  *     16      4     bytes in a slot
  *     20      44    zero
  *     64 + i * slot, i < slots, native byte order (a ring does not leave its boot):
- *             8     number of the event, from 1 without a hole; its slot is (number - 1) % slots
- *             n     struct sync_event
- *             4     CRC-32C of the two
+ *             n     struct sync_event, which begins with its number: from 1 without a hole, and
+ *                   its slot is (number - 1) % slots
+ *             4     CRC-32C of it
  *             4     zero
  *
  * One writer, the owner of the store; any number of readers, at any time. There is no lock and no
@@ -30,12 +30,11 @@
 #include <unistd.h>
 
 struct slot {
-	uint64_t number;
 	struct sync_event event;
 	uint32_t crc;
 	uint32_t zero;
 };
-_Static_assert(sizeof(struct slot) == 8 + sizeof(struct sync_event) + 8, "a slot has no holes");
+_Static_assert(sizeof(struct slot) == sizeof(struct sync_event) + 8, "a slot has no holes");
 
 struct header {
 	char magic[8];
@@ -51,7 +50,7 @@ struct events {
 
 static const struct header our_header = {
 	.magic = {'V', 'I', 'T', 'A', 'L', 'E', 'V', 'T'},
-	.version = 1,
+	.version = 2,
 	.slots = EVENTS_SLOTS,
 	.slot_size = sizeof(struct slot),
 };
@@ -79,7 +78,7 @@ static off_t slot_offset(uint64_t number)
 /* The slot holds an event, whole, in its own place. */
 static bool slot_valid(const struct slot *slot, size_t index)
 {
-	return slot->number && (slot->number - 1) % EVENTS_SLOTS == index &&
+	return slot->event.number && (slot->event.number - 1) % EVENTS_SLOTS == index &&
 	       slot->crc == slot_crc(slot);
 }
 
@@ -152,8 +151,8 @@ static int find_next(struct events *e)
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < EVENTS_SLOTS; i++)
-		if (slot_valid(&slots[i], i) && slots[i].number >= e->next)
-			e->next = slots[i].number + 1;
+		if (slot_valid(&slots[i], i) && slots[i].event.number >= e->next)
+			e->next = slots[i].event.number + 1;
 	return 0;
 }
 
@@ -187,21 +186,29 @@ int events_open(const char *runtime_dir, bool writable, struct events **ret)
 
 int events_push(struct events *e, const struct sync_event *event)
 {
-	struct slot slot = {.number = e->next, .event = *event};
+	struct slot slot;
 	int r;
 
+	memset(&slot, 0, sizeof(slot));
+	slot.event = *event;
+	slot.event.number = e->next;
 	slot.crc = slot_crc(&slot);
-	r = write_full(e->fd, &slot, sizeof(slot), slot_offset(slot.number));
+	r = write_full(e->fd, &slot, sizeof(slot), slot_offset(slot.event.number));
 	if (r == 0)
 		e->next++;
 	return r;
+}
+
+uint64_t events_last(const struct events *e)
+{
+	return e->next - 1;
 }
 
 static int by_number(const void *a, const void *b)
 {
 	const struct slot *x = a, *y = b;
 
-	return (x->number > y->number) - (x->number < y->number);
+	return (x->event.number > y->event.number) - (x->event.number < y->event.number);
 }
 
 int events_each(struct events *e, int64_t since_wall_us, events_cb cb, void *userdata)

@@ -13,8 +13,9 @@ enum sync_event_type {
 	SYNC_RECONCILE, /* count: records that a server lacked and is sent again */
 };
 
-/* Fixed size: lies in the ring as it is, so append only. */
+/* Fixed size, no holes: lies in the ring as it is. Whoever changes it gives the ring a new version. */
 struct sync_event {
+	uint64_t number; /* given by the ring, from 1 without a hole; 0: not in it yet */
 	int64_t wall_us;
 	uint8_t type; /* enum sync_event_type */
 	uint8_t kind; /* enum kind: data_type on D-Bus */
@@ -23,8 +24,11 @@ struct sync_event {
 	uint32_t count; /* records */
 	uint32_t retries;
 	uint32_t duration_ms; /* from the first attempt to the answer */
+	uint32_t latency_ms;  /* SYNC_IMMEDIATE_SUCCESS: from hearing to the receipt, on average */
+	uint32_t zero;
 	char sink[33];
 	char reason[87]; /* of a failure, one sentence, cut */
 };
 
-const char *sync_event_type_name(unsigned type); /* "immediate_success", ... */
+const char *sync_event_type_name(unsigned type);  /* "immediate_success", ... */
+unsigned sync_event_type_parse(const char *name); /* 0: there is none of that name */

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HEADER = 64, SLOT = 8 + sizeof(struct sync_event) + 8 };
+enum { HEADER = 64, SLOT = sizeof(struct sync_event) + 8 };
 
 struct seen {
 	size_t n;
@@ -62,6 +62,7 @@ static void see(void *userdata, const struct sync_event *event)
 {
 	struct seen *seen = userdata;
 
+	assert_true(event->number == event->count || event->count == 50);
 	if (seen->n++ == 0)
 		seen->first = event->count;
 	else
@@ -106,7 +107,9 @@ static void keeps_order_and_filters(void **state)
 	struct seen seen;
 
 	assert_int_equal(look(e, INT64_MIN).n, 0);
+	assert_int_equal(events_last(e), 0);
 	push(e, 1, 10);
+	assert_int_equal(events_last(e), 10);
 	seen = look(e, INT64_MIN);
 	assert_int_equal(seen.n, 10);
 	assert_int_equal(seen.first, 1);
