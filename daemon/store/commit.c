@@ -196,6 +196,8 @@ static int write_all(struct store *s)
 		r = write_quarantine(s);
 	if (r == 0)
 		r = write_undecoded(s);
+	if (r == 0)
+		r = rates_write(s, false);
 	return r == 0 ? streams_write(s) : r;
 }
 
@@ -217,6 +219,7 @@ static void committed(struct store *s)
 		s->rows[i].dirty = false;
 	s->n_dead_rows = 0;
 	s->n_new_quarantine = 0;
+	rates_committed(s);
 	keep_free(s);
 	s->force = s->uncertain = false;
 	s->dirty_since = USEC_INFINITY;

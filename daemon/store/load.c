@@ -214,6 +214,13 @@ static int load_segment(struct store *s, sqlite3_stmt *stmt)
 	return 0;
 }
 
+static int load_hour(struct store *s, sqlite3_stmt *stmt)
+{
+	rates_load(s, sqlite3_column_int64(stmt, 0), (uint32_t)sqlite3_column_int64(stmt, 1),
+		   sqlite3_column_blob(stmt, 2), (size_t)sqlite3_column_bytes(stmt, 2));
+	return 0; /* a blob that makes no sense is left out: they are only figures */
+}
+
 int schema_load(struct store *s)
 {
 	static const struct {
@@ -244,6 +251,7 @@ int schema_load(struct store *s)
 		 load_row},
 		{"SELECT boot_id, from_us, to_us, offset_us, clk FROM clock ORDER BY number",
 		 load_segment},
+		{"SELECT hour, sink, counts FROM hour ORDER BY hour", load_hour},
 	};
 	uint64_t in_table;
 	int r = 0;

@@ -222,6 +222,7 @@ static int cut_slot(struct store *s, struct sink_entry *k, const struct cut_take
 	range->last_seq = slot->seq;
 	range->last_id = slot->id;
 	range->count++;
+	c->heard_later_us += (usec_t)slot->heard_us - c->heard_us;
 	c->n_records++;
 	c->kinds |= 1U << st->info.kind;
 	return r;

@@ -30,9 +30,10 @@ struct cut {
 	struct cut_range *ranges;
 	size_t n_ranges;
 	uint64_t n_records;
-	uint32_t kinds;	      /* bit 1 << enum kind */
-	uint32_t retry_count; /* the highest of its rows */
-	usec_t heard_us;      /* immediate: when its oldest record was heard */
+	uint32_t kinds;	       /* bit 1 << enum kind */
+	uint32_t retry_count;  /* the highest of its rows */
+	usec_t heard_us;       /* immediate: when its oldest record was heard */
+	usec_t heard_later_us; /* immediate: the sum of how much later than that each was */
 };
 void cut_done(struct cut *c);
 

@@ -164,6 +164,7 @@ static int settle_range(struct store *s, const struct cut *c, const struct cut_r
 	entry = row_find(s, range->row);
 	assert(entry != NULL);
 	row_touch(s, entry);
+	rates_recover(s, c->sink, entry->row.created_us, n - n_rejected, clock_wall_usec());
 	if (acked == entry->row.last_seq)
 		return row_end(s, entry);
 	entry->row.status = BATCH_PENDING;

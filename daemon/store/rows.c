@@ -46,6 +46,9 @@ int row_add(struct store *s, const struct batch_row *row)
 
 	assert(row->first_seq <= row->last_seq);
 	s->force = true;
+	if (row->number == 0) /* not a part of one that was there */
+		rates_owe(s, row->sink, neighbour ? neighbour->row.created_us : row->created_us,
+			  row->count);
 	if (neighbour) {
 		neighbour->row.last_seq = row->last_seq;
 		neighbour->row.last_id = row->last_id;

@@ -75,6 +75,9 @@ static const char *const statement_text[SQL_MAX_] = {
 			      " VALUES(?1, ?2, ?3, ?4, ?5)",
 	[SQL_TRIM_UNDECODED] =
 		"DELETE FROM undecoded WHERE number <= (SELECT max(number) FROM undecoded) - 1000",
+	[SQL_PUT_HOUR] = "INSERT OR REPLACE INTO hour(hour, sink, counts) VALUES(?1, ?2, ?3)",
+	[SQL_TRIM_HOURS] = "DELETE FROM hour WHERE hour > 0 AND hour < (SELECT min(hour) FROM"
+			   " (SELECT DISTINCT hour FROM hour ORDER BY hour DESC LIMIT ?1))",
 	[SQL_USED] = "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count,"
 		     " pragma_freelist_count, pragma_page_size",
 };

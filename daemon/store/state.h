@@ -75,6 +75,22 @@ struct run_entry {
 	int64_t started_us; /* wall */
 };
 
+/* Counters of an hour and a sink: rates.c. */
+struct rates_hour {
+	int64_t hour; /* since 1970; 0: lately, the clock was not known */
+	uint32_t sink;
+	uint32_t confirmed, failed, n_timed, max_ms, owed, recovered, late;
+	uint64_t latency_ms;
+	bool dirty;
+};
+
+struct rates_hours {
+	struct rates_hour *hours;
+	size_t n, capacity;
+	usec_t due;   /* not written before this */
+	bool written; /* by the transaction under way */
+};
+
 struct keep {
 	struct undecoded u; /* data owned */
 	struct keep *next;
@@ -101,6 +117,8 @@ enum statement {
 	SQL_ADD_UNDECODED,
 	SQL_TRIM_UNDECODED,
 	SQL_USED,
+	SQL_PUT_HOUR,
+	SQL_TRIM_HOURS,
 	SQL_MAX_,
 };
 
@@ -139,6 +157,7 @@ struct store {
 	struct keep *keep;
 	size_t n_keep;
 	uint64_t undecoded;
+	struct rates_hours rates;
 
 	uint64_t next_id;
 	uint64_t log_id;       /* every id up to here is in the log, or was */
@@ -239,6 +258,16 @@ bool wall_resolve(const struct store *s, struct record *r);
 int wall_add_segment(struct store *s, const struct segment *segment);
 int wall_cover_past(struct store *s);
 void wall_expect_pending(struct store *s, usec_t now);
+
+/* rates.c */
+void rates_load(struct store *s, int64_t hour, uint32_t sink, const void *data, size_t size);
+/* Records became a row that was made at created_us. */
+void rates_owe(struct store *s, uint32_t sink, int64_t created_us, uint64_t n);
+/* Records of such a row were confirmed, at wall_us. */
+void rates_recover(struct store *s, uint32_t sink, int64_t created_us, uint64_t n, int64_t wall_us);
+/* Within the commit's transaction, if it is time for it, or `now`; and after it. */
+int rates_write(struct store *s, bool now);
+void rates_committed(struct store *s);
 
 /* rows.c */
 struct row_entry *row_find(const struct store *s, int64_t number);

@@ -63,6 +63,7 @@ struct store *store_close(struct store *s)
 	free(s->dead_rows);
 	free(s->new_quarantine);
 	free(s->segments);
+	free(s->rates.hours);
 	buf_done(&s->scratch);
 	free(s->state_dir);
 	free(s->runtime_dir);
@@ -451,6 +452,8 @@ int store_finish(struct store *s, usec_t now)
 	if (r != 0)
 		return r;
 	r = log_note_runs(s);
+	if (r == 0)
+		r = rates_write(s, true);
 	if (r == 0)
 		r = sql_put_meta_int(s, "clean", 1);
 	if (r == 0)

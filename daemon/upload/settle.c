@@ -25,6 +25,7 @@
 #include "upload/settle.h"
 
 #include "model/catalog.h"
+#include "store/rates.h"
 #include "util/log.h"
 
 #include <stdio.h>
@@ -47,6 +48,33 @@ static unsigned kind_of(const struct route *r, uint32_t stream)
 	return status.info.kind < KIND_MAX ? status.info.kind : 0;
 }
 
+/* From when its records were heard until now, on average. */
+static usec_t mean_latency(const struct lane *l, usec_t now)
+{
+	usec_t mean = l->cut.n_records ? l->cut.heard_later_us / l->cut.n_records : 0;
+
+	return now > l->cut.heard_us + mean ? now - l->cut.heard_us - mean : 0;
+}
+
+static uint32_t milliseconds(usec_t us)
+{
+	return (uint32_t)MIN(us / USEC_PER_MSEC, UINT32_MAX);
+}
+
+/* For the rates: a batch is counted once, whatever kinds are in it. */
+static void count_immediate(struct route *r, const struct lane *l, bool confirmed, uint64_t n,
+			    usec_t now)
+{
+	struct rates_batch batch = {.confirmed = confirmed,
+				    .n_records = (uint32_t)MIN(n, UINT32_MAX)};
+
+	if (confirmed) {
+		batch.mean_ms = milliseconds(mean_latency(l, now));
+		batch.max_ms = milliseconds(now - MIN(l->cut.heard_us, now));
+	}
+	store_count_batch(r->store, r->number, &batch, clock_wall_usec());
+}
+
 static void tell(struct route *r, const struct lane *l, enum sync_event_type type, unsigned kind,
 		 uint64_t count, const char *reason, usec_t now)
 {
@@ -57,7 +85,9 @@ static void tell(struct route *r, const struct lane *l, enum sync_event_type typ
 		.success = type == SYNC_IMMEDIATE_SUCCESS || type == SYNC_BACKGROUND_SUCCESS,
 		.count = (uint32_t)MIN(count, UINT32_MAX),
 		.retries = l->attempts > 0 ? l->attempts - 1 : 0,
-		.duration_ms = (uint32_t)MIN((now - l->first_attempt) / USEC_PER_MSEC, UINT32_MAX),
+		.duration_ms = milliseconds(now - l->first_attempt),
+		.latency_ms =
+			type == SYNC_IMMEDIATE_SUCCESS ? milliseconds(mean_latency(l, now)) : 0,
 	};
 
 	if (count == 0 || !r->handler->event)
@@ -87,6 +117,9 @@ static void tell_failure(struct route *r, const struct lane *l, const char *reas
 		return;
 	}
 	r->count.immediate_failed++;
+	/* A trial only finds out whether a sink is back: that it is not was counted when it went. */
+	if (!l->trial)
+		count_immediate(r, l, false, 0, now);
 	tell_cut(r, l, SYNC_IMMEDIATE_FAILED, reason, now);
 	tell_cut(r, l, SYNC_QUEUED, reason, now);
 }
@@ -214,6 +247,7 @@ static void count_success(struct route *r, const struct lane *l, uint64_t n, use
 	if (l->immediate) {
 		r->count.immediate_success++;
 		r->count.immediate_first_try += l->attempts == 1;
+		count_immediate(r, l, true, n, now);
 		return;
 	}
 	r->count.background_success++;
