@@ -31,7 +31,7 @@ struct store;
 
 /*
  * which            tables
- * "status"         summary (one row), devices, sinks, streams, problems
+ * "status"         summary (one row), devices, sinks, rates, streams, problems
  * "sinks"          sinks
  * "devices"        devices
  * "queue"          queue, queue_summary (one row)

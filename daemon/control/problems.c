@@ -12,6 +12,7 @@
  */
 #include "control/problems.h"
 
+#include "control/scores.h"
 #include "util/human.h"
 
 #include <inttypes.h>
@@ -284,7 +285,9 @@ static void find_sink_state(const struct snapshot *s, const char *name, uint64_t
 static void find_sink(const struct snapshot *s, const struct config_sink *sink,
 		      struct problem_list *list)
 {
-	struct sink_debt debt = problems_sink_debt(s, problems_sink_number(s, sink->name));
+	uint32_t number = problems_sink_number(s, sink->name);
+	struct sink_debt debt = problems_sink_debt(s, number);
+	struct score_miss miss;
 	struct problem_text *t;
 	char n[HUMAN_SIZE + 8];
 
@@ -296,6 +299,11 @@ static void find_sink(const struct snapshot *s, const struct config_sink *sink,
 			       "next tried, or now with `vitalctl sync`");
 	} else {
 		find_sink_state(s, sink->name, debt.waiting, list);
+	}
+	if (scores_missed(s, number, sink->name, debt.waiting, &miss)) {
+		t = add(list, SEVERITY_DEGRADED, "%s", miss.what);
+		say(t->consequence, "%s", miss.consequence);
+		say(t->remedy, "%s", miss.remedy);
 	}
 	if (debt.held) {
 		t = add(list, SEVERITY_DEGRADED, "\"%s\" holds other content for %u of our streams",

@@ -3,13 +3,14 @@
  * store that nobody runs; both get the same tables, so a page that was written for one reads the
  * other.
  *
- *     status -> summary, devices, sinks, streams, problems
+ *     status -> summary, devices, sinks, rates, streams, problems
  */
 #include "control/snapshot.h"
 
 #include "control/ages.h"
 #include "control/lists.h"
 #include "control/problems.h"
+#include "control/scores.h"
 #include "control/wearables.h"
 #include "util/human.h"
 
@@ -259,6 +260,7 @@ static void put_status(const struct snapshot *s, struct tables *ret)
 	put_summary(s, &list, ret);
 	wearables_put(s, ret);
 	put_sinks(s, ret);
+	scores_put(s, ret);
 	lists_put_streams(s, ret);
 	put_problems(&list, ret);
 }

@@ -26,7 +26,10 @@ static const struct command commands[] = {
 	 "One screen: the verdict in words, what is wrong and what to do about it, the\n"
 	 "wearables, the servers. --watch draws it again each second until q.\n\n"
 	 "HEARD and CONFIRMED: how old the newest sample is, and the newest that a server\n"
-	 "has confirmed. AT ONCE: share of batches that were confirmed without queueing.\n\n"
+	 "has confirmed. The last table, over an hour, a day and a week: AT ONCE: share of\n"
+	 "batches that were confirmed without queueing. LATENCY: from hearing a sample to\n"
+	 "the server's receipt, on average. QUEUED: records that had to wait. RECOVERED: how\n"
+	 "many of these a server confirmed within a day.\n\n"
 	 "Exit code: 0 healthy, 1 degraded (everything is kept, but something does not\n"
 	 "happen), 2 not working (nothing is heard or kept). Without a daemon it shows what\n"
 	 "the store holds.",

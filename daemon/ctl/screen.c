@@ -7,6 +7,7 @@
  *     What is wrong    each with what follows from it for the data, and what to do
  *     WEARABLE ...     one line each, and one more with why it does not stream
  *     SERVER ...       one line each
+ *     SERVER LAST ...  how well each took what it was sent, over an hour, a day, a week
  */
 #include "ctl/screen.h"
 
@@ -89,28 +90,32 @@ static void make_identity(struct buf *out, const struct table *s, size_t width)
 	buf_done(&line);
 }
 
-static void make_store(struct buf *out, const struct table *s)
+static void make_store(struct buf *out, const struct table *s, size_t width)
 {
 	uint64_t tail = table_get_u64(s, 0, "tail_size_bytes", 0);
 	uint64_t max = table_get_u64(s, 0, "max_bytes", 0);
 	uint64_t durability = table_get_u64(s, 0, "durability_us", 0);
 	char a[HUMAN_SIZE], b[HUMAN_SIZE];
+	struct buf line = {0};
 
 	if (table_cell(s, 0, "log_bytes")->type == CELL_NULL)
 		return;
 	(void)human_size(table_get_u64(s, 0, "log_bytes", 0) + table_get_u64(s, 0, "wal_bytes", 0),
 			 a);
-	buf_printf(out, "store %s", a);
+	buf_printf(&line, "store %s", a);
 	if (max)
-		buf_printf(out, " of %s", human_size(max, b));
+		buf_printf(&line, " of %s", human_size(max, b));
 	if (tail)
-		buf_printf(out, ", tail %" PRIu64 " %% full",
+		buf_printf(&line, ", tail %" PRIu64 " %% full",
 			   table_get_u64(s, 0, "tail_used_bytes", 0) * 100 / tail);
 	if (durability)
-		buf_printf(out, ", on the disk within %s", human_duration(durability, b));
+		buf_printf(&line, ", on the disk within %s", human_duration(durability, b));
 	else
-		buf_string(out, ", each record on the disk at once");
-	buf_string(out, "\n");
+		buf_string(&line, ", each record on the disk at once");
+	buf_u8(&line, 0);
+	if (!line.failed)
+		text_wrap(out, (const char *)line.data, width ? width : SIZE_MAX / 2, 2);
+	buf_done(&line);
 }
 
 static void make_problem(struct buf *out, const struct table *p, size_t row, size_t width)
@@ -174,7 +179,7 @@ static void make_sinks(struct buf *out, const struct table *s, size_t width)
 	_cleanup_(tables_done) struct tables shown = {0};
 	struct table *t = tables_add(&shown, "",
 				     "SERVER STATE >CONFIRMED >WAITING >DONE_IN >NEXT_TRY "
-				     ">LAST_YES >AT_ONCE");
+				     ">LAST_YES");
 
 	for (size_t row = 0; row < table_rows(s); row++) {
 		bool up = streq(table_get_string(s, row, "state"), "up");
@@ -186,7 +191,6 @@ static void make_sinks(struct buf *out, const struct table *s, size_t width)
 		put_age(t, table_cell(s, row, "drain_us"));
 		put_age(t, table_cell(s, row, up ? "" : "next_attempt_us"));
 		put_age(t, table_cell(s, row, "last_success_us"));
-		put_number(t, table_cell(s, row, "immediate_percent"), " %");
 	}
 	buf_string(out, "\n");
 	if (tables_failed(&shown))
@@ -197,14 +201,74 @@ static void make_sinks(struct buf *out, const struct table *s, size_t width)
 		buf_string(out, "no servers\n");
 }
 
+/* "0.4 s", "12 s": a latency has no use for more digits. */
+static void put_latency(struct table *t, const struct cell *c)
+{
+	char text[48];
+
+	if (c->type != CELL_U64)
+		(void)snprintf(text, sizeof(text), "-");
+	else if (c->u64 < 10 * USEC_PER_SEC)
+		(void)snprintf(text, sizeof(text), "%.1f s", (double)c->u64 / 1e6);
+	else
+		(void)text_age(c, text);
+	table_string(t, text);
+}
+
+/* A longer window in which nothing more happened says nothing new. */
+static bool says_more(const struct table *r, size_t row)
+{
+	static const char *const columns[] = {"batches", "queued", "recovered", "late"};
+
+	if (row == 0 ||
+	    !streq(table_get_string(r, row, "sink"), table_get_string(r, row - 1, "sink")))
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
+		if (table_get_u64(r, row, columns[i], 0) !=
+		    table_get_u64(r, row - 1, columns[i], 0))
+			return true;
+	return false;
+}
+
+static void make_rates(struct buf *out, const struct table *r, size_t width)
+{
+	_cleanup_(tables_done) struct tables shown = {0};
+	struct table *t = tables_add(&shown, "",
+				     "SERVER >LAST >BATCHES >AT_ONCE >LATENCY >QUEUED >RECOVERED");
+	char window[HUMAN_SIZE];
+
+	for (size_t row = 0; row < table_rows(r); row++) {
+		uint64_t hours = table_get_u64(r, row, "window_us", 0) / (3600 * USEC_PER_SEC);
+
+		if (!says_more(r, row))
+			continue;
+		put_name(t, table_get_string(r, row, "sink"), width);
+		(void)snprintf(window, sizeof(window), "%" PRIu64 " %s",
+			       hours < 48 ? hours : hours / 24, hours < 48 ? "h" : "d");
+		table_string(t, window);
+		put_number(t, table_cell(r, row, "batches"), "");
+		put_number(t, table_cell(r, row, "at_once_percent"), " %");
+		put_latency(t, table_cell(r, row, "latency_us"));
+		put_number(t, table_cell(r, row, "queued"), "");
+		put_number(t, table_cell(r, row, "recovered_percent"), " %");
+	}
+	if (tables_failed(&shown))
+		out->failed = true;
+	else if (table_rows(t)) {
+		buf_string(out, "\n");
+		text_table(out, t, width);
+	}
+}
+
 void screen_make(struct buf *out, const struct tables *t, size_t width, bool bold)
 {
 	const struct table *summary = tables_find(t, "summary");
 
 	make_verdict(out, summary, width, bold);
 	make_identity(out, summary, width);
-	make_store(out, summary);
+	make_store(out, summary, width);
 	make_problems(out, tables_find(t, "problems"), width);
 	make_devices(out, tables_find(t, "devices"), width);
 	make_sinks(out, tables_find(t, "sinks"), width);
+	make_rates(out, tables_find(t, "rates"), width);
 }

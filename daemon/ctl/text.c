@@ -18,7 +18,7 @@
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 #define ELLIPSIS    "\xe2\x80\xa6" /* U+2026 */
 
-enum { NARROW = 40, COLUMN_MAX = 44 };
+enum { NARROW = 40, COLUMN_MAX = 44, WORD_MIN = 6 };
 
 /* One character of `s`: its bytes (never 0 but at the end) and its number; U+FFFD: not UTF-8. */
 static size_t next_character(const char *s, uint32_t *ret)
@@ -193,6 +193,23 @@ static const char *at(const struct table *t, size_t row, size_t column)
 	return c->type == CELL_STRING ? c->string : "-";
 }
 
+/* On a phone: words are cut, the widest first, figures never. */
+static void squeeze(const struct table *t, size_t width, size_t total, struct layout *l)
+{
+	while (total > width + l->gap) {
+		size_t widest = SIZE_MAX;
+
+		for (size_t i = 0; i < l->n; i++)
+			if (t->columns[i][0] != '>' && l->width[i] > WORD_MIN &&
+			    (widest == SIZE_MAX || l->width[i] > l->width[widest]))
+				widest = i;
+		if (widest == SIZE_MAX)
+			return;
+		l->width[widest]--;
+		total--;
+	}
+}
+
 static void measure(const struct table *t, size_t width, struct layout *ret)
 {
 	size_t total = 0;
@@ -208,8 +225,10 @@ static void measure(const struct table *t, size_t width, struct layout *ret)
 			ret->width[i] = MIN(ret->width[i], COLUMN_MAX);
 		total += ret->width[i] + ret->gap;
 	}
-	if (width && total > width + ret->gap)
+	if (width && total > width + ret->gap) {
 		ret->gap = 1;
+		squeeze(t, width, total - ret->n, ret);
+	}
 }
 
 static void put_field(struct buf *out, const char *s, size_t width, bool right, bool last)

@@ -67,7 +67,7 @@ static void add_sink(struct tables *t, const struct world *w)
 {
 	struct table *s = tables_add(t, "sinks",
 				     "name state confirmed waiting drain_us next_attempt_us "
-				     "last_success_us immediate_percent");
+				     "last_success_us");
 
 	table_string(s, "main");
 	table_string(s, w->sink_state);
@@ -76,7 +76,6 @@ static void add_sink(struct tables *t, const struct world *w)
 	table_null(s);
 	table_u64(s, 12 * USEC_PER_SEC);
 	table_u64(s, 2 * USEC_PER_SEC);
-	table_double(s, 99.24);
 }
 
 static void add_problem(struct tables *t, const struct world *w)
@@ -125,8 +124,8 @@ static void healthy(void **state)
 		    "WEARABLE  STATE      HEARD  CONFIRMED  WAITING  GAPS  BATTERY  BPM\n"
 		    "Anna      streaming    1 s      4 min        0     1     80 %   61\n"
 		    "\n"
-		    "SERVER  STATE  CONFIRMED  WAITING  DONE IN  NEXT TRY  LAST YES  AT ONCE\n"
-		    "main    up        123456        0        -         -       2 s   99.2 %\n");
+		    "SERVER  STATE  CONFIRMED  WAITING  DONE IN  NEXT TRY  LAST YES\n"
+		    "main    up        123456        0        -         -       2 s\n");
 }
 
 static void server_down(void **state)
@@ -158,8 +157,8 @@ static void server_down(void **state)
 		    "WEARABLE  STATE      HEARD  CONFIRMED  WAITING  GAPS  BATTERY  BPM\n"
 		    "Anna      streaming    1 s      4 min      812     1     80 %   61\n"
 		    "\n"
-		    "SERVER  STATE  CONFIRMED  WAITING  DONE IN  NEXT TRY  LAST YES  AT ONCE\n"
-		    "main    down      123456      812        -      12 s       2 s   99.2 %\n");
+		    "SERVER  STATE  CONFIRMED  WAITING  DONE IN  NEXT TRY  LAST YES\n"
+		    "main    down      123456      812        -      12 s       2 s\n");
 }
 
 /* A name that would clear the screen, of letters two columns wide, and too long. */
@@ -183,8 +182,8 @@ static void held_and_hostile(void **state)
 		"-\n"
 		"    the wearable ended the link\n"
 		"\n"
-		"SERVER  STATE  CONFIRMED  WAITING  DONE IN  NEXT TRY  LAST YES  AT ONCE\n"
-		"main    held      123456        0        -      12 s       2 s   99.2 %\n");
+		"SERVER  STATE  CONFIRMED  WAITING  DONE IN  NEXT TRY  LAST YES\n"
+		"main    held      123456        0        -      12 s       2 s\n");
 }
 
 static void no_daemon(void **state)
@@ -206,6 +205,83 @@ static void no_daemon(void **state)
 		    "no wearables\n"
 		    "\n"
 		    "no servers\n");
+}
+
+static void add_rate(struct table *r, uint64_t hours, uint64_t batches, double at_once,
+		     uint64_t queued)
+{
+	table_string(r, "main");
+	table_u64(r, hours * 3600 * USEC_PER_SEC);
+	table_u64(r, batches);
+	table_double(r, at_once);
+	table_u64(r, hours == 1 ? 420 * USEC_PER_MSEC : 12 * USEC_PER_SEC);
+	table_u64(r, queued);
+	if (queued)
+		table_double(r, 99.96);
+	else
+		table_null(r);
+	table_u64(r, queued); /* recovered */
+	table_u64(r, 0);      /* late */
+}
+
+/* Windows that say nothing new are left out; nothing at all: no table. */
+static void rates_of_a_day(void **state)
+{
+	_cleanup_(tables_done) struct tables t = {0};
+	_cleanup_(buf_done) struct buf out = {0};
+	struct table *r = tables_add(&t, "rates",
+				     "sink window_us batches at_once_percent latency_us queued "
+				     "recovered_percent recovered late");
+
+	make_rates(&out, r, 80);
+	assert_int_equal(out.size, 0);
+	add_rate(r, 1, 3600, 100, 0);
+	add_rate(r, 24, 86000, 99.31, 5123);
+	add_rate(r, 168, 86000, 99.31, 5123);
+	make_rates(&out, r, 80);
+	buf_u8(&out, 0);
+	assert_string_equal((const char *)out.data,
+			    "\n"
+			    "SERVER  LAST  BATCHES  AT ONCE  LATENCY  QUEUED  RECOVERED\n"
+			    "main     1 h     3600  100.0 %    0.4 s       0          -\n"
+			    "main    24 h    86000   99.3 %     12 s    5123    100.0 %\n");
+}
+
+/* On a phone of 60 columns no line is longer than that, whatever the names are. */
+static void narrow(void **state)
+{
+	_cleanup_(tables_done) struct tables t = {0};
+	_cleanup_(buf_done) struct buf out = {0};
+	const struct world w = {
+		.state = "degraded",
+		.verdict = "the server \"main\" has been down for 4 min: connection "
+			   "refused",
+		.running = true,
+		.name = "Simulated strap 12",
+		.sink_state = "down",
+		.waiting = 123456,
+		.severity = "degraded",
+		.what = "the server \"main\" has been down for 4 min: connection refused",
+		.consequence = "nothing is lost: 123456 records are safe on this machine "
+			       "and will be sent",
+		.remedy = "check the network and the server"};
+	struct table *r;
+
+	add_summary(&t, &w);
+	add_device(&t, &w);
+	add_sink(&t, &w);
+	add_problem(&t, &w);
+	r = tables_add(&t, "rates",
+		       "sink window_us batches at_once_percent latency_us queued "
+		       "recovered_percent recovered late");
+	add_rate(r, 1, 123456, 100, 1234567);
+	screen_make(&out, &t, 60, false);
+	buf_u8(&out, 0);
+	assert_false(out.failed);
+	for (char *rest = NULL, *line = strtok_r((char *)out.data, "\n", &rest); line;
+	     line = strtok_r(NULL, "\n", &rest))
+		if (text_columns(line) > 60)
+			fail_msg("%zu columns: %s", text_columns(line), line);
 }
 
 static void wraps_and_measures(void **state)
@@ -230,6 +306,8 @@ int main(void)
 		cmocka_unit_test(server_down),
 		cmocka_unit_test(held_and_hostile),
 		cmocka_unit_test(no_daemon),
+		cmocka_unit_test(rates_of_a_day),
+		cmocka_unit_test(narrow),
 		cmocka_unit_test(wraps_and_measures),
 	};
 
