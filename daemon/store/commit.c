@@ -198,6 +198,8 @@ static int write_all(struct store *s)
 		r = write_undecoded(s);
 	if (r == 0)
 		r = rates_write(s, false);
+	if (r == 0)
+		r = notes_write(s);
 	return r == 0 ? streams_write(s) : r;
 }
 
@@ -220,6 +222,7 @@ static void committed(struct store *s)
 	s->n_dead_rows = 0;
 	s->n_new_quarantine = 0;
 	rates_committed(s);
+	notes_committed(s);
 	keep_free(s);
 	s->force = s->uncertain = false;
 	s->dirty_since = USEC_INFINITY;

@@ -261,6 +261,9 @@ int schema_load(struct store *s)
 		r = each(s, tables[i].sql, tables[i].fn);
 	if (r != 0)
 		return r;
+	r = notes_load(s);
+	if (r != 0)
+		return r;
 	in_table = log_high_id(s, &r);
 	s->log_id = MAX(s->log_id, in_table);
 	return r;

@@ -13,6 +13,7 @@
  *   batch       number | a range               still to send
  *   quarantine  (sink, stream, seq)            refused for good
  *   clock       a segment of a boot -> offset  frozen wall time for records admitted without one
+ *   clock_note  number | boot, boot_us, utc_us what was known of the clock, told to sinks too
  *   undecoded   number | bytes, why            frames nobody could read, the last thousand
  *
  * A row of `record` is a block: consecutive records of one stream as one commit found them, its id
@@ -78,6 +79,10 @@ static const char *const statement_text[SQL_MAX_] = {
 	[SQL_PUT_HOUR] = "INSERT OR REPLACE INTO hour(hour, sink, counts) VALUES(?1, ?2, ?3)",
 	[SQL_TRIM_HOURS] = "DELETE FROM hour WHERE hour > 0 AND hour < (SELECT min(hour) FROM"
 			   " (SELECT DISTINCT hour FROM hour ORDER BY hour DESC LIMIT ?1))",
+	[SQL_ADD_NOTE] = "INSERT OR REPLACE INTO clock_note(number, boot_id, boot_us, utc_us)"
+			 " VALUES(?1, ?2, ?3, ?4)",
+	[SQL_DROP_NOTES] = "DELETE FROM clock_note WHERE number < ?1",
+	[SQL_PUT_CLOCKS] = "UPDATE sink SET clocks = ?2 WHERE number = ?1",
 	[SQL_USED] = "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count,"
 		     " pragma_freelist_count, pragma_page_size",
 };

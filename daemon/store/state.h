@@ -51,7 +51,9 @@ struct sink_entry {
 	uint64_t cut_pos;	      /* in the tail: the next record to cut */
 	uint64_t in_flight_pos; /* where the cut under way began; cut_pos when there is none */
 	bool in_flight;
-	bool skipped;	    /* a held stream's records were passed over since the last commit */
+	bool skipped;	/* a held stream's records were passed over since the last commit */
+	int64_t clocks; /* the last clock note that it has confirmed */
+	bool clocks_dirty;
 	uint32_t *range_of; /* scratch while cutting: [stream - 1] -> index + 1 */
 };
 
@@ -116,6 +118,9 @@ enum statement {
 	SQL_DELETE_RECORD,
 	SQL_ADD_UNDECODED,
 	SQL_TRIM_UNDECODED,
+	SQL_ADD_NOTE,
+	SQL_DROP_NOTES,
+	SQL_PUT_CLOCKS,
 	SQL_USED,
 	SQL_PUT_HOUR,
 	SQL_TRIM_HOURS,
@@ -154,6 +159,9 @@ struct store {
 	size_t n_new_quarantine;
 	struct segment *segments;
 	size_t n_segments;
+	struct clock_note *notes; /* ascending; the last n_new_notes are to be written */
+	size_t n_notes, n_new_notes;
+	bool notes_pruned; /* what is below the first is to be deleted */
 	struct keep *keep;
 	size_t n_keep;
 	uint64_t undecoded;
@@ -268,6 +276,11 @@ void rates_recover(struct store *s, uint32_t sink, int64_t created_us, uint64_t 
 /* Within the commit's transaction, if it is time for it, or `now`; and after it. */
 int rates_write(struct store *s, bool now);
 void rates_committed(struct store *s);
+
+/* notes.c: what was known of the clock, and who has been told */
+int notes_load(struct store *s);
+int notes_write(struct store *s);
+void notes_committed(struct store *s);
 
 /* rows.c */
 struct row_entry *row_find(const struct store *s, int64_t number);

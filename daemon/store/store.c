@@ -64,6 +64,7 @@ struct store *store_close(struct store *s)
 	free(s->new_quarantine);
 	free(s->segments);
 	free(s->rates.hours);
+	free(s->notes);
 	buf_done(&s->scratch);
 	free(s->state_dir);
 	free(s->runtime_dir);

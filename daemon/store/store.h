@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "model/clock_note.h"
 #include "store/look.h"
 #include "util/clock.h"
 
@@ -73,6 +74,18 @@ void store_set_clock(struct store *s, const struct clock_state *clock);
 int store_resolve_clock(struct store *s, enum clk clk, usec_t now, int64_t offset_us);
 /* When the oldest record without a wall time was heard; USEC_INFINITY: there is none. */
 usec_t store_clock_pending_since(const struct store *s);
+
+/*
+ * Notes that at boot_us of this boot it was utc_us; written with the next commit. Notes that every
+ * required sink has confirmed and that are older than before_wall_us go.
+ */
+int store_note_clock(struct store *s, int64_t boot_us, int64_t utc_us, int64_t before_wall_us);
+/* The newest note of this boot. False: there is none. */
+bool store_clock_noted(const struct store *s, struct clock_note *ret);
+/* The oldest notes that this sink has not confirmed, `max` at most. Returns how many. */
+size_t store_clocks_owed(const struct store *s, uint32_t sink, struct clock_note *ret, size_t max);
+/* It has them, up to this number. */
+void store_clocks_confirmed(struct store *s, uint32_t sink, int64_t number);
 
 /*
  * Gives r its id, seq, clk and offset and publishes it in the tail: from here on it survives this
