@@ -70,10 +70,15 @@ static bool is_up(const struct route *r)
 	return r->health.breaker.state == BREAKER_CLOSED;
 }
 
-static bool all_idle(const struct route *r)
+static bool lanes_idle(const struct route *r)
 {
 	return r->lanes[LANE_IMMEDIATE].state == LANE_IDLE &&
-	       r->lanes[LANE_BACKLOG].state == LANE_IDLE && !r->greeting;
+	       r->lanes[LANE_BACKLOG].state == LANE_IDLE;
+}
+
+static bool all_idle(const struct route *r)
+{
+	return lanes_idle(r) && !r->greeting;
 }
 
 /* Sending */
@@ -113,8 +118,11 @@ static void send_lane(struct route *r, struct lane *l, usec_t now)
 		.done = l->immediate ? on_immediate_answer : on_backlog_answer,
 		.userdata = r,
 	};
-	int q_r = lane_send(l, &q, now);
+	int q_r;
 
+	if (r->lanes[LANE_IMMEDIATE].call || r->lanes[LANE_BACKLOG].call) /* both connections */
+		clocks_yield(&r->clocks, now);
+	q_r = lane_send(l, &q, now);
 	if (q_r < 0) {
 		settle_fault(r, l, q_r, now);
 		return;
@@ -234,6 +242,34 @@ static bool greet(struct route *r, usec_t now)
 	if (greeting_send(r->http, r->config->gateway, r->token.value, timeout, on_greeting, r,
 			  &r->greeting) < 0)
 		greeting_failed(r, &v, &none, now);
+	return true;
+}
+
+/* The clock */
+
+static void on_clocks(void *userdata, const struct answer *a)
+{
+	struct route *r = userdata;
+	usec_t now = loop_now(r);
+
+	clocks_settle(&r->clocks, r->store, r->number, a, now);
+	arm(r, now);
+}
+
+/* A drain has records to get out; the daemon that comes next tells the rest. */
+static usec_t clocks_time(const struct route *r)
+{
+	if (r->drain || !is_up(r) || !r->greeted || !all_idle(r))
+		return USEC_INFINITY;
+	return clocks_due(&r->clocks, r->store, r->number);
+}
+
+static bool tell_clocks(struct route *r, usec_t now)
+{
+	if (clocks_time(r) > now)
+		return false;
+	(void)clocks_send(&r->clocks, r->store, r->number, r->http, r->token.value,
+			  r->config->immediate_timeout, on_clocks, r, now); /* else later */
 	return true;
 }
 
@@ -357,7 +393,8 @@ static bool act(struct route *r, usec_t now)
 		return try_again(r, now);
 	if (!r->greeted)
 		return !r->greeting && greet(r, now);
-	return reopen(r, now) || fill_immediate(r, now) || fill_backlog(r, now);
+	return reopen(r, now) || fill_immediate(r, now) || fill_backlog(r, now) ||
+	       tell_clocks(r, now);
 }
 
 static usec_t next_time(const struct route *r, usec_t now)
@@ -379,7 +416,7 @@ static usec_t next_time(const struct route *r, usec_t now)
 	}
 	if (!r->greeted)
 		return MIN(next, MAX(r->greet_at, now));
-	return MIN(next, work);
+	return MIN(next, MIN(work, clocks_time(r)));
 }
 
 /* Drain: nothing that could still be done here soon? Then `problem` says what is left. */
@@ -487,6 +524,7 @@ int route_init(struct route *r, const struct route_options *o)
 void route_done(struct route *r)
 {
 	r->greeting = http_cancel(r->greeting);
+	clocks_done(&r->clocks);
 	for (size_t i = 0; i < LANE_MAX_; i++)
 		lane_done(&r->lanes[i], r->store);
 	r->timer = sd_event_source_disable_unref(r->timer);
@@ -516,6 +554,7 @@ void route_wake(struct route *r, bool critical)
 	breaker_hurry(&r->health.breaker, now);
 	outbox_hurry(r->store, r->number, critical);
 	(void)token_read(&r->token); /* a problem is kept in it */
+	clocks_hurry(&r->clocks);
 	r->greet_at = 0;
 	r->greeting_token_read = false;
 	for (size_t i = 0; i < LANE_MAX_; i++) {

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "upload/clocks.h"
 #include "upload/health.h"
 #include "upload/http.h"
 #include "upload/lane.h"
@@ -43,6 +44,8 @@ struct route {
 	bool greeting_token_read;
 	unsigned greetings; /* failed attempts in a row */
 	usec_t greet_at;
+
+	struct clocks clocks;
 
 	bool no_clock;	   /* drain: what is left has no wall time yet */
 	bool finished;	   /* drain: nothing more can be done here */

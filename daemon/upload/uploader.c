@@ -6,6 +6,7 @@
  *	                  -> settle         one answer: confirm, defer, split, quarantine
  *	                  -> health         up, down, held; the breaker and its times
  *	                  -> greeting       GET /v1/streams, once in a run
+ *	                  -> clocks      POST /v1/clocks, when nothing else is to be done
  *	                  -> suspects, token, http
  *
  * The store decides what is owed; nothing here remembers records. If the process dies at any point,
