@@ -22,6 +22,7 @@
 #include "decode/protocol.h"
 #include "model/catalog.h"
 #include "source/capture.h"
+#include "summary.h"
 #include "upload/uploader.h"
 #include "util/log.h"
 
@@ -55,7 +56,8 @@ struct daemon {
 	struct clock_state clock;
 	usec_t started, last_prune, last_summary, last_background;
 	bool commit_failing, told_unsynced;
-	uint64_t summed_confirmed, summed_requests, told_late;
+	uint64_t told_late;
+	struct summary summary;
 };
 
 static void daemon_done(struct daemon *d)
@@ -147,8 +149,12 @@ static void on_sync_event(void *userdata, const struct sync_event *e)
 {
 	struct daemon *d = userdata;
 
-	(void)events_push(d->events, e); /* a ring in memory: to lose one is no loss */
-	control_event(d->control, e);
+	struct sync_event numbered = *e;
+
+	if (events_push(d->events, e) == 0) /* a ring in memory: to lose one is no loss */
+		numbered.number = events_last(d->events);
+	control_event(d->control, &numbered);
+	summary_count(&d->summary, e);
 	if (d->config->sync_events)
 		log_info("%s: %s %u %s in %u ms after %u retries%s%s", e->sink,
 			 sync_event_type_name(e->type), (unsigned)e->count, kind_name(e->kind),
@@ -222,30 +228,10 @@ static void prune(struct daemon *d, usec_t now)
 
 static void summarise(struct daemon *d, usec_t now)
 {
-	uint64_t confirmed = 0, requests = 0;
-	struct store_figures figures;
-
 	if (now < d->last_summary + d->config->summary_interval)
 		return;
 	d->last_summary = now;
-	for (size_t i = 0; i < uploader_sink_count(d->uploader); i++) {
-		struct sink_state state;
-
-		uploader_sink_state(d->uploader, i, &state);
-		confirmed += state.records_confirmed;
-		requests += state.requests;
-	}
-	if (requests == d->summed_requests)
-		return;
-	store_figures(d->store, &figures);
-	log_event(LOG_INFO, CATALOG_SUMMARY, NULL,
-		  "%llu records confirmed with %llu requests since the last summary; %llu in the "
-		  "tail",
-		  (unsigned long long)(confirmed - d->summed_confirmed),
-		  (unsigned long long)(requests - d->summed_requests),
-		  (unsigned long long)figures.tail_records);
-	d->summed_confirmed = confirmed;
-	d->summed_requests = requests;
+	summary_say(&d->summary);
 }
 
 static void watch_lateness(struct daemon *d)
@@ -417,7 +403,6 @@ static int reload(struct daemon *d)
 		return r < 0 ? r : -EIO;
 	}
 	d->uploader = uploader;
-	d->summed_confirmed = d->summed_requests = 0; /* it counts from 0 */
 	d->config = fresh;
 	options = store_options(fresh);
 	store_set_options(d->store, &options);
@@ -609,6 +594,7 @@ static int run(struct daemon *d)
 	(void)sd_notify(0, "STOPPING=1");
 	d->source = source_free(d->source);
 	d->uploader = uploader_free(d->uploader);
+	summary_say(&d->summary);
 	if (store_finish(d->store, clock_boot_usec()) != 0) {
 		log_event(
 			LOG_ERR, CATALOG_STORE_TROUBLE, NULL,
