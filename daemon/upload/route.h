@@ -54,7 +54,8 @@ struct route {
 	void *finished_userdata;
 
 	struct sink_state count; /* only its counters */
-	usec_t last_backlog, quarantine_said;
+	usec_t last_backlog, quarantine_said, fault_said;
+	unsigned faults; /* not said yet */
 	uint64_t quarantine_unsaid;
 };
 

@@ -32,6 +32,7 @@
 
 #define STORE_REST	   USEC_PER_SEC
 #define QUARANTINE_SILENCE (60 * USEC_PER_SEC)
+#define FAULT_SILENCE	   (60 * USEC_PER_SEC)
 
 enum {
 	BODY_MIN = 4096,
@@ -156,14 +157,25 @@ static void say_conflict(const struct route *r, uint32_t stream, const char *wha
 		  status.info.device ? status.info.device : "?", what);
 }
 
+/* A store that fails does so each second: a line a minute, and the others counted. */
+static void say_fault(struct route *r, int fault, usec_t now)
+{
+	const char *problem = store_problem(r->store);
+
+	r->faults++;
+	if (r->fault_said && now - r->fault_said < FAULT_SILENCE)
+		return;
+	log_error("sink %s: an upload could not be settled (%u times): %s; it is tried again",
+		  r->sink->name, r->faults, *problem ? problem : strerror(-fault));
+	r->fault_said = now;
+	r->faults = 0;
+}
+
 /* Ends of a cut */
 
 void settle_fault(struct route *r, struct lane *l, int fault, usec_t now)
 {
-	const char *problem = store_problem(r->store);
-
-	log_error("sink %s: an upload could not be settled: %s; it is tried again", r->sink->name,
-		  *problem ? problem : strerror(-fault));
+	say_fault(r, fault, now);
 	lane_release(l, r->store);
 	for (size_t i = 0; i < LANE_MAX_; i++)
 		r->not_before[i] = now + STORE_REST;
