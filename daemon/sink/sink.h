@@ -75,6 +75,22 @@ enum { SINK_E_NOT_UNDERSTOOD = 1 };
 int streams_parse(const struct answer *a, struct stream_position **ret, size_t *ret_n,
 		  const char **ret_why);
 
+/* What GET /v1/streams/<id>/windows was asked: windows of `width` numbers, counted from from_seq. */
+struct windows_query {
+	uint64_t from_seq, to_seq, width;
+};
+/* What the server holds within one of them: the SHA-256 of its canonical records, in seq order. */
+struct window {
+	uint64_t first, last, count;
+	uint8_t sha256[32];
+};
+/*
+ * Parses that answer into an array the caller frees: ascending, each window inside of one that was
+ * asked for, none that is empty. > 0: not such an answer (`why` says it).
+ */
+int windows_parse(const struct answer *a, const struct windows_query *q, struct window **ret,
+		  size_t *ret_n, const char **ret_why);
+
 /*
  * Canonical bytes, the base of batch ids and of windows. Little-endian: seq u64, t_us i64, clk u8,
  * then, by type:
