@@ -339,7 +339,7 @@ static int set_up(void **state)
 
 static void start(struct world *w, enum uploader_mode mode)
 {
-	struct uploader_handler handler = {w, on_event, on_drained};
+	struct uploader_handler handler = {.userdata = w, .event = on_event, .drained = on_drained};
 
 	assert_int_equal(uploader_new(w->event, w->store, &w->config, mode, &handler, &w->uploader),
 			 0);
