@@ -172,6 +172,14 @@ const char *value_url_problem(const char *s)
 	return NULL;
 }
 
+bool value_url_is_here(const char *s)
+{
+	const char *rest, *start = strstr(s, "://");
+	char host[256];
+
+	return start && split_host(start + 3, host, sizeof(host), &rest) && is_loopback(host);
+}
+
 const char *value_proxy_problem(const char *s)
 {
 	const char *rest;

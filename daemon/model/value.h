@@ -19,4 +19,6 @@ bool value_address(const char *s, char ret[static DEVICE_ADDRESS_SIZE]);
  * How a URL falls short, in the words of a mistake; NULL when it is one we may send health data to.
  */
 const char *value_url_problem(const char *s);
+/* Is it this machine itself, which can be asked without any network? */
+bool value_url_is_here(const char *s);
 const char *value_proxy_problem(const char *s);

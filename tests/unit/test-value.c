@@ -127,6 +127,18 @@ static void judges_urls(void **state)
 	}
 }
 
+static void knows_this_machine(void **state)
+{
+	assert_true(value_url_is_here("http://127.0.0.1:8080/v1"));
+	assert_true(value_url_is_here("https://[::1]"));
+	assert_true(value_url_is_here("socks5h://localhost:1080"));
+	assert_false(value_url_is_here("https://example.org"));
+	assert_false(value_url_is_here("https://localhost.example.org"));
+	assert_false(value_url_is_here("https://10.0.0.1:127"));
+	assert_false(value_url_is_here("127.0.0.1"));
+	assert_false(value_url_is_here("://"));
+}
+
 static void judges_proxies(void **state)
 {
 	assert_null(value_proxy_problem("http://proxy.example:3128"));
@@ -141,9 +153,10 @@ static void judges_proxies(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_durations), cmocka_unit_test(reads_sizes),
-		cmocka_unit_test(reads_switches),  cmocka_unit_test(reads_addresses),
-		cmocka_unit_test(judges_urls),	   cmocka_unit_test(judges_proxies),
+		cmocka_unit_test(reads_durations),    cmocka_unit_test(reads_sizes),
+		cmocka_unit_test(reads_switches),     cmocka_unit_test(reads_addresses),
+		cmocka_unit_test(knows_this_machine), cmocka_unit_test(judges_urls),
+		cmocka_unit_test(judges_proxies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
