@@ -21,6 +21,7 @@
 #include "control/events.h"
 #include "decode/protocol.h"
 #include "model/catalog.h"
+#include "network.h"
 #include "source/capture.h"
 #include "summary.h"
 #include "upload/uploader.h"
@@ -47,6 +48,7 @@ struct daemon {
 	struct store *store;
 	struct collect *collect;
 	struct capture *capture;
+	struct network *network;
 	struct source *source;
 	struct uploader *uploader;
 	struct control *control;
@@ -65,6 +67,7 @@ static void daemon_done(struct daemon *d)
 	d->source = source_free(d->source);
 	d->uploader = uploader_free(d->uploader);
 	d->control = control_free(d->control);
+	d->network = network_free(d->network);
 	d->capture = capture_free(d->capture);
 	d->collect = collect_free(d->collect);
 	d->events = events_close(d->events);
@@ -259,6 +262,18 @@ static void background(struct daemon *d, usec_t now)
 	uploader_wake(d->uploader, false);
 }
 
+static bool is_offline(const struct daemon *d)
+{
+	return !network_usable(d->network) && network_needed(d->config);
+}
+
+static void on_network_back(void *userdata)
+{
+	struct daemon *d = userdata;
+
+	uploader_return(d->uploader);
+}
+
 static int on_tick(sd_event_source *source, uint64_t at, void *userdata)
 {
 	struct daemon *d = userdata;
@@ -296,6 +311,7 @@ static void fill_snapshot(struct daemon *d, struct sink_state *sinks, size_t n_s
 		.source_problem = collect_source_problem(d->collect),
 		.bus_problem = control_problem(d->control),
 		.events = d->events,
+		.offline = is_offline(d),
 		.running = true,
 		.pid = getpid(),
 		.now = now_of(d),
@@ -564,6 +580,7 @@ static int start_rooms(struct daemon *d)
 					  .admitted = on_admitted,
 					  .fault = on_fault};
 	enum gap_reason why = d->opening.tail == TAIL_LOST ? GAP_POWER_CUT : GAP_DAEMON_DOWN;
+	struct network_handler network = {.userdata = d, .back = on_network_back};
 	struct uploader_handler uploader;
 	int r;
 
@@ -573,6 +590,8 @@ static int start_rooms(struct daemon *d)
 	if (r == 0)
 		r = uploader_new(d->event, d->store, d->config, UPLOADER_DAEMON,
 				 uploader_handler(d, &uploader), &d->uploader);
+	if (r == 0)
+		r = network_new(d->event, &network, &d->network);
 	if (r == 0)
 		r = capture_new(d->event, protocol_profiles(), &d->capture);
 	if (r == 0)

@@ -260,6 +260,11 @@ static void say_next_attempt(const struct snapshot *s, const struct sink_state *
 		say(text, "%s; `vitalctl sync` tries at once", first);
 }
 
+static bool is_out_of_reach(const struct snapshot *s, const struct sink_state *state)
+{
+	return s->offline && state->state == SINK_DOWN; /* find_network() says why */
+}
+
 static void find_sink_state(const struct snapshot *s, const char *name, uint64_t waiting,
 			    struct problem_list *list)
 {
@@ -267,7 +272,8 @@ static void find_sink_state(const struct snapshot *s, const char *name, uint64_t
 	struct problem_text *t;
 	char since[HUMAN_SIZE];
 
-	if (!state || (state->state != SINK_DOWN && state->state != SINK_HELD))
+	if (!state || (state->state != SINK_DOWN && state->state != SINK_HELD) ||
+	    is_out_of_reach(s, state))
 		return;
 	(void)human_duration(s->now > state->since ? s->now - state->since : 0, since);
 	if (state->state == SINK_DOWN) {
@@ -336,6 +342,24 @@ static void find_sinks(const struct snapshot *s, struct problem_list *list)
 	    "add [sink \"name\"] with url and token_file to %s, then `sudo systemctl reload "
 	    "vitald`",
 	    CONFIG_DEFAULT_FILE);
+}
+
+static void find_network(const struct snapshot *s, struct problem_list *list)
+{
+	struct problem_text *t;
+	uint64_t waiting = 0;
+
+	if (!s->offline)
+		return;
+	for (size_t i = 0; i < s->config->n_sinks; i++)
+		waiting =
+			MAX(waiting,
+			    problems_sink_debt(s, problems_sink_number(s, s->config->sinks[i].name))
+				    .waiting);
+	t = add(list, SEVERITY_DEGRADED, "this machine has no network");
+	say_safe(t->consequence, waiting);
+	say(t->remedy, "check the cable or the Wi-Fi, then the router; it goes on by itself when "
+		       "the network is back");
 }
 
 static void find_size(const struct snapshot *s, const struct store_figures *f,
@@ -415,6 +439,7 @@ void problems_find(const struct snapshot *s, struct problem_list *ret)
 	find_given(s, ret);
 	find_source(s, ret);
 	find_store(s, ret);
+	find_network(s, ret);
 	find_sinks(s, ret);
 	for (size_t i = 0; i < s->n_devices; i++)
 		find_device(s, &s->devices[i], ret);

@@ -64,6 +64,7 @@ struct snapshot {
 	/* Beside those that follow from the rest, and before them. */
 	const struct problem *problems;
 	size_t n_problems;
+	bool offline;		    /* this machine has no network, and all servers need one */
 	const char *source_problem; /* why the source as a whole is not there */
 	const char *bus_problem;    /* control_problem(): why the system bus is not there */
 	struct events *events;

@@ -33,12 +33,14 @@
 #define TIMER_ACCURACY USEC_PER_MSEC
 #define STORE_SILENCE  (100 * USEC_PER_MSEC) /* until asking again where it had nothing to give */
 #define CLOCK_SILENCE  USEC_PER_SEC	     /* ... because a record has no wall time yet */
-#define DRAIN_PATIENCE (10 * USEC_PER_SEC)   /* how far off a row may be due and still be awaited */
+#define YOUNG_BOOT     (20 * 60 * USEC_PER_SEC) /* a power cut ended; routers take their time, too */
+#define DRAIN_PATIENCE (10 * USEC_PER_SEC) /* how far off a row may be due and still be awaited */
 
 enum {
 	CUT_MAX = 256 * 1024, /* bytes of JSON: a slice of the loop */
 	TRIAL_MAX = 4 * 1024, /* a trial is small */
 	KICKS_WITHOUT_LINGER = 256,
+	SPREAD = 4, /* times backoff_min: 8 s, 25 requests a second of 200 hubs */
 };
 
 static usec_t loop_now(const struct route *r)
@@ -340,7 +342,9 @@ static bool try_again(struct route *r, usec_t now)
 
 	if (!all_idle(r) || !breaker_ready(&r->health.breaker, now))
 		return false;
-	if (!r->greeted && greet(r, now)) {
+	if (!r->greeted) {
+		if (!greet(r, now))
+			return false;
 		if (r->greeting)
 			breaker_try(&r->health.breaker);
 		return true;
@@ -411,8 +415,7 @@ static usec_t next_time(const struct route *r, usec_t now)
 	if (!is_up(r)) {
 		if (r->health.breaker.state == BREAKER_TRIAL || !all_idle(r))
 			return next;
-		return MIN(next, r->greeted ? MAX(work, r->health.breaker.retry_at)
-					    : r->health.breaker.retry_at);
+		return MIN(next, MAX(r->greeted ? work : r->greet_at, r->health.breaker.retry_at));
 	}
 	if (!r->greeted)
 		return MIN(next, MAX(r->greet_at, now));
@@ -486,6 +489,17 @@ static int open_store(struct route *r, usec_t now)
 	return q < 0 ? q : 0;
 }
 
+/*
+ * When the power or the network of a town comes back, all of its hubs see it in the same second,
+ * and nobody's backoff has drawn a lot yet.
+ */
+static usec_t spread(struct route *r)
+{
+	usec_t within = MIN(SPREAD * r->config->backoff_min, r->config->backoff_max);
+
+	return backoff_spread(&r->health.backoff, within);
+}
+
 int route_init(struct route *r, const struct route_options *o)
 {
 	usec_t now;
@@ -506,6 +520,8 @@ int route_init(struct route *r, const struct route_options *o)
 	now = loop_now(r);
 	token_init(&r->token, o->sink->token_file);
 	health_init(&r->health, o->sink->name, o->config, now);
+	if (!r->drain && now < YOUNG_BOOT)
+		r->greet_at = now + spread(r);
 	for (size_t i = 0; i < LANE_MAX_; i++) {
 		q = lane_init(&r->lanes[i], i == LANE_IMMEDIATE);
 		if (q < 0)
@@ -547,21 +563,30 @@ void route_kick(struct route *r, usec_t now)
 		arm_earlier(r, now + wait);
 }
 
-void route_wake(struct route *r, bool critical)
+/* Everything may be tried again, `at` or when it was due anyway. */
+static void hurry(struct route *r, usec_t at, bool critical)
 {
-	usec_t now = loop_now(r);
-
-	breaker_hurry(&r->health.breaker, now);
+	breaker_hurry(&r->health.breaker, at);
 	outbox_hurry(r->store, r->number, critical);
 	(void)token_read(&r->token); /* a problem is kept in it */
 	clocks_hurry(&r->clocks);
-	r->greet_at = 0;
+	r->greet_at = at;
 	r->greeting_token_read = false;
 	for (size_t i = 0; i < LANE_MAX_; i++) {
-		r->not_before[i] = 0;
-		r->lanes[i].retry_at = MIN(r->lanes[i].retry_at, now);
+		r->not_before[i] = at;
+		r->lanes[i].retry_at = MIN(r->lanes[i].retry_at, at);
 	}
-	arm(r, now);
+	arm(r, loop_now(r));
+}
+
+void route_wake(struct route *r, bool critical)
+{
+	hurry(r, loop_now(r), critical);
+}
+
+void route_return(struct route *r)
+{
+	hurry(r, loop_now(r) + spread(r), false);
 }
 
 void route_state(const struct route *r, struct sink_state *ret)

@@ -74,4 +74,5 @@ int route_init(struct route *r, const struct route_options *o);
 void route_done(struct route *r);
 void route_kick(struct route *r, usec_t now);
 void route_wake(struct route *r, bool critical);
+void route_return(struct route *r);
 void route_state(const struct route *r, struct sink_state *ret);

@@ -124,6 +124,12 @@ void uploader_wake(struct uploader *u, bool critical)
 		route_wake(&u->routes[i], critical);
 }
 
+void uploader_return(struct uploader *u)
+{
+	for (size_t i = 0; i < u->n_routes; i++)
+		route_return(&u->routes[i]);
+}
+
 size_t uploader_sink_count(const struct uploader *u)
 {
 	return u->n_routes;

@@ -38,8 +38,10 @@ int uploader_new(sd_event *event, struct store *store, const struct config *conf
 
 /* New records were admitted: starts the linger. Cheap; called for every record. */
 void uploader_kick(struct uploader *u, usec_t now);
-/* Network back, clock synchronised, reload, `vitalctl sync`: holds and backoff end at once. */
+/* Clock synchronised, resumed, the background, `vitalctl sync`: holds and backoff end at once. */
 void uploader_wake(struct uploader *u, bool critical);
+/* The network is back, for all hubs of the street: the same, within seconds that are drawn by lot. */
+void uploader_return(struct uploader *u);
 
 enum sink_state_name {
 	SINK_UP,       /* confirmed last, or not tried yet */

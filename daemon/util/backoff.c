@@ -47,6 +47,11 @@ usec_t backoff_next(struct backoff *b)
 	return backoff_after(b, b->failures);
 }
 
+usec_t backoff_spread(struct backoff *b, usec_t within)
+{
+	return within == USEC_INFINITY ? draw(b) : draw(b) % (within + 1);
+}
+
 void backoff_reset(struct backoff *b)
 {
 	b->failures = 0;

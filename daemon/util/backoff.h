@@ -18,4 +18,6 @@ void backoff_init(struct backoff *b, usec_t min, usec_t max, uint64_t seed);
 usec_t backoff_next(struct backoff *b);
 /* The wait that follows `failures` failures in a row, counted by somebody else. */
 usec_t backoff_after(struct backoff *b, unsigned failures);
+/* Somewhere in [0, within]: when many begin at the same moment, and nobody has failed yet. */
+usec_t backoff_spread(struct backoff *b, usec_t within);
 void backoff_reset(struct backoff *b);

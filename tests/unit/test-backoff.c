@@ -67,6 +67,25 @@ static void odd_bounds_are_survived(void **state)
 		assert_in_range(backoff_next(&b), 1, UINT64_C(1) << 32);
 }
 
+static void a_spread_begins_at_once(void **state)
+{
+	usec_t lowest = USEC_INFINITY, highest = 0;
+	struct backoff b;
+
+	backoff_init(&b, MIN_WAIT, MAX_WAIT, 3);
+	for (int i = 0; i < 1000; i++) {
+		usec_t at = backoff_spread(&b, 8000);
+
+		lowest = MIN(lowest, at);
+		highest = MAX(highest, at);
+	}
+	assert_in_range(lowest, 0, 400);
+	assert_in_range(highest, 7600, 8000);
+	assert_int_equal(backoff_spread(&b, 0), 0);
+	assert_true(backoff_spread(&b, USEC_INFINITY) > 0);
+	assert_in_range(backoff_next(&b), MIN_WAIT, 2 * MIN_WAIT); /* it was no failure */
+}
+
 static void hubs_differ(void **state)
 {
 	struct backoff a, b;
@@ -83,6 +102,7 @@ int main(void)
 		cmocka_unit_test(the_whole_interval_is_used),
 		cmocka_unit_test(reset_starts_over),
 		cmocka_unit_test(odd_bounds_are_survived),
+		cmocka_unit_test(a_spread_begins_at_once),
 		cmocka_unit_test(hubs_differ),
 	};
 

@@ -234,6 +234,27 @@ static void server_down(void **state)
 	assert_int_equal(number(&anchors, "anchors", "confirmed"), 0);
 }
 
+/* The server is not to blame, and nobody is sent to look after it. */
+static void offline(void **state)
+{
+	struct place *p = *state;
+	_cleanup_(tables_done) struct tables t = {0}, held = {0};
+
+	hear(p, 5);
+	defer_all(p);
+	p->snapshot.offline = true;
+	p->sink_state.state = SINK_DOWN;
+	query(p, "status", &t);
+	says(&t, "summary", 0, "state", "degraded");
+	assert_int_equal(table_rows(tables_find(&t, "problems")), 1);
+	says(&t, "problems", 0, "what", "this machine has no network");
+	says(&t, "problems", 0, "consequence", "nothing is lost: 5 records are safe");
+	says(&t, "problems", 0, "remedy", "Wi-Fi");
+	p->sink_state.state = SINK_HELD; /* that one stays, network or not */
+	query(p, "status", &held);
+	assert_int_equal(table_rows(tables_find(&held, "problems")), 2);
+}
+
 static void missing_things(void **state)
 {
 	struct place *p = *state;
@@ -463,6 +484,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(healthy, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(server_down, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(offline, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(missing_things, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(no_sink_and_a_stranger, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_capture_that_has_ended, set_up, tear_down),

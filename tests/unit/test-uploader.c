@@ -667,6 +667,23 @@ static void waking_ends_a_hold_at_once(void **state)
 	assert_nothing_lost(w);
 }
 
+/* The network is back, and the hold ends; when exactly is drawn by lot. */
+static void returning_ends_a_hold_soon(void **state)
+{
+	struct world *w = *state;
+
+	w->config.probe_interval = 3600 * USEC_PER_SEC;
+	start(w, UPLOADER_DAEMON);
+	run_until(w, is_greeted);
+	STATUSES(w, 403);
+	admit(w, 2);
+	run_until(w, is_held);
+	uploader_return(w->uploader);
+	run_until(w, all_settled);
+	assert_true(is_up(w));
+	assert_nothing_lost(w);
+}
+
 static void a_refused_token_is_read_again_once(void **state)
 {
 	struct world *w = *state;
@@ -1141,6 +1158,7 @@ int main(void)
 		TEST(busy_waits_and_sends_the_same),
 		TEST(an_account_failure_holds_and_is_probed),
 		TEST(waking_ends_a_hold_at_once),
+		TEST(returning_ends_a_hold_soon),
 		TEST(a_refused_token_is_read_again_once),
 		TEST(a_missing_token_file_is_named),
 		TEST(a_receipt_that_names_records_quarantines_them),
