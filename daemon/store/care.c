@@ -5,26 +5,46 @@
  * the line. Past a megabyte a PASSIVE one runs when the loop is idle; past the cap a TRUNCATE,
  * which a reader may refuse: nobody waits for a reader, the next idle moment tries again.
  */
+#include "store/room.h"
 #include "store/state.h"
 
-enum { WAL_PAGES_IDLE = 2000, WAL_PAGES_CAP = 8000 };
+enum {
+	WAL_PAGES_IDLE = 2000,
+	FULL_CARD_BLOCKS =
+		32, /* deleted at once on a full card: each is written to the WAL first */
+};
 
 int store_checkpoint(struct store *s)
 {
-	int mode = s->wal_pages > WAL_PAGES_CAP ? SQLITE_CHECKPOINT_TRUNCATE
-						: SQLITE_CHECKPOINT_PASSIVE;
-	int code;
+	int mode = s->wal_pages > STORE_WAL_PAGES_CAP ? SQLITE_CHECKPOINT_TRUNCATE
+						      : SQLITE_CHECKPOINT_PASSIVE;
+	int code, r;
 
-	if (s->wal_pages <= WAL_PAGES_IDLE)
-		return 0;
+	room_tend(s);
+	r = care_measure(s); /* there may be room again although nothing was written */
+	if (r != 0 || s->wal_pages <= WAL_PAGES_IDLE)
+		return r;
 	(void)sqlite3_busy_timeout(s->db, 0); /* only refuses negative ones */
 	code = sqlite3_wal_checkpoint_v2(s->db, "main", mode, NULL, NULL);
 	(void)sqlite3_busy_timeout(s->db, 2000);
 	if (code == SQLITE_OK)
 		s->wal_pages = 0;
-	return code == SQLITE_OK || code == SQLITE_BUSY || code == SQLITE_LOCKED
-		       ? 0
-		       : store_fail_sql(s, "checkpoint");
+	if (code == SQLITE_OK || code == SQLITE_BUSY || code == SQLITE_LOCKED)
+		return 0;
+	r = store_fail_sql(s, "checkpoint");
+	return room_save(s, r) ? 0 : r;
+}
+
+/* 0: room; 1: no new curves; 2: nothing new. A stage is left 2 % below where it began. */
+static uint8_t full_by_size(const struct store *s)
+{
+	uint64_t hundredth = s->max_size / 100;
+
+	if (!s->max_size)
+		return 0;
+	if (s->used >= s->max_size - (s->full_by_size == 2 ? 2 * hundredth : 0))
+		return 2;
+	return s->used >= hundredth * (s->full_by_size >= 1 ? 88 : 90);
 }
 
 int care_measure(struct store *s)
@@ -32,32 +52,39 @@ int care_measure(struct store *s)
 	sqlite3_stmt *stmt = s->statements[SQL_USED];
 	int code = sqlite3_step(stmt);
 
-	if (code == SQLITE_ROW)
+	if (code == SQLITE_ROW) {
 		s->used = (uint64_t)sqlite3_column_int64(stmt, 0);
+		s->free_inside = (uint64_t)sqlite3_column_int64(stmt, 1);
+	}
 	(void)sqlite3_reset(stmt); /* only read */
 	if (code != SQLITE_ROW)
 		return store_fail_sql(s, "page_count");
-	s->full = 0;
-	if (s->max_size && s->used >= s->max_size)
-		s->full = 2;
-	else if (s->max_size && s->used >= s->max_size / 10 * 9)
-		s->full = 1;
-	if (s->full)
+	if (s->free_reserve)
+		room_look(s);
+	s->room_stage = room_stage(s);
+	s->full_by_size = full_by_size(s);
+	s->full = MAX(s->full_by_size, s->room_stage > 1 ? (uint8_t)(s->room_stage - 1) : 0);
+	if (s->full_by_size)
 		(void)store_fail(s, 0, "the size limit of %llu MiB is %s",
 				 (unsigned long long)(s->max_size >> 20),
 				 s->full == 2 ? "reached" : "near: new ECG is refused");
+	else if (s->full)
+		(void)store_fail(s, 0, "the card has only %llu MiB free: new %s refused",
+				 (unsigned long long)(s->card_free >> 20),
+				 s->full == 2 ? "records are" : "ECG is");
 	return 0;
 }
 
 bool store_wants_room(const struct store *s)
 {
-	return s->max_size && s->used >= s->max_size / 100 * 85;
+	return s->card_full || s->room_stage > 0 ||
+	       (s->max_size && s->used >= s->max_size / 100 * 85);
 }
 
 /*
  * Is this block finished at every sink that counts, and wanted by none? What is quarantined
- * somewhere is kept, because its owner may want it sent again; but not at the price of refusing
- * what is new (`pressed`).
+ * somewhere is kept, because it is its owner's only copy and he may want it sent again; it goes
+ * (`pressed`) when what is new, and will be taken, would be refused for it, and not before.
  */
 static bool finished(const struct store *s, uint32_t stream, uint64_t first, uint64_t last,
 		     bool pressed)
@@ -133,11 +160,11 @@ static bool all_stay(const struct store *s)
 static int judge_block(struct store *s, uint32_t stream, uint64_t n, const struct record *first,
 		       int64_t before_wall_us)
 {
-	bool pressed = before_wall_us == INT64_MAX;
+	bool all = before_wall_us == INT64_MAX, pressed = all && (s->full > 0 || s->card_full);
 	struct stream_state *st;
 
 	if (stream < 1 || stream > s->n_streams ||
-	    (!pressed && heard_until(s, first) >= before_wall_us))
+	    (!all && heard_until(s, first) >= before_wall_us))
 		return -1;
 	st = stream_of(s, stream);
 	if (!st->stays && !finished(s, stream, first->seq, first->seq + n - 1, pressed)) {
@@ -286,6 +313,8 @@ int store_prune(struct store *s, int64_t before_wall_us, size_t n_rows)
 	size_t n = 0;
 	int r;
 
+	if (s->card_full)
+		n_rows = MIN(n_rows, (size_t)FULL_CARD_BLOCKS);
 	if (!blocks)
 		return -ENOMEM;
 	r = store_commit(s, s->latest); /* cursors on the disk, before what they allow */
@@ -293,6 +322,8 @@ int store_prune(struct store *s, int64_t before_wall_us, size_t n_rows)
 		r = find_old(s, before_wall_us, n_rows, blocks, &n, &end);
 	if (r == 0 && n > 0)
 		r = delete_old(s, blocks, n);
+	if (s->card_full)
+		(void)room_truncate(s); /* what the next slice writes has to fit again */
 	if (r != 0 || end)
 		prune_anew(s); /* a block that failed to go must not be left behind */
 	if (r == 0 && n == 0 && end)

@@ -12,6 +12,7 @@
  */
 #include "store/store.h"
 
+#include "store/room.h"
 #include "store/state.h"
 
 #define RETRY_AFTER  (1 * USEC_PER_SEC) /* a failed commit is tried again this much later */
@@ -200,6 +201,8 @@ static int write_all(struct store *s)
 		r = rates_write(s, false);
 	if (r == 0)
 		r = notes_write(s);
+	if (r == 0 && s->import)
+		r = salvage_write(s);
 	return r == 0 ? streams_write(s) : r;
 }
 
@@ -279,6 +282,8 @@ int store_commit(struct store *s, usec_t now)
 
 	s->latest = MAX(s->latest, now);
 	r = transaction(s);
+	if (r < 0 && room_save(s, r))
+		r = transaction(s);
 	took = clock_boot_usec() - begin;
 	s->longest_commit_us = MAX(s->longest_commit_us, took);
 	s->commits_late += !s->replaying && ends != USEC_INFINITY && now + took > ends + LATE_AFTER;

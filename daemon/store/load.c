@@ -221,6 +221,27 @@ static int load_hour(struct store *s, sqlite3_stmt *stmt)
 	return 0; /* a blob that makes no sense is left out: they are only figures */
 }
 
+static int load_salvage(struct store *s, sqlite3_stmt *stmt)
+{
+	struct salvage_status *all = reallocarray(s->salvages, s->n_salvages + 1, sizeof(*all));
+	struct salvage_status *v;
+
+	if (!all)
+		return -ENOMEM;
+	s->salvages = all;
+	v = &s->salvages[s->n_salvages++];
+	*v = (struct salvage_status){
+		.began_us = sqlite3_column_int64(stmt, 1),
+		.ended_us = sqlite3_column_int64(stmt, 2),
+		.brought = (uint64_t)sqlite3_column_int64(stmt, 3),
+		.settled = (uint64_t)sqlite3_column_int64(stmt, 4),
+		.lost = (uint64_t)sqlite3_column_int64(stmt, 5),
+	};
+	(void)snprintf(v->dir, sizeof(v->dir), "%s", text(stmt, 0));
+	(void)snprintf(v->words, sizeof(v->words), "%s", text(stmt, 6));
+	return 0;
+}
+
 int schema_load(struct store *s)
 {
 	static const struct {
@@ -252,6 +273,9 @@ int schema_load(struct store *s)
 		{"SELECT boot_id, from_us, to_us, offset_us, clk FROM clock ORDER BY number",
 		 load_segment},
 		{"SELECT hour, sink, counts FROM hour ORDER BY hour", load_hour},
+		{"SELECT dir, began_us, ended_us, brought, settled, lost, words FROM salvage"
+		 " ORDER BY dir",
+		 load_salvage},
 	};
 	uint64_t in_table;
 	int r = 0;

@@ -226,9 +226,11 @@ static int give_block(struct reading *g, sqlite3_stmt *stmt)
 	in = bytes_make(sqlite3_column_blob(stmt, 6), (size_t)sqlite3_column_bytes(stmt, 6));
 	for (int64_t i = 0; r == 0 && !g->done && i < n; i++) {
 		boot_us += bytes_svarint(&in);
-		if (record_unpack(&in, record) < 0)
+		if (record_unpack(&in, record) < 0) {
+			g->s->damaged = true;
 			return store_fail(g->s, STORE_E_CORRUPT, "record %llu cannot be read",
 					  (unsigned long long)id);
+		}
 		record->id = id;
 		record->seq = seq + (uint64_t)i;
 		record->boot_us = boot_us;
@@ -399,8 +401,17 @@ bool store_last_heard(struct store *s, uint32_t stream, int64_t *ret_boot_us)
 		return last_run_began(s, ret_boot_us);
 	if (!last_heard(s, stream, &h))
 		return false;
+	/* What was brought over from a damaged store has newer numbers than what is heard. */
+	if (s->n_salvages > 0 && stream_of(s, stream)->last_wall_us > h.wall_us)
+		h.boot_us += stream_of(s, stream)->last_wall_us - h.wall_us;
 	*ret_boot_us = h.boot_us;
 	return true;
+}
+
+/* What was brought over from a damaged store has the newest numbers, not the newest times. */
+static void newest_at(const struct store *s, struct stream_state *st, int64_t wall_us)
+{
+	st->last_wall_us = s->n_salvages > 0 ? MAX(st->last_wall_us, wall_us) : wall_us;
 }
 
 void log_find_newest(struct store *s)
@@ -409,6 +420,6 @@ void log_find_newest(struct store *s)
 		struct last_heard h = {0};
 
 		if (last_heard(s, i, &h))
-			stream_of(s, i)->last_wall_us = h.wall_us;
+			newest_at(s, stream_of(s, i), h.wall_us);
 	}
 }

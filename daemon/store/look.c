@@ -82,6 +82,16 @@ void store_cursor_status(const struct store *s, uint32_t sink, uint32_t stream,
 	ret->anchor = lowest ? MIN(c->seq, stream_seq_before(st, lowest)) : c->seq;
 }
 
+size_t store_salvage_count(const struct store *s)
+{
+	return s->n_salvages;
+}
+
+void store_salvage_status(const struct store *s, size_t i, struct salvage_status *ret)
+{
+	*ret = s->salvages[i];
+}
+
 uint64_t store_before(const struct store *s, uint32_t stream, uint64_t seq)
 {
 	return stream_seq_before(stream_of(s, stream), seq);

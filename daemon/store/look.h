@@ -164,6 +164,22 @@ int audit_step(struct audit *a, size_t n_rows);
 size_t audit_lines(const struct audit *a, const struct audit_line **ret);
 bool audit_balanced(const struct audit *a);
 
+/*
+ * A damaged store that was set aside, and what became of its records. `lost` counts those that have
+ * a number there and could not be read; they are gap records in their streams as well.
+ */
+struct salvage_status {
+	char dir[40];	  /* in the state directory, where its files are kept */
+	int64_t began_us; /* wall */
+	int64_t ended_us; /* wall; 0: under way, or to be begun */
+	uint64_t brought; /* records, into this store */
+	uint64_t settled; /* left there: every server had confirmed them */
+	uint64_t lost;
+	char words[160]; /* what else is to be said; "" if nothing */
+};
+size_t store_salvage_count(const struct store *s);
+void store_salvage_status(const struct store *s, size_t i, struct salvage_status *ret);
+
 /* Of the whole store. */
 struct store_figures {
 	struct uuid incarnation;

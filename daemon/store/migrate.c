@@ -76,8 +76,13 @@ static const struct {
 		      "CREATE TABLE hour(hour INTEGER NOT NULL, sink INTEGER NOT NULL,"
 		      " counts BLOB NOT NULL, PRIMARY KEY(hour, sink)) WITHOUT ROWID;"
 		      "CREATE TABLE wear(day INTEGER PRIMARY KEY, bytes INTEGER NOT NULL,"
-		      " commits INTEGER NOT NULL);",
-		.down = "DROP TABLE wear; DROP TABLE hour; DROP TABLE finding; DROP TABLE "
+		      " commits INTEGER NOT NULL);"
+		      "CREATE TABLE salvage(dir TEXT PRIMARY KEY, began_us INTEGER NOT NULL,"
+		      " ended_us INTEGER NOT NULL, phase INTEGER NOT NULL, id INTEGER NOT NULL,"
+		      " seq INTEGER NOT NULL, brought INTEGER NOT NULL, settled INTEGER NOT NULL,"
+		      " lost INTEGER NOT NULL, words TEXT NOT NULL) WITHOUT ROWID;",
+		.down = "DROP TABLE salvage; DROP TABLE wear; DROP TABLE hour; DROP TABLE finding; "
+			"DROP TABLE "
 			"clock_note;"
 			"ALTER TABLE sink DROP COLUMN clocks;"
 			"ALTER TABLE sink DROP COLUMN reconciled_us;"

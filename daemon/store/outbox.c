@@ -99,6 +99,15 @@ static struct mark newest(const struct store *s, uint32_t stream)
 	return (struct mark){.seq = stream_last_seq(stream_of(s, stream)), .id = s->next_id - 1};
 }
 
+int outbox_owe_open(struct store *s, uint32_t sink, uint32_t stream)
+{
+	const struct mark last = newest(s, stream);
+
+	if (sink_of(s, sink)->info.retired || cursor_of(s, sink, stream)->held)
+		return 0;
+	return row_of_open(s, sink, stream, &last, row_usual_priority(s, stream));
+}
+
 /* The newest minute after an outage first: somebody may be looking at this heart right now. */
 static int row_of_newest(struct store *s, uint32_t sink, uint32_t stream)
 {

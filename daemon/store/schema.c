@@ -83,8 +83,8 @@ static const char *const statement_text[SQL_MAX_] = {
 			 " VALUES(?1, ?2, ?3, ?4)",
 	[SQL_DROP_NOTES] = "DELETE FROM clock_note WHERE number < ?1",
 	[SQL_PUT_CLOCKS] = "UPDATE sink SET clocks = ?2 WHERE number = ?1",
-	[SQL_USED] = "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count,"
-		     " pragma_freelist_count, pragma_page_size",
+	[SQL_USED] = "SELECT (page_count - freelist_count) * page_size, freelist_count * page_size"
+		     " FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
 };
 
 int store_fail(struct store *s, int r, const char *format, ...)
@@ -102,8 +102,10 @@ int store_fail_sql(struct store *s, const char *doing)
 	int code = sqlite3_errcode(s->db);
 	int r = code == SQLITE_FULL ? -ENOSPC : code == SQLITE_NOMEM ? -ENOMEM : -EIO;
 
-	if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
+	if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) {
 		r = STORE_E_CORRUPT;
+		s->damaged = true;
+	}
 	return store_fail(s, r, "%s: %s", doing, sqlite3_errmsg(s->db));
 }
 

@@ -98,6 +98,9 @@ struct keep {
 	struct keep *next;
 };
 
+/* What the WAL may grow to before it is cut off, in pages. */
+enum { STORE_WAL_PAGES_CAP = 8000 };
+
 /* Prepared once, used for ever. */
 enum statement {
 	SQL_BEGIN,
@@ -139,8 +142,15 @@ struct store {
 
 	usec_t durability_window, lazy_commit;
 	uint64_t max_size, max_batches;
-	uint64_t prune_id; /* deleting goes on behind this block */
-	uint64_t used;	   /* bytes of the database that are not free pages */
+	uint64_t prune_id;     /* deleting goes on behind this block */
+	uint64_t used;	       /* bytes of the database that are not free pages */
+	uint64_t free_inside;  /* bytes of those that are */
+	uint64_t free_reserve; /* to be left free, as configured */
+	uint64_t reserve;      /* the same, on this card; 0: none */
+	uint64_t card_free;
+	unsigned room_stage;
+	bool wants_ballast;
+	bool card_full; /* a commit failed for want of room; until there is ballast again */
 
 	struct uuid incarnation;
 	struct run_entry *runs; /* ascending */
@@ -167,6 +177,11 @@ struct store {
 	uint64_t undecoded;
 	struct rates_hours rates;
 
+	struct salvage_status *salvages;
+	size_t n_salvages;
+	const struct import *import; /* written by the commit under way */
+	bool damaged;		     /* something could not be read that was written here */
+
 	uint64_t next_id;
 	uint64_t log_id;       /* every id up to here is in the log, or was */
 	uint64_t log_pos;      /* the same as a position in the tail */
@@ -180,8 +195,9 @@ struct store {
 	int64_t pending_until; /* the highest boot_us of such a record in this run */
 	usec_t latest;	       /* the highest `now` we were told */
 	struct clock_state clock;
-	bool clock_known; /* was synchronised at some time of this run */
-	uint8_t full;	  /* 0: room; 1: no new ECG; 2: nothing new */
+	bool clock_known;     /* was synchronised at some time of this run */
+	uint8_t full;	      /* 0: room; 1: no new ECG; 2: nothing new */
+	uint8_t full_by_size; /* the same, by max_size alone */
 	bool clean;
 	bool power_cut; /* since a daemon was last here */
 
@@ -256,6 +272,9 @@ int sink_add(struct store *s, const struct sink_info *info);
 /* care.c */
 int care_measure(struct store *s); /* how full is it? After each commit */
 
+/* salvage.c: what is brought over, within the commit's transaction */
+int salvage_write(struct store *s);
+
 /* commit.c */
 void keep_free(struct store *s);
 int sink_write(struct store *s, const struct sink_info *info); /* store.c */
@@ -296,6 +315,8 @@ bool row_is_claimable(const struct store *s, const struct batch_row *row, uint32
 bool row_is_suspect(const struct batch_row *row);
 
 /* outbox.c, for its neighbours */
+/* What is open in a stream becomes a row, and the cursor passes it. */
+int outbox_owe_open(struct store *s, uint32_t sink, uint32_t stream);
 int cut_add_range(struct cut *c, const struct cut_range *range);
 void cursor_touch(struct store *s, struct cursor_state *c);
 /* The cursor's own movement rides in the next commit that has another reason. */

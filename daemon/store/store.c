@@ -28,6 +28,8 @@
 #include "store/store.h"
 
 #include "store/owner.h"
+#include "store/room.h"
+#include "store/salvage.h"
 #include "store/state.h"
 
 #include <stdio.h>
@@ -65,6 +67,7 @@ struct store *store_close(struct store *s)
 	free(s->segments);
 	free(s->rates.hours);
 	free(s->notes);
+	free(s->salvages);
 	buf_done(&s->scratch);
 	free(s->state_dir);
 	free(s->runtime_dir);
@@ -321,21 +324,19 @@ void store_set_options(struct store *s, const struct store_options *o)
 	s->lazy_commit = o->lazy_commit;
 	s->max_size = o->max_size;
 	s->max_batches = o->max_batches;
+	s->free_reserve = o->free_reserve;
+	s->wants_ballast = o->ballast;
 }
 
-int store_open(const struct store_options *o, usec_t now, const struct clock_state *clock,
-	       struct store_opening *ret_opening, struct store **ret)
+/* One try, under the owner's lock, which it takes over. */
+static int open_once(const struct store_options *o, int owner_fd, usec_t now,
+		     const struct clock_state *clock, struct store_opening *opening,
+		     struct store **ret)
 {
 	_cleanup_(store_closep) struct store *s = NULL;
-	struct store_opening opening = {0};
 	int r;
 
 	r = store_new(o->state_dir, o->runtime_dir, &s);
-	if (r < 0)
-		return r;
-	r = owner_take(o->state_dir, &s->owner_fd);
-	if (r == OWNER_E_TAKEN)
-		return STORE_E_OWNED;
 	if (r < 0)
 		return r;
 	(void)snprintf(s->role, sizeof(s->role), "%s", o->role);
@@ -344,17 +345,71 @@ int store_open(const struct store_options *o, usec_t now, const struct clock_sta
 	store_set_options(s, o);
 	s->latest = now;
 	store_set_clock(s, clock);
-	r = open_parts(s, &opening, now);
+	s->owner_fd = owner_fd;
+	room_before_open(s);
+	r = open_parts(s, opening, now);
 	s->replaying = false;
-	owner_answered(o->runtime_dir);
 	if (r != 0) {
 		/* The caller gets no store to ask: it is told through the opening. */
-		memcpy(ret_opening->problem, s->problem, sizeof(ret_opening->problem));
+		memcpy(opening->problem, s->problem, sizeof(opening->problem));
+		s->owner_fd = -1; /* another try is made under the same lock */
 		return r;
 	}
-	*ret_opening = opening;
 	*ret = TAKE(s);
 	return 0;
+}
+
+/* A store that is damaged makes place for a new one. */
+static int open_anew(const struct store_options *o, int owner_fd, usec_t now,
+		     const struct clock_state *clock, struct store_opening *opening,
+		     struct store **ret)
+{
+	struct store_opening fresh = {0};
+	int r;
+
+	memcpy(fresh.damage, opening->problem, sizeof(fresh.damage));
+	r = salvage_set_aside(o->state_dir, o->runtime_dir, fresh.set_aside);
+	if (r < 0) {
+		(void)snprintf(opening->problem, sizeof(opening->problem),
+			       "the store is damaged and cannot be set aside: %s", strerror(-r));
+		return r;
+	}
+	*opening = fresh;
+	return open_once(o, owner_fd, now, clock, opening, ret);
+}
+
+int store_open(const struct store_options *o, usec_t now, const struct clock_state *clock,
+	       struct store_opening *ret_opening, struct store **ret)
+{
+	struct store_opening opening = {0};
+	struct store *s = NULL;
+	int r, owner_fd;
+
+	r = owner_take(o->state_dir, &owner_fd);
+	if (r == OWNER_E_TAKEN)
+		return STORE_E_OWNED;
+	if (r < 0)
+		return r;
+	r = o->salvage && salvage_is_due(o->state_dir)
+		    ? STORE_E_CORRUPT
+		    : open_once(o, owner_fd, now, clock, &opening, &s);
+	if (r == STORE_E_CORRUPT && o->salvage)
+		r = open_anew(o, owner_fd, now, clock, &opening, &s);
+	if (r == 0 && o->salvage)
+		r = salvage_enter(s);
+	owner_answered(o->runtime_dir);
+	*ret_opening = opening;
+	if (r == 0) {
+		*ret = s;
+		return 0;
+	}
+	if (s) {
+		memcpy(ret_opening->problem, s->problem, sizeof(ret_opening->problem));
+		(void)store_close(s); /* gives the lock back; returns NULL by convention */
+	} else {
+		(void)close(owner_fd);
+	}
+	return r;
 }
 
 /* Ids that neither the log we see nor the ring has: the owner committed them in between. */

@@ -19,6 +19,9 @@ struct store_options {
 	usec_t lazy_commit;	  /* what is confirmed is committed this late at most */
 	uint64_t max_size;	  /* bytes of records and rows; 0: no limit */
 	uint64_t max_batches;	  /* batch rows; 0: no limit */
+	uint64_t free_reserve; /* bytes left to the rest of the machine, at most 5 % of the card */
+	bool ballast;	       /* lay in what a full card is saved with */
+	bool salvage;	       /* set a damaged store aside and begin a new one */
 };
 
 /* What was found at the start. */
@@ -34,7 +37,9 @@ struct store_opening {
 	uint64_t n_torn; /* slots that were half written */
 	bool clean;
 	bool created;
-	char problem[256]; /* when store_open() fails: why, in words */
+	char set_aside[40]; /* a damaged store: the folder it is kept in; "" if there was none */
+	char damage[256];   /* why, in words */
+	char problem[256];  /* when store_open() fails: why, in words */
 };
 
 /*
@@ -118,3 +123,8 @@ bool store_wants_room(const struct store *s);
  * older than `before_wall_us`. 0: ask again; STORE_E_NOTHING: that was all there is for now.
  */
 int store_prune(struct store *s, int64_t before_wall_us, size_t n_rows);
+
+/* Something that was written here cannot be read any more (STORE_E_CORRUPT came up). */
+bool store_is_damaged(const struct store *s);
+/* Writes that down: the next store_open() with `salvage` sets this store aside. Then store_close(). */
+int store_condemn(struct store *s);

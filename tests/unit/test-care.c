@@ -199,8 +199,14 @@ static void quarantine_goes_before_new_data_is_refused(void **state)
 	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), a = sink_named(s, "a", true);
 	struct stream_status status;
 
+	struct store_options full = {.max_size = 1024, .durability_window = USEC_PER_SEC};
+
 	quarantine_one(p, s, a, stream);
 	assert_int_equal(store_prune(s, OLD, 100), STORE_E_NOTHING);
+	/* Its owner's only copy: while there is room for what is new, it stays. */
+	assert_int_equal(store_prune(s, INT64_MAX, 100), STORE_E_NOTHING);
+	store_set_options(s, &full);
+	assert_int_equal(store_checkpoint(s), 0); /* looks how full it is */
 	assert_int_equal(store_prune(s, INT64_MAX, 100), 0);
 	store_stream_status(s, stream, &status);
 	assert_int_equal(status.deleted, 3);

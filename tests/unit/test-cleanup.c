@@ -1,0 +1,223 @@
+/*
+ * store/cleanup: what goes by age goes, in slices, and says so; nothing of it on a clock that nobody
+ * disciplines, nothing that a server has not confirmed, and nothing of a store that is damaged.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "place.h"
+#include "store/cleanup.h"
+#include "util/buf.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+
+#define DAY	   (INT64_C(86400) * 1000000)
+#define MUCH_LATER (synced.offset_us + 200 * DAY)
+
+static void confirm_all(struct store *s, uint32_t sink)
+{
+	struct taken taken = {.room = 200};
+	struct cut_taker taker = taker_of(&taken);
+	struct cut cut;
+
+	while (outbox_cut(s, sink, &taker, &cut) == 0) {
+		struct receipt_entry e = {.stream = cut.ranges[0].stream,
+					  .acked_through = cut.ranges[0].last_seq};
+
+		assert_int_equal(outbox_confirm(s, &cut, &e, 1, 0), 0);
+	}
+}
+
+/* Runs it to its end; what it said. */
+static int clean(struct store *s, const struct cleanup_rules *rules, unsigned *ret_steps,
+		 struct buf *words)
+{
+	_cleanup_(cleanup_freep) struct cleanup *c = NULL;
+	unsigned steps = 1;
+	int r;
+
+	assert_int_equal(cleanup_new(s, rules, &c), 0);
+	while ((r = cleanup_step(c)) == STORE_E_MORE)
+		assert_true(++steps < 1000);
+	buf_reset(words);
+	cleanup_words(c, words);
+	buf_append(words, "", 1);
+	if (ret_steps)
+		*ret_steps = steps;
+	return r;
+}
+
+static void run_sql(struct place *p, const char *sql)
+{
+	char path[128];
+	sqlite3 *db;
+
+	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static int64_t number_of(struct place *p, const char *sql)
+{
+	sqlite3_stmt *stmt;
+	char path[128];
+	int64_t n;
+	sqlite3 *db;
+
+	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+	n = sqlite3_column_int64(stmt, 0);
+	assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	return n;
+}
+
+static void what_is_old_goes(void **state)
+{
+	const struct cleanup_rules rules = {.retention = 7 * DAY,
+					    .wall_us = MUCH_LATER,
+					    .synchronised = true};
+	struct place *p = *state;
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), a;
+	struct buf words = {0};
+	struct stream_status status;
+
+	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
+	for (unsigned i = 0; i < 40; i++) {
+		(void)admit(p, s, stream, 60);
+		confirm_all(s, a);
+		assert_int_equal(store_commit(s, p->now), 0);
+	}
+	(void)admit(p, s, stream, 61); /* nobody has confirmed it */
+	assert_int_equal(clean(s, &rules, NULL, &words), 0);
+	assert_string_equal((char *)words.data, "40 records past retention deleted");
+	store_stream_status(s, stream, &status);
+	assert_int_equal(status.deleted, 40);
+	assert_int_equal(status.admitted, 41);
+	assert_balanced(s);
+	assert_int_equal(clean(s, &rules, NULL, &words), 0);
+	assert_string_equal((char *)words.data, "no record is past retention");
+	buf_done(&words);
+	store_close(s);
+}
+
+static void notes_go_by_their_age(void **state)
+{
+	const struct cleanup_rules rules = {.retention = 7 * DAY,
+					    .wall_us = MUCH_LATER,
+					    .synchronised = true};
+	struct place *p = *state;
+	struct store *s = open_store(p);
+	struct buf words = {0};
+	unsigned steps;
+	char sql[512];
+
+	(void)snprintf(
+		sql, sizeof(sql),
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200)"
+		" INSERT INTO finding SELECT i, %lld, 1, 1, 1, 1, 1, 1 FROM n;"
+		"INSERT INTO finding VALUES(9999, %lld, 1, 1, 1, 1, 1, 1);"
+		"INSERT INTO wear VALUES(%lld, 1, 1), (%lld, 1, 1)",
+		(long long)(MUCH_LATER - 91 * DAY), (long long)(MUCH_LATER - 89 * DAY),
+		(long long)(MUCH_LATER / DAY - 91), (long long)(MUCH_LATER / DAY - 89));
+	run_sql(p, sql);
+	assert_int_equal(clean(s, &rules, &steps, &words), 0);
+	assert_non_null(strstr((char *)words.data, "1201 old notes deleted"));
+	assert_true(steps > 1200 / 500); /* in slices */
+	assert_int_equal(number_of(p, "SELECT number FROM finding"), 9999);
+	assert_int_equal(number_of(p, "SELECT count(*) FROM finding"), 1);
+	assert_int_equal(number_of(p, "SELECT count(*) FROM wear"), 1);
+	buf_done(&words);
+	store_close(s);
+}
+
+static void nothing_is_old_without_a_clock(void **state)
+{
+	const struct cleanup_rules rules = {.retention = 7 * DAY, .wall_us = MUCH_LATER};
+	struct place *p = *state;
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), a;
+	struct buf words = {0};
+	struct stream_status status;
+
+	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
+	(void)admit(p, s, stream, 60);
+	confirm_all(s, a);
+	run_sql(p, "INSERT INTO finding VALUES(1, 1, 1, 1, 1, 1, 1, 1)");
+	assert_int_equal(clean(s, &rules, NULL, &words), 0);
+	assert_non_null(strstr((char *)words.data, "not synchronised"));
+	store_stream_status(s, stream, &status);
+	assert_int_equal(status.deleted, 0);
+	assert_int_equal(number_of(p, "SELECT count(*) FROM finding"), 1);
+	buf_done(&words);
+	store_close(s);
+}
+
+/* Rubbish over a page in the middle of the log. */
+static void damage(struct place *p)
+{
+	uint8_t rubbish[512];
+	char path[128];
+	int fd;
+
+	memset(rubbish, 0xa5, sizeof(rubbish));
+	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
+	fd = open(path, O_WRONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, rubbish, 512,
+				lseek(fd, 0, SEEK_END) / 1024 * 512 * 3 / 2 / 512 * 512),
+			 512);
+	assert_int_equal(close(fd), 0);
+}
+
+static void a_damaged_store_keeps_all_it_has(void **state)
+{
+	const struct cleanup_rules rules = {.retention = 7 * DAY,
+					    .wall_us = MUCH_LATER,
+					    .synchronised = true,
+					    .check = true};
+	struct place *p = *state;
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), a;
+	struct buf words = {0};
+	struct stream_status status;
+
+	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
+	for (unsigned i = 0; i < 200; i++) {
+		(void)admit(p, s, stream, 60);
+		confirm_all(s, a);
+		assert_int_equal(store_commit(s, p->now), 0);
+	}
+	assert_int_equal(store_finish(s, p->now), 0);
+	run_sql(p, "PRAGMA wal_checkpoint(TRUNCATE)");
+	store_close(s);
+	damage(p);
+	s = open_store(p);
+	assert_int_equal(clean(s, &rules, NULL, &words), STORE_E_CORRUPT);
+	assert_non_null(strstr(store_problem(s), "nothing was deleted"));
+	store_stream_status(s, stream, &status);
+	assert_int_equal(status.deleted, 0);
+	buf_done(&words);
+	store_close(s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		store_test(what_is_old_goes),
+		store_test(notes_go_by_their_age),
+		store_test(nothing_is_old_without_a_clock),
+		store_test(a_damaged_store_keeps_all_it_has),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
