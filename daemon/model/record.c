@@ -78,7 +78,8 @@ const char *gap_reason_name(unsigned reason)
 		[GAP_DAEMON_DOWN] = "daemon_down",	 [GAP_POWER_CUT] = "power_cut",
 		[GAP_MISSING_FRAMES] = "missing_frames", [GAP_CLOCK_RESET] = "clock_reset",
 		[GAP_STORE_FULL] = "store_full",	 [GAP_ADAPTER] = "adapter",
-		[GAP_BLUETOOTHD] = "bluetoothd",	 [GAP_SILENT] = "silent"};
+		[GAP_BLUETOOTHD] = "bluetoothd",	 [GAP_SILENT] = "silent",
+		[GAP_BACKFILLED] = "backfilled"};
 
 	return name_of(names, ARRAY_SIZE(names), reason);
 }

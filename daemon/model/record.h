@@ -85,8 +85,13 @@ enum gap_reason {
 	GAP_ADAPTER = 8,	/* the hub's radio was unplugged, off or wedged */
 	GAP_BLUETOOTHD = 9,	/* bluetoothd was restarted, crashed or hung */
 	GAP_SILENT = 10,	/* the link was up and the wearable said nothing */
+	/*
+	 * No gap of its own: the wearable's memory had n records of an earlier one, of this extent.
+	 * They come next, with their times, which are in the past.
+	 */
+	GAP_BACKFILLED = 11,
 };
-#define GAP_REASON_MAX 11
+#define GAP_REASON_MAX 12
 
 struct heart_rate {
 	uint16_t bpm;

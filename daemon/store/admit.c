@@ -47,11 +47,12 @@ static void remember(struct store *s, struct stream_state *st, const struct reco
 		st->marks[0] = st->marks[1];
 		st->marks[1] = (struct mark){now, stream_last_seq(st), r->id - 1};
 	}
-	st->gaps += r->type == RECORD_GAP;
+	st->gaps += r->type == RECORD_GAP && r->gap.reason != GAP_BACKFILLED;
 	if (r->clk == CLK_PENDING) {
 		s->pending_since = MIN(s->pending_since, now);
 		s->pending_until = MAX(s->pending_until, r->boot_us);
-	} else {
+	} else if (r->boot_us >= st->last_boot_us) { /* else a memory told it */
+		st->last_boot_us = r->boot_us;
 		st->last_wall_us = record_wall_us(r);
 	}
 }

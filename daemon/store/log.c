@@ -9,6 +9,7 @@
  * highest of all.
  */
 #include "store/pack.h"
+#include "store/past.h"
 #include "store/state.h"
 
 enum {
@@ -326,17 +327,19 @@ int store_read(struct store *s, uint32_t stream, uint64_t first_seq, uint64_t la
 /* How far back the newest block of a stream is looked for. */
 enum { LAST_HEARD_IDS = 200000 };
 
-static uint64_t newest_block(struct store *s, uint32_t stream)
+/* That begins at this seq or before; 0: none. */
+static uint64_t newest_block(struct store *s, uint32_t stream, uint64_t seq)
 {
 	sqlite3_stmt *stmt = NULL;
 	uint64_t id = 0;
 
 	if (sqlite3_prepare_v2(s->db,
-			       "SELECT id FROM record WHERE stream = ?1 AND id > ?2"
+			       "SELECT id FROM record WHERE stream = ?1 AND id > ?2 AND seq <= ?3"
 			       " ORDER BY id DESC LIMIT 1",
 			       -1, &stmt, NULL) == SQLITE_OK &&
 	    sqlite3_bind_int64(stmt, 1, stream) == SQLITE_OK &&
 	    sqlite3_bind_int64(stmt, 2, (int64_t)s->log_id - LAST_HEARD_IDS) == SQLITE_OK &&
+	    sqlite3_bind_int64(stmt, 3, (int64_t)seq) == SQLITE_OK &&
 	    sqlite3_step(stmt) == SQLITE_ROW)
 		id = (uint64_t)sqlite3_column_int64(stmt, 0);
 	(void)sqlite3_finalize(stmt); /* only read */
@@ -348,13 +351,14 @@ struct last_heard {
 	int64_t boot_us; /* on this boot's clock */
 	int64_t wall_us;
 	bool found;
+	bool filled; /* what a memory told is among those that were looked at */
 };
 
 static int note_end(void *userdata, const struct record *r)
 {
 	struct last_heard *h = userdata;
 	struct run_info run;
-	int64_t end = r->boot_us;
+	int64_t end = r->boot_us, wall_us;
 
 	if (r->type == RECORD_ECG)
 		end += (int64_t)r->ecg.n * r->ecg.dt_ns / 1000;
@@ -362,24 +366,47 @@ static int note_end(void *userdata, const struct record *r)
 		end += (int64_t)r->samples.n * r->samples.dt_ns / 1000;
 	else if (r->type == RECORD_GAP)
 		end += r->gap.duration_us;
-	h->wall_us = end + r->offset_us;
+	wall_us = end + r->offset_us;
 	/* Another boot's clock began elsewhere: by way of the wall. */
 	if (store_run(h->s, seq_run(r->seq), &run) && !streq(run.boot_id, h->s->run.boot_id))
 		end += r->offset_us - h->s->clock.offset_us;
-	h->boot_us = end;
+	h->filled |= r->type == RECORD_GAP && r->gap.reason == GAP_BACKFILLED;
+	/* What comes behind that is of the past: the end of all is the latest of them. */
+	h->boot_us = h->filled ? MAX(h->boot_us, end) : end;
+	h->wall_us = h->filled ? MAX(h->wall_us, wall_us) : wall_us;
 	h->found = true;
 	return 0;
 }
 
+/* By the newest record, except where a memory may have told what is older (see past.h). */
+static uint64_t last_heard_from(const struct stream_state *st)
+{
+	uint64_t total = stream_total(st), n = PAST_SLICE + 2;
+
+	if (st->info.kind != KIND_HEART_RATE)
+		return stream_last_seq(st);
+	return stream_seq_at(st, total > n ? total - n + 1 : 1);
+}
+
+static bool find_end(struct store *s, uint32_t stream, uint64_t first, struct last_heard *h)
+{
+	uint64_t last = stream_last_seq(stream_of(s, stream));
+	uint64_t id = last ? newest_block(s, stream, first) : 0;
+
+	*h = (struct last_heard){.s = s};
+	/* Without a block it may lie in a tail that is only looked at. */
+	return last != 0 && (id != 0 || s->owner_fd < 0) &&
+	       store_read(s, stream, first, last, id ? id : s->log_id + 1, note_end, h) == 0 &&
+	       h->found;
+}
+
+/* The oldest that are wanted may be deleted, or without a time yet: then the newest alone. */
 static bool last_heard(struct store *s, uint32_t stream, struct last_heard *h)
 {
-	uint64_t last = stream_last_seq(stream_of(s, stream)), id = newest_block(s, stream);
+	const struct stream_state *st = stream_of(s, stream);
 
-	/* Without a block it may lie in a tail that is only looked at. */
-	h->s = s;
-	return last != 0 && (id != 0 || s->owner_fd < 0) &&
-	       store_read(s, stream, last, last, id ? id : s->log_id + 1, note_end, h) == 0 &&
-	       h->found;
+	return find_end(s, stream, last_heard_from(st), h) ||
+	       find_end(s, stream, stream_last_seq(st), h);
 }
 
 /* A stream whose records a power cut took, all of them: it was made in the run before this one. */

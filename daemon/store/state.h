@@ -31,6 +31,7 @@ struct stream_state {
 	uint64_t episode; /* shed since the last admitted record */
 	int64_t episode_from_us;
 	int64_t last_wall_us;
+	int64_t last_boot_us; /* in this run: the highest of all; INT64_MIN: none yet */
 	struct mark marks[2];
 	bool stays; /* a block of it could not be deleted in this round */
 	bool dirty;

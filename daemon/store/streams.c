@@ -123,7 +123,7 @@ static int widen_sinks(struct store *s, size_t n_streams)
 int stream_add(struct store *s, const struct stream_info *info)
 {
 	struct stream_state *streams;
-	struct stream_state st = {.info = *info};
+	struct stream_state st = {.info = *info, .last_boot_us = INT64_MIN};
 	int r;
 
 	assert(info->number == s->n_streams + 1);
