@@ -40,12 +40,15 @@ struct store;
  * "unreadable"     unreadable: the last frames that could not be decoded
  * "audit"          audit (one row), lines
  * "events"         events
+ * "config"         config: every key in force, and where it was set
  */
 enum control_error {
 	CONTROL_E_UNKNOWN = 1, /* no such tables */
 	CONTROL_E_BUSY,	       /* there are as many as there may be */
 	CONTROL_E_SOCKET,      /* that is not a SEQPACKET socket */
 };
+
+#define CONTROL_CONFIG_COLUMNS "section name key value file line"
 
 /* Lists longer than this are cut in an answer; their summary says how long they are. */
 enum { CONTROL_MAX_ROWS = 1000 };

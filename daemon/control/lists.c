@@ -5,6 +5,8 @@
  */
 #include "control/lists.h"
 
+#include "model/config_show.h"
+
 struct listing {
 	const struct snapshot *s;
 	struct table *t;
@@ -311,6 +313,29 @@ void lists_put_streams(const struct snapshot *s, struct tables *ret)
 	}
 }
 
+static int put_key(void *userdata, const struct config_shown *shown)
+{
+	struct table *t = userdata;
+
+	table_string(t, shown->section);
+	table_string(t, shown->name);
+	table_string(t, shown->key);
+	table_string(t, shown->value);
+	table_string(t, shown->file);
+	if (shown->file)
+		table_u64(t, shown->line);
+	else
+		table_null(t);
+	return 0;
+}
+
+static int put_config(const struct snapshot *s, struct tables *ret)
+{
+	struct table *t = tables_add(ret, "config", CONTROL_CONFIG_COLUMNS);
+
+	return s->config ? config_show(s->config, put_key, t) : 0;
+}
+
 int lists_put(const struct snapshot *s, const char *which, struct tables *ret)
 {
 	if (streq(which, "queue")) {
@@ -329,5 +354,7 @@ int lists_put(const struct snapshot *s, const char *which, struct tables *ret)
 		return put_audit(s, ret);
 	if (streq(which, "events"))
 		return put_events(s, ret);
+	if (streq(which, "config"))
+		return put_config(s, ret);
 	return CONTROL_E_UNKNOWN;
 }

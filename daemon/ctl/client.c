@@ -328,6 +328,13 @@ static int client_do(struct client *c, const struct question *q, struct tables *
 	return reach == FORBIDDEN ? CLIENT_E_DENIED : CLIENT_E_ABSENT;
 }
 
+int client_ask(struct client *c, const char *which, struct tables *ret)
+{
+	const struct question q = {.member = "Query", .which = which};
+
+	return client_do(c, &q, ret);
+}
+
 int client_sync(struct client *c, bool critical, struct tables *ret)
 {
 	const struct question q = {.member = "Sync", .critical = critical};

@@ -22,6 +22,8 @@ int client_new(const char *runtime_dir, const char *state_dir, const struct conf
  * daemon and store it says what is missing.
  */
 int client_query(struct client *c, const char *which, struct tables *ret);
+/* The same, from the daemon only. CLIENT_E_ABSENT, CLIENT_E_DENIED: nobody answers. */
+int client_ask(struct client *c, const char *which, struct tables *ret);
 /* Only the daemon can do this. */
 int client_sync(struct client *c, bool critical, struct tables *ret);
 /*

@@ -35,6 +35,7 @@ int command_unreadable(struct ctl *ctl, int argc, char **argv);
 int command_devices(struct ctl *ctl, int argc, char **argv);
 int command_audit(struct ctl *ctl, int argc, char **argv);
 int command_events(struct ctl *ctl, int argc, char **argv);
+int command_config(struct ctl *ctl, int argc, char **argv);
 int command_capture(struct ctl *ctl, int argc, char **argv);
 int command_sync(struct ctl *ctl, int argc, char **argv);
 

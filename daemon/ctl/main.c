@@ -60,6 +60,11 @@ static const struct command commands[] = {
 	 "vitalctl events --since 15min",
 	 "The newest thousand sync events, oldest first. DURATION: 90s, 15min, 1h, 2d.",
 	 command_events},
+	{"config", "", "what is in force, and where it was set", "vitalctl config",
+	 "Every key of the configuration, its value, and the file and line that set it, or\n"
+	 "that it is the default; features first. When the files were changed and not\n"
+	 "reloaded yet it says which keys differ. Without a daemon it shows the files.",
+	 command_config},
 	{"sync", "", "try everything now", "vitalctl sync",
 	 "Ends every wait: commits what was heard, tries every server at once. Returns\n"
 	 "immediately; watch it with `vitalctl status --watch`.",

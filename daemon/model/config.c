@@ -7,7 +7,8 @@
  *   file -> entries (util/ini.c) -> one setter a key -> dependent defaults -> cross-checks
  *
  * Drop-ins are read after the file, in the order of their names, and may set a key again; in one
- * file a key stands once. Where each key was set last is kept in `places` for the cross-checks.
+ * file a key stands once. Where each key was set last is kept in `places` for the cross-checks,
+ * and goes with the config, to be shown.
  */
 #include "model/config.h"
 
@@ -33,6 +34,18 @@ struct place {
 struct places {
 	struct place heading;
 	struct place keys[CONFIG_KEYS_MAX]; /* by index in the table */
+};
+
+/* Where each key was set last; none: the default. */
+struct config_origins {
+	char *files[FILES_MAX];
+	size_t n_files, n;
+	struct config_origin {
+		uint8_t key;   /* in the table */
+		uint8_t index; /* of the sink or device */
+		uint8_t file;
+		unsigned line;
+	} list[];
 };
 
 struct reader {
@@ -505,6 +518,47 @@ static void check(struct reader *r)
 		check_sink(r, &c->sinks[i], &r->sinks[i]);
 }
 
+/* What `places` says of one struct of the config. */
+static void keep_origins(struct config_origins *o, const struct reader *r,
+			 const struct places *places, enum config_scope scope, size_t index)
+{
+	size_t n;
+	const struct config_key *keys = config_keys(&n);
+
+	for (size_t key = 0; key < n; key++) {
+		struct place at = places->keys[key];
+
+		if (keys[key].scope != scope || !at.file)
+			continue;
+		for (size_t file = 0; file < r->n_files; file++)
+			if (at.file == r->files[file])
+				o->list[o->n++] =
+					(struct config_origin){(uint8_t)key, (uint8_t)index,
+							       (uint8_t)file, at.line};
+	}
+}
+
+/* Every key that was set, once: no more than the keys that there are, in each struct. */
+static int keep_places(struct reader *r)
+{
+	struct config *c = r->config;
+	size_t most = (1 + c->n_sinks + c->n_devices) * CONFIG_KEYS_MAX;
+	struct config_origins *o = calloc(1, sizeof(*o) + most * sizeof(o->list[0]));
+
+	if (!o)
+		return -ENOMEM;
+	keep_origins(o, r, &r->global, CONFIG_SCOPE_CONFIG, 0);
+	for (size_t i = 0; i < c->n_sinks; i++)
+		keep_origins(o, r, &r->sinks[i], CONFIG_SCOPE_SINK, i);
+	for (size_t i = 0; i < c->n_devices; i++)
+		keep_origins(o, r, &r->devices[i], CONFIG_SCOPE_DEVICE, i);
+	memcpy(o->files, r->files, sizeof(o->files));
+	o->n_files = r->n_files;
+	r->n_files = 0; /* they are its own now */
+	c->origins = o;
+	return 0;
+}
+
 static int finish(struct reader *r, struct config **ret)
 {
 	int k = fill_in(r);
@@ -516,6 +570,9 @@ static int finish(struct reader *r, struct config **ret)
 		return -ENOMEM;
 	if (r->problems->size > r->before)
 		return CONFIG_E_BAD;
+	k = keep_places(r);
+	if (k < 0)
+		return k;
 	*ret = TAKE(r->config);
 	return 0;
 }
@@ -536,6 +593,9 @@ struct config *config_free(struct config *c)
 		for (size_t j = 0; j < ARRAY_SIZE(strings); j++)
 			free(strings[j]);
 	}
+	for (size_t i = 0; c->origins && i < c->origins->n_files; i++)
+		free(c->origins->files[i]);
+	free(c->origins);
 	free(c->devices);
 	free(c->sinks);
 	free(c->file);
@@ -576,5 +636,18 @@ const struct config_device *config_device_find(const struct config *c, const cha
 	for (size_t i = 0; i < c->n_devices; i++)
 		if (streq(c->devices[i].address, address))
 			return &c->devices[i];
+	return NULL;
+}
+
+const char *config_origin(const struct config *c, const struct config_key *key, size_t index,
+			  unsigned *ret_line)
+{
+	const struct config_origins *o = c->origins;
+
+	for (size_t i = 0; o && i < o->n; i++)
+		if (o->list[i].key == index_of(key) && o->list[i].index == index) {
+			*ret_line = o->list[i].line;
+			return o->files[o->list[i].file];
+		}
 	return NULL;
 }

@@ -131,6 +131,7 @@ struct config {
 	size_t n_sinks;
 	struct config_device *devices;
 	size_t n_devices;
+	struct config_origins *origins; /* where each key was set; NULL in what was not read */
 };
 
 enum { CONFIG_E_BAD = 1 };

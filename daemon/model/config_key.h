@@ -58,3 +58,9 @@ const struct config_key *config_key_near(const char *section, const char *name);
  * of a sentence that begins with the key, and the struct is as it was. < 0: no memory.
  */
 int config_key_set(const struct config_key *key, const char *value, void *scope, struct buf *why);
+/*
+ * The file in which this key of the config (or of its sink or device number `index`) was set last;
+ * NULL: in none, and it has its default.
+ */
+const char *config_origin(const struct config *c, const struct config_key *key, size_t index,
+			  unsigned *ret_line);
