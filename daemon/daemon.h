@@ -15,4 +15,3 @@ struct config;
 int load_config(const char *path, struct config **ret);
 
 int daemon_main(const char *config_path);
-int drain_main(const char *config_path);

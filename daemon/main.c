@@ -1,8 +1,9 @@
 /*
- * `vitald`: one program with three lives. Without a command it is the daemon; `vitald drain` is
- * layer 3, a process of its own that the timer starts; `vitald simulate` plays wearables for tests
- * and the demo.
+ * `vitald`: one program with three lives. Without a command it is the daemon; `vitald drain` and its
+ * like are layer 3, processes of their own that timers start; `vitald simulate` plays wearables for
+ * tests and the demo.
  */
+#include "background.h"
 #include "daemon.h"
 
 #include "model/config.h"
@@ -24,6 +25,7 @@ static const char help[] =
 	"\n"
 	"Options\n"
 	"  -c, --config FILE   another config than " CONFIG_DEFAULT_FILE "\n"
+	"      --timer         a timer started this command: quiet, and nothing if timers = no\n"
 	"      --check-config  say what is wrong in the config, with file and line, and end\n"
 	"      --version       print the version and end\n"
 	"  -h, --help          this\n"
@@ -44,15 +46,27 @@ static int check_config(const char *path)
 	return EXIT_SUCCESS;
 }
 
+static const struct duty *duty_find(const char *command)
+{
+	static const struct duty *const duties[] = {&duty_drain};
+
+	for (size_t i = 0; i < ARRAY_SIZE(duties); i++)
+		if (streq(duties[i]->name, command))
+			return duties[i];
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
 						{"check-config", no_argument, NULL, 'k'},
+						{"timer", no_argument, NULL, 't'},
 						{"version", no_argument, NULL, 'V'},
 						{"help", no_argument, NULL, 'h'},
 						{0}};
 	const char *path = CONFIG_DEFAULT_FILE;
-	bool check = false;
+	const struct duty *duty;
+	bool check = false, by_timer = false;
 	int option;
 
 	log_init(LOG_TARGET_AUTO, LOG_INFO);
@@ -62,6 +76,7 @@ int main(int argc, char **argv)
 		switch (option) {
 		case 'c': path = optarg; break;
 		case 'k': check = true; break;
+		case 't': by_timer = true; break;
 		case 'V': printf("vitald " VITALD_VERSION "\n"); return EXIT_SUCCESS;
 		case 'h': fputs(help, stdout); return EXIT_SUCCESS;
 		default: fputs("vitald --help tells more\n", stderr); return EXIT_USAGE;
@@ -71,8 +86,9 @@ int main(int argc, char **argv)
 		return check_config(path);
 	if (optind == argc)
 		return daemon_main(path);
-	if (optind + 1 == argc && streq(argv[optind], "drain"))
-		return drain_main(path);
+	duty = optind + 1 == argc ? duty_find(argv[optind]) : NULL;
+	if (duty)
+		return background_main(duty, path, by_timer);
 	fprintf(stderr, "vitald: unknown command '%s'; vitald --help tells what there is\n",
 		argv[optind]);
 	return EXIT_USAGE;

@@ -1,9 +1,19 @@
-/* For `vitald drain` beside a daemon that is alive: asks it over its private socket. */
+/* For the commands of the background beside a daemon: asks it over its private socket. */
 #pragma once
 
 #include "control/table.h"
 
-enum { ASK_E_SILENT = 1 /* nobody answers in time */ };
+enum ask {
+	ASK_SINKS,     /* only how they are */
+	ASK_SYNC,      /* send now what waits */
+	ASK_RECONCILE, /* compare the servers */
+	ASK_CLEANUP,   /* delete what is no longer needed */
+};
 
-/* Calls Sync and gives the table "sinks" of the answer. tables_done() the result. */
-int control_ask_sync(const char *runtime_dir, usec_t patience, struct tables *ret);
+enum ask_error {
+	ASK_E_SILENT = 1,  /* nobody answers in time */
+	ASK_E_REFUSED = 2, /* it answers that it will not, or cannot */
+};
+
+/* Gives the tables of the answer. tables_done() the result. */
+int control_ask(const char *runtime_dir, enum ask what, usec_t patience, struct tables *ret);
