@@ -196,6 +196,8 @@ static int write_all(struct store *s)
 	if (r == 0)
 		r = write_quarantine(s);
 	if (r == 0)
+		r = finding_write(s);
+	if (r == 0)
 		r = write_undecoded(s);
 	if (r == 0)
 		r = rates_write(s, false);
@@ -224,6 +226,7 @@ static void committed(struct store *s)
 		s->rows[i].dirty = false;
 	s->n_dead_rows = 0;
 	s->n_new_quarantine = 0;
+	finding_written(s);
 	rates_committed(s);
 	notes_committed(s);
 	keep_free(s);

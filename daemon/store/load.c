@@ -126,11 +126,17 @@ static int load_sink(struct store *s, sqlite3_stmt *stmt)
 	struct sink_info info = {.number = (uint32_t)sqlite3_column_int64(stmt, 0),
 				 .required = sqlite3_column_int(stmt, 2) != 0,
 				 .retired = sqlite3_column_int(stmt, 3) != 0};
+	int r;
 
 	if (info.number != s->n_sinks + 1)
 		return bad(s, "sink");
 	(void)snprintf(info.name, sizeof(info.name), "%s", text(stmt, 1));
-	return sink_add(s, &info);
+	r = sink_add(s, &info);
+	if (r == 0)
+		sink_of(s, info.number)->times =
+			(struct finding_times){.confirmed_us = sqlite3_column_int64(stmt, 4),
+					       .reconciled_us = sqlite3_column_int64(stmt, 5)};
+	return r;
 }
 
 static bool known(const struct store *s, uint32_t sink, uint32_t stream)
@@ -261,7 +267,9 @@ int schema_load(struct store *s)
 		 " WHERE id > coalesce((SELECT value FROM meta WHERE key = 'noted_id'), 0)"
 		 " GROUP BY 1, 2 ORDER BY 2",
 		 load_reach},
-		{"SELECT number, name, required, retired FROM sink ORDER BY number", load_sink},
+		{"SELECT number, name, required, retired, confirmed_us, reconciled_us FROM sink "
+		 "ORDER BY number",
+		 load_sink},
 		{"SELECT sink, stream, seq, id, confirmed, quarantined, moved, exempt,"
 		 " held FROM cursor",
 		 load_cursor},

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "store/finding.h"
 #include "store/outbox.h"
 #include "store/tail.h"
 #include "util/buf.h"
@@ -46,8 +47,10 @@ struct cursor_state {
 
 struct sink_entry {
 	struct sink_info info;
-	bool seen;		      /* in the config of this start */
-	bool unwritten;		      /* new: the next commit writes it */
+	bool seen;	/* in the config of this start */
+	bool unwritten; /* new: the next commit writes it */
+	struct finding_times times;
+	bool times_dirty;	      /* the next commit writes them, but none is made for them */
 	struct cursor_state *cursors; /* [stream number - 1] */
 	uint64_t cut_pos;	      /* in the tail: the next record to cut */
 	uint64_t in_flight_pos; /* where the cut under way began; cut_pos when there is none */
@@ -168,6 +171,8 @@ struct store {
 	size_t n_dead_rows, dead_rows_capacity;
 	struct quarantined *new_quarantine; /* to be written by the next commit */
 	size_t n_new_quarantine;
+	struct finding *new_findings; /* the same */
+	size_t n_new_findings;
 	struct segment *segments;
 	size_t n_segments;
 	struct clock_note *notes; /* ascending; the last n_new_notes are to be written */
@@ -314,6 +319,10 @@ bool row_is_claimable(const struct store *s, const struct batch_row *row, uint32
 		      usec_t now);
 /* A single record that was refused: everything else goes first. */
 bool row_is_suspect(const struct batch_row *row);
+
+/* finding.c: within the commit's transaction; and when it is through */
+int finding_write(struct store *s);
+void finding_written(struct store *s);
 
 /* outbox.c, for its neighbours */
 /* What is open in a stream becomes a row, and the cursor passes it. */

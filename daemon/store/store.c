@@ -64,6 +64,7 @@ struct store *store_close(struct store *s)
 	free(s->rows);
 	free(s->dead_rows);
 	free(s->new_quarantine);
+	free(s->new_findings);
 	free(s->segments);
 	free(s->rates.hours);
 	free(s->notes);
