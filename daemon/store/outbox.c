@@ -140,6 +140,15 @@ int outbox_reopen(struct store *s, uint32_t sink, usec_t now)
 	return r;
 }
 
+void outbox_hold(struct store *s, uint32_t sink, uint32_t stream)
+{
+	struct cursor_state *c = cursor_of(s, sink, stream);
+
+	c->held = true;
+	cursor_touch(s, c);
+	s->force = true;
+}
+
 int outbox_unhold(struct store *s, uint32_t sink, uint32_t stream)
 {
 	struct cursor_state *c = cursor_of(s, sink, stream);

@@ -105,6 +105,13 @@ int outbox_reopen(struct store *s, uint32_t sink, usec_t now);
 int outbox_rewind(struct store *s, uint32_t sink, uint32_t stream, uint64_t after_seq,
 		  uint64_t *ret_n);
 /*
+ * The same of a range: of its records from first_seq through last_seq exactly those that are
+ * confirmed there. first_id: at or below that of the first one; 0: not known.
+ */
+int outbox_owe(struct store *s, const struct cut_range *range, uint32_t sink, uint64_t *ret_n);
+/* The server holds other content under the numbers of this stream: nothing of it is sent. */
+void outbox_hold(struct store *s, uint32_t sink, uint32_t stream);
+/*
  * Ends the hold of a stream in conflict: what waits of it becomes a row. STORE_E_BUSY: an immediate
  * cut is under way.
  */
