@@ -135,8 +135,12 @@ bench:
 	@$(MAKE) --no-print-directory all $(BENCHES)
 	@VITALD_BUILD=$(O) scripts/bench $(BENCH_OPTIONS)
 
-UNITS := vitald.service vitald-sync.service vitald-sync.timer vitald-recover.path \
+UNITS := vitald.service vitald-sync.service vitald-sync.timer \
+	vitald-cleanup.service vitald-cleanup.timer vitald-recover.path \
 	vitald-recover.service
+# What several units have in common is written once: a line @NAME@ is the file systemd/name.in.
+FILL_UNIT = sed -e '/^@BACKGROUND@$$/{r systemd/background.in' -e 'd}' systemd/$$unit | \
+	sed -e '/^@SANDBOX@$$/{r systemd/sandbox.in' -e 'd}' | sed -e 's|@SBINDIR@|$(SBINDIR)|g'
 CONFDIR = $(SYSCONFDIR)/vitald
 
 # An owner's vitald.conf is never touched: the new one goes beside it.
@@ -145,8 +149,8 @@ install: all
 		$(DBUSDIR) $(SHAREDIR) $(CONFDIR)/vitald.conf.d $(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man8)
 	install -m 0755 $(O)/vitald $(DESTDIR)$(SBINDIR)/vitald
 	install -m 0755 $(O)/vitalctl $(DESTDIR)$(BINDIR)/vitalctl
-	for unit in $(UNITS); do sed 's|@SBINDIR@|$(SBINDIR)|g' systemd/$$unit \
-		>$(DESTDIR)$(UNITDIR)/$$unit && chmod 0644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
+	for unit in $(UNITS); do $(FILL_UNIT) >$(DESTDIR)$(UNITDIR)/$$unit && \
+		chmod 0644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
 	install -m 0644 systemd/vitald.sysusers $(DESTDIR)$(SYSUSERSDIR)/vitald.conf
 	install -m 0644 systemd/vitald.catalog $(DESTDIR)$(CATALOGDIR)/vitald.catalog
 	install -m 0644 systemd/org.vitald.conf $(DESTDIR)$(DBUSDIR)/org.vitald.conf

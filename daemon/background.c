@@ -39,12 +39,16 @@ void background_end(struct background *b, const char *problem)
 	(void)sd_event_exit(b->event, 0); /* only fails when it is exiting */
 }
 
+void background_count(struct background *b)
+{
+	(void)snprintf(b->progress, sizeof(b->progress), "%llu of %llu records",
+		       (unsigned long long)b->done, (unsigned long long)b->todo);
+}
+
 void background_show(const struct background *b)
 {
 	if (b->terminal)
-		(void)fprintf(stderr, "\r%s: %llu of %llu records\033[K", b->duty->name,
-			      (unsigned long long)b->done,
-			      (unsigned long long)MAX(b->done, b->todo));
+		(void)fprintf(stderr, "\r%s: %s\033[K", b->duty->name, b->progress);
 }
 
 void background_hide(const struct background *b)
@@ -123,7 +127,7 @@ static int work(struct background *b)
 	background_hide(b);
 	b->duty->end(b);
 	if (r != 0) {
-		log_error("Cannot %s: %s", b->duty->name,
+		log_error("Cannot %s: %s", b->duty->verb,
 			  r < 0 ? strerror(-r) : store_problem(b->store));
 		return EXIT_FAILURE;
 	}
@@ -142,7 +146,7 @@ static bool is_offline(const struct background *b)
 
 static int stay_offline(const struct background *b)
 {
-	log_info("This machine has no network: nothing to %s with", b->duty->name);
+	log_info("This machine has no network: nothing to %s with", b->duty->verb);
 	return EXIT_SUCCESS;
 }
 
@@ -246,7 +250,7 @@ static int run(struct background *b)
 	}
 	if (access(b->config->state_dir, F_OK) < 0 || access(b->config->runtime_dir, F_OK) < 0) {
 		log_info("There is no store at %s yet: nothing to %s", b->config->state_dir,
-			 b->duty->name);
+			 b->duty->verb);
 		return EXIT_SUCCESS;
 	}
 	r = store_open(&o, clock_boot_usec(), &clock, &opening, &b->store);

@@ -15,6 +15,7 @@ struct config;
 
 struct duty {
 	const char *name; /* the command, and the role of an owner */
+	const char *verb; /* "nothing to ..." */
 	const char *catalog;
 	enum ask ask;	  /* what a daemon that is alive is asked for */
 	bool online;	  /* it is done with servers */
@@ -29,7 +30,7 @@ struct duty {
 	int (*summarise)(const struct background *b);
 };
 
-extern const struct duty duty_drain;
+extern const struct duty duty_drain, duty_cleanup;
 
 struct background {
 	const struct duty *duty;
@@ -40,13 +41,17 @@ struct background {
 	bool owner; /* else only looking, beside an owner that hangs */
 	sd_event *event;
 	void *work;	     /* the duty's own */
-	uint64_t done, todo; /* records, for the progress that is shown */
+	uint64_t done, todo; /* records */
+	char progress[120];  /* how far it is, in words */
+	int result;	     /* the duty's own */
 	char problem[200];   /* why it ended early; "" */
 	bool stopped;	     /* by a signal, or for a daemon */
 };
 
 /* The duty is done, or can do no more: `problem`, or NULL. */
 void background_end(struct background *b, const char *problem);
+/* progress, of records: done of todo. */
+void background_count(struct background *b);
 /* How far it is, on the terminal if there is one. */
 void background_show(const struct background *b);
 /* Wipes that line. */

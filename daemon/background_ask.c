@@ -73,6 +73,7 @@ static void follow(struct background *b, uint64_t goal, uint64_t from, struct su
 	b->todo = goal - from;
 	while (now->settled < goal) {
 		b->done = now->settled - MIN(from, now->settled);
+		background_count(b);
 		background_show(b);
 		(void)nanosleep(&pause, NULL); /* woken early is fine */
 		if (look(b, now) != 0) {
@@ -114,12 +115,18 @@ int background_ask(struct background *b, const struct owner_info *owner, usec_t 
 		return -ASK_E_SILENT;
 	if (r != 0) {
 		log_error("The %s (pid %d) was asked to %s and refused: is it of another version?",
-			  owner->role, owner->pid, b->duty->name);
+			  owner->role, owner->pid, b->duty->verb);
 		return EXIT_FAILURE;
 	}
 	add_up(&t, &asked);
-	log_event(LOG_INFO, b->by_timer ? b->duty->catalog : NULL, NULL,
-		  "The %s (pid %d) is at work and was asked to %s now; %llu records wait",
-		  owner->role, owner->pid, b->duty->name, (unsigned long long)asked.waiting);
+	if (b->duty->ask != ASK_SYNC)
+		log_event(LOG_INFO, b->duty->catalog, NULL,
+			  "The %s (pid %d) is at work and was asked to %s now", owner->role,
+			  owner->pid, b->duty->verb);
+	else
+		log_event(LOG_INFO, b->by_timer ? b->duty->catalog : NULL, NULL,
+			  "The %s (pid %d) is at work and was asked to upload now; %llu records "
+			  "wait",
+			  owner->role, owner->pid, (unsigned long long)asked.waiting);
 	return b->by_timer || b->duty->ask != ASK_SYNC ? EXIT_SUCCESS : follow_and_tell(b, &asked);
 }

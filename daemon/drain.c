@@ -86,6 +86,7 @@ static void measure(struct background *b)
 
 	b->done = d ? d->confirmed : 0; /* NULL: there was no memory for it */
 	b->todo = b->done + waiting_of(b->store);
+	background_count(b);
 }
 
 static int summarise(const struct background *b)
@@ -105,6 +106,7 @@ static int summarise(const struct background *b)
 
 const struct duty duty_drain = {
 	.name = "drain",
+	.verb = "upload",
 	.catalog = CATALOG_DRAIN,
 	.ask = ASK_SYNC,
 	.online = true,

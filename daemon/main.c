@@ -21,6 +21,7 @@ static const char help[] =
 	"Commands\n"
 	"  (none)        be the daemon; systemd does this: systemctl start vitald\n"
 	"  drain         upload what waits, then end; beside a running, hung or dead daemon\n"
+	"  cleanup       check the store, delete what was confirmed long ago\n"
 	"  simulate      play wearables, for tests and the demo: vitald simulate --help\n"
 	"\n"
 	"Options\n"
@@ -31,7 +32,7 @@ static const char help[] =
 	"  -h, --help          this\n"
 	"\n"
 	"Exit status: 0 well; 64 usage; 65 the store is newer or damaged and was not touched;\n"
-	"75 drain: something is left, try again later; 78 a mistake in the config; 1 anything "
+	"75 something is left, try again later; 78 a mistake in the config; 1 anything "
 	"else.\n"
 	"\n"
 	"How is it doing?  vitalctl status        What happened?  sudo journalctl -u vitald\n";
@@ -48,7 +49,7 @@ static int check_config(const char *path)
 
 static const struct duty *duty_find(const char *command)
 {
-	static const struct duty *const duties[] = {&duty_drain};
+	static const struct duty *const duties[] = {&duty_drain, &duty_cleanup};
 
 	for (size_t i = 0; i < ARRAY_SIZE(duties); i++)
 		if (streq(duties[i]->name, command))
