@@ -12,6 +12,8 @@ struct collect;
 
 struct collect_handler {
 	void *userdata;
+	/* A record is about to be admitted: is the clock what the store was told? May be NULL. */
+	void (*admitting)(void *userdata, usec_t now);
 	/* Something was admitted at `now`. */
 	void (*admitted)(void *userdata, usec_t now);
 	/* A write that should not fail did. */

@@ -30,8 +30,11 @@ static void count_gap(struct collect *c, size_t i)
 
 static int admit(struct collect *c, struct record *r, usec_t now)
 {
-	int e = store_admit(c->store, r, now);
+	int e;
 
+	if (c->handler.admitting)
+		c->handler.admitting(c->handler.userdata, now);
+	e = store_admit(c->store, r, now);
 	if (e < 0) {
 		c->handler.fault(c->handler.userdata, e);
 		return e;

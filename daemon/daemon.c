@@ -24,6 +24,7 @@
 #include "network.h"
 #include "source/capture.h"
 #include "summary.h"
+#include "timekeeper.h"
 #include "upload/uploader.h"
 #include "util/log.h"
 
@@ -55,9 +56,10 @@ struct daemon {
 	struct events *events;
 	sd_event_source *commit_timer, *tick, *after;
 	struct store_opening opening;
-	struct clock_state clock;
+	struct clock_state clock; /* at the start; from then on the timekeeper's */
+	struct timekeeper *timekeeper;
 	usec_t started, last_prune, last_summary, last_background;
-	bool commit_failing, told_unsynced;
+	bool commit_failing;
 	uint64_t told_late;
 	struct summary summary;
 };
@@ -70,6 +72,7 @@ static void daemon_done(struct daemon *d)
 	d->network = network_free(d->network);
 	d->capture = capture_free(d->capture);
 	d->collect = collect_free(d->collect);
+	d->timekeeper = timekeeper_free(d->timekeeper);
 	d->events = events_close(d->events);
 	d->store = store_close(d->store);
 	sd_event_source_disable_unref(d->commit_timer);
@@ -173,39 +176,21 @@ static const struct uploader_handler *uploader_handler(struct daemon *d, struct 
 
 /* --- the clock --- */
 
-static void resolve_clock(struct daemon *d, enum clk clk, usec_t now)
+static void on_clock(void *userdata, bool wake, usec_t now)
 {
-	int r = store_resolve_clock(d->store, clk, now, d->clock.offset_us);
+	struct daemon *d = userdata;
 
-	if (r != 0)
-		log_event(LOG_ERR, CATALOG_STORE_TROUBLE, NULL, "Cannot write a clock segment: %s",
-			  store_problem(d->store));
+	if (wake)
+		uploader_wake(d->uploader, false);
+	else
+		uploader_kick(d->uploader, now);
 }
 
-/* Records wait for the clock for a while (clock_wait), then go as estimates. */
-static void watch_clock(struct daemon *d, usec_t now)
+static void on_admitting(void *userdata, usec_t now)
 {
-	bool was = d->clock.synchronised;
-	usec_t since = store_clock_pending_since(d->store);
+	struct daemon *d = userdata;
 
-	d->clock = clock_read(d->config->trust_clock);
-	store_set_clock(d->store, &d->clock);
-	if (d->clock.synchronised) {
-		resolve_clock(d, CLK_UTC, now);
-		if (!was) {
-			log_notice("The clock is synchronised");
-			uploader_wake(d->uploader, false);
-		}
-		return;
-	}
-	if (since == USEC_INFINITY || now < since + d->config->clock_wait)
-		return;
-	if (!d->told_unsynced)
-		log_event(LOG_WARNING, CATALOG_CLOCK_UNSYNCED, NULL,
-			  "The clock is not synchronised: records go out with estimated times");
-	d->told_unsynced = true;
-	resolve_clock(d, CLK_EST, now);
-	uploader_kick(d->uploader, now);
+	timekeeper_freshen(d->timekeeper, now);
 }
 
 /* --- every few seconds --- */
@@ -217,7 +202,8 @@ static void prune(struct daemon *d, usec_t now)
 	int r;
 
 	/* No retention is decided on a clock that nobody disciplines. */
-	if (!needed && (!d->clock.synchronised || now < d->last_prune + PRUNE_EVERY))
+	if (!needed &&
+	    (!timekeeper_clock(d->timekeeper)->synchronised || now < d->last_prune + PRUNE_EVERY))
 		return;
 	if (needed)
 		before = INT64_MAX; /* all that is confirmed */
@@ -281,7 +267,7 @@ static int on_tick(sd_event_source *source, uint64_t at, void *userdata)
 	int r;
 
 	store_heartbeat(d->store, now);
-	watch_clock(d, now);
+	timekeeper_look(d->timekeeper, now);
 	r = store_checkpoint(d->store);
 	if (r != 0)
 		log_event(LOG_ERR, CATALOG_STORE_TROUBLE, NULL, "Checkpoint: %s",
@@ -317,7 +303,10 @@ static void fill_snapshot(struct daemon *d, struct sink_state *sinks, size_t n_s
 		.now = now_of(d),
 		.wall_us = clock_wall_usec(),
 		.started_us = d->started,
-		.clock = d->clock,
+		.clock = *timekeeper_clock(d->timekeeper),
+		.clock_step_us = timekeeper_watch(d->timekeeper)->last_step_us,
+		.clock_step_at = timekeeper_watch(d->timekeeper)->last_step_at,
+		.clock_ever = timekeeper_watch(d->timekeeper)->ever,
 	};
 	ret->n_devices = collect_devices(d->collect, &ret->devices);
 }
@@ -424,6 +413,7 @@ static int reload(struct daemon *d)
 	store_set_options(d->store, &options);
 	log_init(LOG_TARGET_AUTO, fresh->log_level);
 	collect_set_config(d->collect, fresh);
+	timekeeper_set_config(d->timekeeper, fresh);
 	r = 0;
 	if (source_differs(old, fresh))
 		r = start_source(d);
@@ -576,7 +566,9 @@ static int start_rooms(struct daemon *d)
 					  .state = on_state};
 	struct control_options options = {.runtime_dir = d->config->runtime_dir,
 					  .system_bus = d->config->system_bus};
+	struct timekeeper_handler clock = {.userdata = d, .kick = on_clock};
 	struct collect_handler collect = {.userdata = d,
+					  .admitting = on_admitting,
 					  .admitted = on_admitted,
 					  .fault = on_fault};
 	enum gap_reason why = d->opening.tail == TAIL_LOST ? GAP_POWER_CUT : GAP_DAEMON_DOWN;
@@ -585,6 +577,9 @@ static int start_rooms(struct daemon *d)
 	int r;
 
 	r = events_open(d->config->runtime_dir, true, &d->events);
+	if (r == 0)
+		r = timekeeper_new(d->event, d->store, d->config, &d->clock, &clock,
+				   &d->timekeeper);
 	if (r == 0)
 		r = collect_new(d->store, d->config, why, &collect, &d->collect);
 	if (r == 0)

@@ -22,6 +22,7 @@
 
 #define SLOW_COMMIT (500 * USEC_PER_MSEC)
 #define JUST_NOW    (5 * USEC_PER_SEC)
+#define STEP_NEWS   (3600 * USEC_PER_SEC) /* so long a clock that was set is worth a line */
 
 static struct problem_text *add(struct problem_list *list, enum severity severity,
 				const char *format, ...) _printf_(3, 4);
@@ -234,13 +235,41 @@ static void find_device(const struct snapshot *s, const struct device_status *d,
 static void find_clock(const struct snapshot *s, struct problem_list *list)
 {
 	struct problem_text *t;
+	char wait[HUMAN_SIZE];
 
 	if (!s->running || s->clock.synchronised)
 		return;
-	t = add(list, SEVERITY_DEGRADED, "the clock is not synchronised");
-	say(t->consequence,
-	    "samples are kept and get their time when it is; nothing expires meanwhile");
-	say(t->remedy, "see `timedatectl timesync-status`: is the network there, is NTP allowed?");
+	t = add(list, SEVERITY_DEGRADED, "the clock is not synchronised%s",
+		s->clock_ever ? " any more" : "");
+	if (s->clock_ever)
+		say(t->consequence, "times go on from when it was right and may be off by some "
+				    "seconds a day; nothing is lost");
+	else
+		say(t->consequence,
+		    "records wait up to %s for it, then are marked as estimates, which the server "
+		    "can correct later; nothing is lost and nothing expires",
+		    human_duration(s->config ? s->config->clock_wait : 0, wait));
+	say(t->remedy, "is the network there? See `timedatectl timesync-status`; it is noticed by "
+		       "itself");
+}
+
+/* A jump is worth knowing for whoever reads the times around it. */
+static void find_step(const struct snapshot *s, struct problem_list *list)
+{
+	int64_t us = s->clock_step_us < 0 ? -s->clock_step_us : s->clock_step_us;
+	usec_t ago = s->now > s->clock_step_at ? s->now - s->clock_step_at : 0;
+	char far[HUMAN_SIZE], since[HUMAN_SIZE];
+	struct problem_text *t;
+
+	if (!s->running || us == 0 || ago >= STEP_NEWS)
+		return;
+	t = add(list, SEVERITY_NOTICE, "the clock was set %s by %s, %s ago",
+		s->clock_step_us > 0 ? "forward" : "back", human_duration((usec_t)us, far),
+		human_duration(ago, since));
+	say(t->consequence, "what is heard since has the new time, what was recorded before keeps "
+			    "the old; nothing is lost");
+	say(t->remedy, "once is NTP at work; should it come again, two programs may be setting it: "
+		       "`systemctl list-units '*time*' '*chron*' '*ntp*'`");
 }
 
 static bool token_missing(const struct config_sink *sink)
@@ -446,6 +475,7 @@ void problems_find(const struct snapshot *s, struct problem_list *ret)
 	if (s->config)
 		find_unseen(s, ret);
 	find_clock(s, ret);
+	find_step(s, ret);
 	find_bus(s, ret);
 	sort(ret);
 }

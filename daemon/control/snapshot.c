@@ -221,13 +221,26 @@ static enum severity worst_of(const struct problem_list *list)
 	return list->n ? list->problem[0].severity : SEVERITY_NOTICE;
 }
 
+/* How far the clock was set the last time, and when, by the clock as it is now. */
+static void put_step(struct table *t, const struct snapshot *s)
+{
+	if (!s->clock_step_us) {
+		table_null(t);
+		table_null(t);
+		return;
+	}
+	table_i64(t, s->clock_step_us);
+	table_i64(t, s->wall_us - (int64_t)(s->now - MIN(s->clock_step_at, s->now)));
+}
+
 static void put_summary(const struct snapshot *s, const struct problem_list *list,
 			struct tables *ret)
 {
 	struct table *t = tables_add(
 		ret, "summary",
 		"state verdict version gateway running pid since_us waiting source "
-		"clock_synchronised clock_error_us durability_us max_bytes "
+		"clock_synchronised clock_error_us clock_step_us clock_step_wall_us durability_us "
+		"max_bytes "
 		"run incarnation tail_used_bytes tail_size_bytes tail_records log_bytes wal_bytes "
 		"commits commits_late longest_commit_us last_commit_wall_us undecoded clean_stop");
 
@@ -247,6 +260,7 @@ static void put_summary(const struct snapshot *s, const struct problem_list *lis
 		table_i64(t, s->clock.error_us);
 	else
 		table_null(t);
+	put_step(t, s);
 	table_u64(t, s->config ? s->config->durability_window : 0);
 	table_u64(t, s->config ? s->config->max_size : 0);
 	put_store_figures(t, s);

@@ -124,9 +124,14 @@ void wall_expect_pending(struct store *s, usec_t now)
 			s->pending_since = now;
 }
 
+/*
+ * Once it was right, an offset that is not synchronised is not believed: what somebody sets by hand
+ * may be anything, while the last right one only drifts as the crystal does.
+ */
 void store_set_clock(struct store *s, const struct clock_state *clock)
 {
-	s->clock = *clock;
+	if (clock->synchronised || !s->clock_known)
+		s->clock = *clock;
 	s->clock_known |= clock->synchronised;
 }
 

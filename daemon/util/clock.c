@@ -12,13 +12,39 @@
 #include <time.h>
 #include <unistd.h>
 
-static int64_t read_clock(clockid_t id)
+/* Between two looks at one clock the other is read; more apart than this, and we were preempted. */
+#define NEAR_NS 5000
+
+enum { READ_TRIES = 5 };
+
+static int64_t read_ns(clockid_t id)
 {
 	struct timespec ts;
 
 	if (clock_gettime(id, &ts) < 0)
 		return 0;
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static int64_t read_clock(clockid_t id)
+{
+	return read_ns(id) / 1000;
+}
+
+/* Clock a minus clock b, at one moment: of some tries that in which the least time went by. */
+static int64_t difference_usec(clockid_t a, clockid_t b)
+{
+	int64_t best_ns = INT64_MAX, difference_ns = 0;
+
+	for (int i = 0; i < READ_TRIES && best_ns > NEAR_NS; i++) {
+		int64_t before = read_ns(b), at = read_ns(a), took = read_ns(b) - before;
+
+		if (took < best_ns) {
+			best_ns = took;
+			difference_ns = at - before - took / 2;
+		}
+	}
+	return difference_ns / 1000;
 }
 
 usec_t clock_boot_usec(void)
@@ -31,6 +57,29 @@ int64_t clock_wall_usec(void)
 	return read_clock(CLOCK_REALTIME);
 }
 
+int64_t clock_offset_usec(void)
+{
+	return difference_usec(CLOCK_REALTIME, CLOCK_BOOTTIME);
+}
+
+usec_t clock_slept_usec(void)
+{
+	return (usec_t)MAX(difference_usec(CLOCK_BOOTTIME, CLOCK_MONOTONIC), 0);
+}
+
+int64_t clock_bent_usec(void)
+{
+	return difference_usec(CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW);
+}
+
+/* What NTP has told the kernel to correct and is not corrected yet. */
+static int64_t still_to_correct_us(const struct timex *t)
+{
+	int64_t left = t->status & STA_NANO ? t->offset / 1000 : t->offset;
+
+	return left < 0 ? -left : left;
+}
+
 struct clock_state clock_read(enum clock_trust trust)
 {
 	struct clock_state state = {0};
@@ -38,10 +87,10 @@ struct clock_state clock_read(enum clock_trust trust)
 	int r = adjtimex(&t);
 
 	state.synchronised = r >= 0 && r != TIME_ERROR && !(t.status & STA_UNSYNC);
-	state.error_us = t.esterror;
+	state.error_us = t.esterror + still_to_correct_us(&t);
 	if (trust != CLOCK_TRUST_AUTO)
 		state.synchronised = trust == CLOCK_TRUST_YES;
-	state.offset_us = clock_wall_usec() - (int64_t)clock_boot_usec();
+	state.offset_us = clock_offset_usec();
 	return state;
 }
 

@@ -9,7 +9,7 @@
 
 struct clock_state {
 	bool synchronised;
-	int64_t error_us;  /* estimated error; meaningless while not synchronised */
+	int64_t error_us;  /* estimated error, and what NTP has still to correct */
 	int64_t offset_us; /* wall time minus boot time, right now */
 };
 
@@ -18,6 +18,15 @@ enum clock_trust { CLOCK_TRUST_AUTO, CLOCK_TRUST_YES, CLOCK_TRUST_NO };
 
 usec_t clock_boot_usec(void);
 int64_t clock_wall_usec(void);
+/* Wall time minus boot time, both read at the same moment. */
+int64_t clock_offset_usec(void);
+/* How long this boot was suspended. */
+usec_t clock_slept_usec(void);
+/*
+ * How far NTP has bent CLOCK_BOOTTIME (and CLOCK_MONOTONIC) away from the bare crystal. Only
+ * differences mean something: boot time minus this runs as evenly as the crystal does.
+ */
+int64_t clock_bent_usec(void);
 struct clock_state clock_read(enum clock_trust trust);
 /* "2026-03-01T12:00:00Z" into `ret`; UTC. */
 void clock_format(int64_t wall_us, char ret[static 32]);

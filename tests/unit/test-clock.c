@@ -25,6 +25,29 @@ static void test_offset_joins_the_clocks(void **state)
 	assert_true(difference < 5000000 && difference > -5000000);
 }
 
+/* Read one after the other on a busy machine, and still of one moment. */
+static void test_offset_is_exact(void **state)
+{
+	int64_t least = INT64_MAX, most = INT64_MIN;
+
+	for (int i = 0; i < 20000; i++) {
+		int64_t offset = clock_offset_usec();
+
+		least = MIN(least, offset);
+		most = MAX(most, offset);
+	}
+	assert_in_range(most - least, 0, 1000); /* 1 where nothing else runs */
+}
+
+static void test_slept_and_bent(void **state)
+{
+	int64_t bent = clock_bent_usec();
+	usec_t slept = clock_slept_usec();
+
+	assert_true(clock_slept_usec() - slept < 1000 || slept - clock_slept_usec() < 1000);
+	assert_true(clock_bent_usec() - bent < 100000 && bent - clock_bent_usec() < 100000);
+}
+
 static void test_trust(void **state)
 {
 	assert_true(clock_read(CLOCK_TRUST_YES).synchronised);
@@ -59,6 +82,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_boot_clock_moves_forward),
 		cmocka_unit_test(test_offset_joins_the_clocks),
+		cmocka_unit_test(test_offset_is_exact),
+		cmocka_unit_test(test_slept_and_bent),
 		cmocka_unit_test(test_trust),
 		cmocka_unit_test(test_format),
 		cmocka_unit_test(test_boot_id),

@@ -15,15 +15,17 @@ struct world {
 	bool running, connected;
 	const char *name, *sink_state;
 	uint64_t waiting;
+	int64_t clock_step_us;
 	const char *severity, *what, *consequence, *remedy; /* severity NULL: no problem */
 };
 
 static void add_summary(struct tables *t, const struct world *w)
 {
-	struct table *s = tables_add(t, "summary",
-				     "state verdict version gateway running pid since_us run "
-				     "clock_synchronised log_bytes wal_bytes max_bytes "
-				     "tail_size_bytes tail_used_bytes durability_us");
+	struct table *s = tables_add(
+		t, "summary",
+		"state verdict version gateway running pid since_us run "
+		"clock_synchronised clock_step_us clock_step_wall_us log_bytes wal_bytes max_bytes "
+		"tail_size_bytes tail_used_bytes durability_us");
 
 	table_string(s, w->state);
 	table_string(s, w->verdict);
@@ -34,6 +36,13 @@ static void add_summary(struct tables *t, const struct world *w)
 	table_u64(s, 273600 * USEC_PER_SEC);
 	table_u64(s, 12);
 	table_bool(s, true);
+	if (w->clock_step_us) {
+		table_i64(s, w->clock_step_us);
+		table_i64(s, INT64_C(1772366400) * 1000000);
+	} else {
+		table_null(s);
+		table_null(s);
+	}
 	table_u64(s, 12 << 20);
 	table_u64(s, 1 << 19);
 	table_u64(s, UINT64_C(2) << 30);
@@ -106,6 +115,28 @@ static void page_is(const struct world *w, const char *text)
 	buf_u8(&out, 0);
 	assert_false(out.failed);
 	assert_string_equal((const char *)out.data, text);
+}
+
+static void a_clock_that_was_set(void **state)
+{
+	const struct world w = {.state = "healthy",
+				.verdict = "1 wearable connected, everything heard is confirmed",
+				.running = true,
+				.connected = true,
+				.name = "Anna",
+				.sink_state = "up",
+				.clock_step_us = -4000000};
+
+	page_is(&w, "HEALTHY  1 wearable connected, everything heard is confirmed\n"
+		    "hub, vitald 0.1.0, pid 412, up 3 d 4 h, run 12, clock synchronised, set back\n"
+		    "  by 4 s at 2026-03-01T12:00:00Z\n"
+		    "store 12.5 MiB of 2.0 GiB, tail 3 % full, on the disk within 1 s\n"
+		    "\n"
+		    "WEARABLE  STATE      HEARD  CONFIRMED  WAITING  GAPS  BATTERY  BPM\n"
+		    "Anna      streaming    1 s      4 min        0     1     80 %   61\n"
+		    "\n"
+		    "SERVER  STATE  CONFIRMED  WAITING  DONE IN  NEXT TRY  LAST YES\n"
+		    "main    up        123456        0        -         -       2 s\n");
 }
 
 static void healthy(void **state)
@@ -302,13 +333,10 @@ static void wraps_and_measures(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(healthy),
-		cmocka_unit_test(server_down),
-		cmocka_unit_test(held_and_hostile),
-		cmocka_unit_test(no_daemon),
-		cmocka_unit_test(rates_of_a_day),
-		cmocka_unit_test(narrow),
-		cmocka_unit_test(wraps_and_measures),
+		cmocka_unit_test(healthy),     cmocka_unit_test(a_clock_that_was_set),
+		cmocka_unit_test(server_down), cmocka_unit_test(held_and_hostile),
+		cmocka_unit_test(no_daemon),   cmocka_unit_test(rates_of_a_day),
+		cmocka_unit_test(narrow),      cmocka_unit_test(wraps_and_measures),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -280,6 +280,48 @@ static void missing_things(void **state)
 	says(&t, "problems", 4, "severity", "notice");
 }
 
+/* Of the clock: what is the matter, what becomes of the records, and when nothing is the matter. */
+static void the_clock(void **state)
+{
+	struct place *p = *state;
+	struct tables t = {0};
+
+	p->config.clock_wait = 120 * USEC_PER_SEC;
+	p->snapshot.clock.synchronised = false;
+	query(p, "status", &t);
+	says(&t, "problems", 0, "what", "the clock is not synchronised");
+	says(&t, "problems", 0, "consequence",
+	     "records wait up to 2 min for it, then are marked as estimates");
+	says(&t, "problems", 0, "consequence", "nothing is lost");
+	says(&t, "problems", 0, "remedy", "is the network there?");
+	assert_null(strstr(table_get_string(tables_find(&t, "problems"), 0, "what"), "any more"));
+	tables_done(&t);
+	p->snapshot.clock_ever = true;
+	query(p, "status", &t);
+	says(&t, "problems", 0, "what", "not synchronised any more");
+	says(&t, "problems", 0, "consequence", "times go on from when it was right");
+	tables_done(&t);
+
+	p->snapshot.clock.synchronised = true;
+	p->snapshot.clock_step_us = -3600 * INT64_C(1000000);
+	p->snapshot.clock_step_at = p->snapshot.now - 60 * USEC_PER_SEC;
+	query(p, "status", &t);
+	says(&t, "summary", 0, "state", "healthy"); /* a notice, by day */
+	says(&t, "problems", 0, "what", "the clock was set back by 1 h 0 min, 60 s ago");
+	says(&t, "problems", 0, "consequence", "nothing is lost");
+	assert_int_equal(table_cell(tables_find(&t, "summary"), 0, "clock_step_us")->i64,
+			 p->snapshot.clock_step_us);
+	assert_int_equal(table_cell(tables_find(&t, "summary"), 0, "clock_step_wall_us")->i64,
+			 p->snapshot.wall_us - 60000000);
+	tables_done(&t);
+	p->snapshot.now = p->snapshot.clock_step_at + 3600 * USEC_PER_SEC;
+	query(p, "status", &t);
+	for (size_t i = 0; i < table_rows(tables_find(&t, "problems")); i++)
+		assert_null(
+			strstr(table_get_string(tables_find(&t, "problems"), i, "what"), "clock"));
+	tables_done(&t);
+}
+
 static void no_sink_and_a_stranger(void **state)
 {
 	struct place *p = *state;
@@ -486,6 +528,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(server_down, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(offline, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(missing_things, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_clock, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(no_sink_and_a_stranger, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_capture_that_has_ended, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_wearable_that_does_not_stream, set_up, tear_down),

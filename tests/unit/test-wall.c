@@ -152,6 +152,32 @@ static void a_boot_that_is_over(void **state)
 	store_close(s);
 }
 
+/*
+ * Once the clock was right, what somebody sets by hand while nobody disciplines it is not believed;
+ * a step while it is synchronised is, and what was admitted before keeps its time.
+ */
+static void only_a_synchronised_offset_counts(void **state)
+{
+	struct clock_state by_hand = {.offset_us = synced.offset_us + 3600000000};
+	struct clock_state stepped = {.synchronised = true, .offset_us = synced.offset_us - 5};
+	struct place *p = *state;
+	struct store *s = open_with(p, &unsynced, NULL);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE);
+
+	store_set_clock(s, &synced);
+	(void)admit(p, s, stream, 60);
+	store_set_clock(s, &by_hand);
+	(void)admit(p, s, stream, 61);
+	store_set_clock(s, &stepped);
+	(void)admit(p, s, stream, 62);
+	assert_int_equal(clocks_of(s, stream, 0), 3);
+	assert_int_equal(offsets[0], synced.offset_us);
+	assert_int_equal(offsets[1], synced.offset_us);
+	assert_int_equal(clks[1], CLK_UTC);
+	assert_int_equal(offsets[2], stepped.offset_us);
+	store_close(s);
+}
+
 /* Nothing spins, nothing is lost: the lanes say that they wait for the clock. */
 static void lanes_wait_for_the_clock(void **state)
 {
@@ -183,9 +209,13 @@ static void lanes_wait_for_the_clock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		store_test(pending_until_told),		store_test(pending_over_a_restart),
-		store_test(a_record_ahead_of_the_loop), store_test(a_gap_that_began_long_ago),
-		store_test(a_boot_that_is_over),	store_test(lanes_wait_for_the_clock),
+		store_test(pending_until_told),
+		store_test(pending_over_a_restart),
+		store_test(a_record_ahead_of_the_loop),
+		store_test(a_gap_that_began_long_ago),
+		store_test(a_boot_that_is_over),
+		store_test(lanes_wait_for_the_clock),
+		store_test(only_a_synchronised_offset_counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

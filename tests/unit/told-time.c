@@ -54,7 +54,7 @@ static struct timespec to_timespec(usec_t us)
 
 int clock_gettime(clockid_t id, struct timespec *ret)
 {
-	if (id != CLOCK_MONOTONIC && id != CLOCK_BOOTTIME)
+	if (id != CLOCK_MONOTONIC && id != CLOCK_BOOTTIME && id != CLOCK_MONOTONIC_RAW)
 		return (int)syscall(SYS_clock_gettime, id, ret);
 	*ret = to_timespec(now_us);
 	return 0;
