@@ -39,6 +39,8 @@
 #define OWNER_WAIT  (30 * USEC_PER_SEC) /* for a drain to hand over, or a hung one to be killed */
 #define OWNER_RETRY (100 * USEC_PER_MSEC)
 #define PRUNE_EVERY (600 * USEC_PER_SEC)
+#define PRUNE_SOON \
+	(30 * USEC_PER_SEC) /* there is no room, and nothing could go: each look is a commit */
 
 enum { PRUNE_SLICE = 256 };
 
@@ -202,8 +204,8 @@ static void prune(struct daemon *d, usec_t now)
 	int r;
 
 	/* No retention is decided on a clock that nobody disciplines. */
-	if (!needed &&
-	    (!timekeeper_clock(d->timekeeper)->synchronised || now < d->last_prune + PRUNE_EVERY))
+	if (now < d->last_prune + (needed ? PRUNE_SOON : PRUNE_EVERY) ||
+	    (!needed && !timekeeper_clock(d->timekeeper)->synchronised))
 		return;
 	if (needed)
 		before = INT64_MAX; /* all that is confirmed */
@@ -381,7 +383,9 @@ static struct store_options store_options(const struct config *c)
 				      .durability_window = c->durability_window,
 				      .lazy_commit = c->lazy_commit,
 				      .max_size = c->max_size,
-				      .max_batches = c->max_batches};
+				      .max_batches = c->max_batches,
+				      .free_reserve = c->free_reserve,
+				      .ballast = true};
 }
 
 static int reload(struct daemon *d)

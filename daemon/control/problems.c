@@ -407,6 +407,36 @@ static void find_size(const struct snapshot *s, const struct store_figures *f,
 	say(t->remedy, "get the server back, or raise max_size in [sync]");
 }
 
+/* The card, whoever filled it. */
+static void find_room(const struct store_figures *f, struct problem_list *list)
+{
+	static const struct {
+		enum severity severity;
+		const char *consequence;
+	} stages[] = {
+		[0] = {SEVERITY_DEGRADED,
+		       "new records are kept in memory, and refused when that is full too"},
+		[1] = {SEVERITY_NOTICE, "what every server has confirmed is deleted, oldest first"},
+		[2] = {SEVERITY_DEGRADED,
+		       "new ECG is refused, and gaps say so; heart rate is kept"},
+		[3] = {SEVERITY_NOT_WORKING, "new samples are refused; gaps will say so"},
+	};
+	unsigned stage = MIN(f->room_stage, 3U);
+	char a[HUMAN_SIZE], b[HUMAN_SIZE];
+	struct problem_text *t;
+
+	if (stage == 0 && !f->card_full)
+		return;
+	if (stage)
+		t = add(list, stages[stage].severity,
+			"the card has only %s free, and %s are to be left to others",
+			human_size(f->card_free, a), human_size(f->reserve, b));
+	else
+		t = add(list, stages[stage].severity, "the card is full");
+	say(t->consequence, "%s", stages[stage].consequence);
+	say(t->remedy, "find what fills it: `sudo du -xh / | sort -h | tail`; what waits is safe");
+}
+
 static void find_store(const struct snapshot *s, struct problem_list *list)
 {
 	struct store_figures f;
@@ -420,6 +450,7 @@ static void find_store(const struct snapshot *s, struct problem_list *list)
 	}
 	store_figures(s->store, &f);
 	find_size(s, &f, list);
+	find_room(&f, list);
 	if (f.tail_size && f.tail_used > f.tail_size / 10 * 8) {
 		t = add(list, SEVERITY_DEGRADED, "the tail is nearly full");
 		say(t->consequence, "records come faster than the card takes them");

@@ -185,5 +185,9 @@ void store_figures(const struct store *s, struct store_figures *ret)
 		.undecoded = s->undecoded,
 		.last_commit_wall_us = s->last_commit_wall_us,
 		.clean = s->clean,
+		.room_stage = s->room_stage,
+		.card_full = s->card_full,
+		.card_free = s->card_free,
+		.reserve = s->reserve,
 	};
 }
