@@ -14,7 +14,7 @@
  *                Subscribe()                            private socket only: signals from now on
  *                Version s, State s                     properties
  *                SyncEvent(x wall_us, s type, s data_type, b success, u count, u retries,
- *                          u duration_ms, s sink, s reason)
+ *                          u duration_ms, s sink, s reason, t number, u latency_ms)
  */
 #pragma once
 
@@ -49,6 +49,11 @@ enum control_error {
 };
 
 #define CONTROL_CONFIG_COLUMNS "section name key value file line"
+
+#define CONTROL_EVENTS_COLUMNS                                                                  \
+	"number time_wall_us type data_type success count retries duration_us latency_us sink " \
+	"reason"
+#define CONTROL_EVENT_SIGNATURE "xssbuuusstu"
 
 /* Lists longer than this are cut in an answer; their summary says how long they are. */
 enum { CONTROL_MAX_ROWS = 1000 };

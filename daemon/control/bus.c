@@ -188,7 +188,7 @@ static const sd_bus_vtable vtable[] = {
 	SD_BUS_SIGNAL_WITH_ARGS("SyncEvent",
 				SD_BUS_ARGS("x", wall_us, "s", type, "s", data_type, "b", success,
 					    "u", count, "u", retries, "u", duration_ms, "s", sink,
-					    "s", reason),
+					    "s", reason, "t", number, "u", latency_ms),
 				0),
 	SD_BUS_VTABLE_END,
 };
@@ -478,10 +478,11 @@ static int emit(sd_bus *bus, const struct sync_event *e)
 
 	if (!reason)
 		return -ENOMEM;
-	return sd_bus_emit_signal(bus, CONTROL_OBJECT, CONTROL_INTERFACE, "SyncEvent", "xssbuuuss",
-				  e->wall_us, sync_event_type_name(e->type), kind_name(e->kind),
+	return sd_bus_emit_signal(bus, CONTROL_OBJECT, CONTROL_INTERFACE, "SyncEvent",
+				  CONTROL_EVENT_SIGNATURE, e->wall_us,
+				  sync_event_type_name(e->type), kind_name(e->kind),
 				  (int)e->success, e->count, e->retries, e->duration_ms, e->sink,
-				  reason);
+				  reason, e->number, e->latency_ms);
 }
 
 void control_event(struct control *c, const struct sync_event *event)

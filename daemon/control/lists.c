@@ -258,6 +258,7 @@ static void put_event(void *userdata, const struct sync_event *event)
 		l->skip--;
 		return;
 	}
+	table_u64(t, event->number);
 	table_i64(t, event->wall_us);
 	table_string(t, sync_event_type_name(event->type));
 	table_string(t, event->kind ? kind_name(event->kind) : NULL);
@@ -265,6 +266,10 @@ static void put_event(void *userdata, const struct sync_event *event)
 	table_u64(t, event->count);
 	table_u64(t, event->retries);
 	table_u64(t, event->duration_ms * USEC_PER_MSEC);
+	if (event->type == SYNC_IMMEDIATE_SUCCESS)
+		table_u64(t, event->latency_ms * USEC_PER_MSEC);
+	else
+		table_null(t);
 	table_string(t, event->sink);
 	table_string(t, event->reason);
 }
@@ -275,9 +280,7 @@ static int put_events(const struct snapshot *s, struct tables *ret)
 	struct listing l = {.s = s};
 	int r;
 
-	l.t = tables_add(ret, "events",
-			 "time_wall_us type data_type success count retries duration_us sink "
-			 "reason");
+	l.t = tables_add(ret, "events", CONTROL_EVENTS_COLUMNS);
 	if (!s->events)
 		return 0;
 	r = events_each(s->events, INT64_MIN, count_event, &l);

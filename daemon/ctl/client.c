@@ -37,6 +37,9 @@ struct client {
 	const struct config *config;
 	sd_bus *bus;
 	const char *name; /* of the daemon on that bus; NULL on the private socket */
+	client_event_cb event;
+	void *event_userdata;
+	int event_r; /* < 0: the callback wants no more */
 	char problem[320];
 };
 
@@ -347,4 +350,81 @@ int client_capture(struct client *c, int socket, const char *device, struct tabl
 	const struct question q = {.member = "Capture", .socket = socket, .device = device};
 
 	return client_do(c, &q, ret);
+}
+
+static int put_event(sd_bus_message *m, struct tables *ret)
+{
+	struct table *t = tables_add(ret, "events", CONTROL_EVENTS_COLUMNS);
+	const char *type, *kind, *sink, *reason;
+	uint32_t count, retries, duration_ms, latency_ms;
+	uint64_t number;
+	int64_t wall_us;
+	int success, r = sd_bus_message_read(m, CONTROL_EVENT_SIGNATURE, &wall_us, &type, &kind,
+					     &success, &count, &retries, &duration_ms, &sink,
+					     &reason, &number, &latency_ms);
+
+	if (r < 0)
+		return r;
+	table_u64(t, number);
+	table_i64(t, wall_us);
+	table_string(t, type);
+	table_string(t, kind);
+	table_bool(t, success);
+	table_u64(t, count);
+	table_u64(t, retries);
+	table_u64(t, duration_ms * USEC_PER_MSEC);
+	if (streq(type, "immediate_success"))
+		table_u64(t, latency_ms * USEC_PER_MSEC);
+	else
+		table_null(t);
+	table_string(t, sink);
+	table_string(t, reason);
+	return tables_failed(ret) ? -ENOMEM : 0;
+}
+
+static int on_event(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	_cleanup_(tables_done) struct tables event = {0};
+	struct client *c = userdata;
+
+	if (c->event_r >= 0)
+		c->event_r = put_event(m, &event);
+	if (c->event_r >= 0)
+		c->event_r = c->event(c->event_userdata, &event);
+	return 0;
+}
+
+/* On the private socket by name of its own; on the system bus the match is all it needs. */
+int client_subscribe(struct client *c, client_event_cb cb, void *userdata)
+{
+	_cleanup_(tables_done) struct tables unused = {0};
+	int r = client_ask(c, "sinks", &unused); /* connects, one way or the other */
+
+	if (r)
+		return r;
+	c->event = cb;
+	c->event_userdata = userdata;
+	r = sd_bus_match_signal(c->bus, NULL, c->name, CONTROL_OBJECT, CONTROL_INTERFACE,
+				"SyncEvent", on_event, c);
+	if (r >= 0)
+		r = sd_bus_call_method(c->bus, c->name, CONTROL_OBJECT, CONTROL_INTERFACE,
+				       "Subscribe", NULL, NULL, "");
+	return r < 0 ? r : 0;
+}
+
+int client_listen(struct client *c)
+{
+	int r = 0;
+
+	while (c->event_r >= 0) {
+		r = sd_bus_process(c->bus, NULL);
+		if (r == 0)
+			r = sd_bus_wait(c->bus, UINT64_MAX);
+		if (r < 0 && r != -EINTR)
+			break;
+	}
+	if (c->event_r < 0)
+		return c->event_r;
+	(void)snprintf(c->problem, sizeof(c->problem), "the daemon has ended");
+	return CLIENT_E_ABSENT;
 }

@@ -24,6 +24,12 @@ int client_new(const char *runtime_dir, const char *state_dir, const struct conf
 int client_query(struct client *c, const char *which, struct tables *ret);
 /* The same, from the daemon only. CLIENT_E_ABSENT, CLIENT_E_DENIED: nobody answers. */
 int client_ask(struct client *c, const char *which, struct tables *ret);
+/* Each sync event as it happens: the table "events" with one row. < 0 ends client_listen(). */
+typedef int (*client_event_cb)(void *userdata, const struct tables *event);
+/* Calls back from now on, from client_listen(). Only the daemon can do this. */
+int client_subscribe(struct client *c, client_event_cb cb, void *userdata);
+/* Until the daemon ends (CLIENT_E_ABSENT), or what the callback returned. */
+int client_listen(struct client *c);
 /* Only the daemon can do this. */
 int client_sync(struct client *c, bool critical, struct tables *ret);
 /*

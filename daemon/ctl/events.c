@@ -1,15 +1,29 @@
 /*
- * `vitalctl events [--since 1h]`: what became of each piece of syncing, oldest first. Read from the
- * daemon (the newest thousand) or, where nobody answers, from the ring that it left.
+ * `vitalctl events`: what became of each piece of syncing, oldest first. Read from the daemon (the
+ * newest thousand) or, where nobody answers, from the ring that it left. --follow goes on with what
+ * happens: it subscribes first and asks then, so nothing falls between, and what comes both ways is
+ * known by its number.
  */
 #include "ctl/print.h"
 #include "ctl/text.h"
+#include "model/event.h"
+#include "model/record.h"
 #include "util/human.h"
 #include "util/json.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
+
+/* What is wanted. Strings are argv's. */
+struct wanted {
+	struct ctl *ctl;
+	int64_t since_us;
+	const char *since, *sink, *kind; /* kind: of data, or type of event */
+	bool failed, follow;
+	uint64_t seen; /* the number of the newest that was printed */
+};
 
 /* "90s", "15min", "1h", "2d": microseconds; false: not like that. */
 static bool parse_duration(const char *s, usec_t *ret)
@@ -35,6 +49,31 @@ static bool parse_duration(const char *s, usec_t *ret)
 	return false;
 }
 
+/* "2026-03-01 12:00:00", with T or without seconds; "12:00" is today. UTC, as the page shows it. */
+static bool parse_moment(const char *s, int64_t now_us, int64_t *ret)
+{
+	static const char *const formats[] = {"%Y-%m-%d %H:%M:%S",  "%Y-%m-%dT%H:%M:%S",
+					      "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M",
+					      "%Y-%m-%dT%H:%M",	    "%Y-%m-%d",
+					      "%H:%M:%S",	    "%H:%M"};
+	time_t now = (time_t)(now_us / (int64_t)USEC_PER_SEC);
+
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+		struct tm tm = {0};
+		const char *end;
+
+		if (formats[i][1] == 'H' && !gmtime_r(&now, &tm))
+			continue;
+		tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
+		end = strptime(s, formats[i], &tm);
+		if (!end || *end)
+			continue;
+		*ret = (int64_t)timegm(&tm) * (int64_t)USEC_PER_SEC;
+		return true;
+	}
+	return false;
+}
+
 static void put_words(struct table *t, const char *s)
 {
 	char text[64];
@@ -45,15 +84,25 @@ static void put_words(struct table *t, const char *s)
 	table_string(t, text);
 }
 
+/* Without the year: 03-01 12:00:00 */
+static const char *moment(const struct table *e, size_t row, char text[static 32])
+{
+	const struct cell *c = table_cell(e, row, "time_wall_us");
+
+	(void)snprintf(text, 32, "-");
+	if (c->type != CELL_I64)
+		return text;
+	clock_format(c->i64, text);
+	text[10] = ' ';
+	text[19] = '\0';
+	return text + 5;
+}
+
 static void put_event(struct table *t, const struct table *e, size_t row)
 {
-	char text[32] = "-", took[HUMAN_SIZE];
+	char text[32], took[HUMAN_SIZE];
 
-	if (table_cell(e, row, "time_wall_us")->type == CELL_I64)
-		clock_format(table_cell(e, row, "time_wall_us")->i64, text);
-	text[10] = ' '; /* 2026-03-01 12:00:00 */
-	text[19] = '\0';
-	table_string(t, text + 5); /* without the year */
+	table_string(t, moment(e, row, text));
 	put_words(t, table_get_string(e, row, "type"));
 	put_words(t, table_get_string(e, row, "data_type"));
 	(void)snprintf(text, sizeof(text), "%" PRIu64, table_get_u64(e, row, "count", 0));
@@ -65,77 +114,213 @@ static void put_event(struct table *t, const struct table *e, size_t row)
 	table_string(t, table_get_string(e, row, "reason"));
 }
 
-static void make_page(struct buf *page, const struct table *events)
+static bool is_wanted(const struct wanted *w, const struct table *e, size_t row)
+{
+	const struct cell *at = table_cell(e, row, "time_wall_us");
+	const char *type = table_get_string(e, row, "type");
+
+	if (at->type == CELL_I64 && at->i64 < w->since_us)
+		return false;
+	if (w->sink && !streq(w->sink, table_get_string(e, row, "sink")))
+		return false;
+	if (w->kind && !streq(w->kind, type) &&
+	    !streq(w->kind, table_get_string(e, row, "data_type")))
+		return false;
+	return !w->failed || streq(type, "immediate_failed") || streq(type, "background_failed") ||
+	       streq(type, "quarantined");
+}
+
+static void make_page(const struct wanted *w, struct buf *page, const struct table *events)
 {
 	_cleanup_(tables_done) struct tables shown = {0};
 	struct table *t =
 		tables_add(&shown, "", "TIME_(UTC) WHAT DATA >RECORDS >TRIES >TOOK SERVER note");
 
 	for (size_t row = 0; row < table_rows(events); row++)
-		put_event(t, events, row);
+		if (is_wanted(w, events, row))
+			put_event(t, events, row);
 	if (tables_failed(&shown))
 		page->failed = true;
-	else if (table_rows(events))
+	else if (table_rows(t))
 		text_table(page, t, text_terminal_width(STDOUT_FILENO));
 	else
 		buf_string(page, "no sync events\n");
 }
 
-/* A view of the rows from `since` on; borrows `all`. */
-static struct table newer(const struct table *all, int64_t since_wall_us)
+static void make_json(const struct wanted *w, struct buf *page, const struct table *events)
 {
-	struct table view = *all;
-	size_t row = 0;
+	struct json j = json_make(page);
 
-	while (row < table_rows(all) && table_cell(all, row, "time_wall_us")->type == CELL_I64 &&
-	       table_cell(all, row, "time_wall_us")->i64 < since_wall_us)
-		row++;
-	view.cells += row * all->n_columns;
-	view.n_cells -= row * all->n_columns;
-	return view;
+	json_open(&j, '[');
+	for (size_t row = 0; row < table_rows(events); row++)
+		if (is_wanted(w, events, row))
+			print_json_row(&j, events, row);
+	json_close(&j, ']');
+	buf_string(page, "\n");
 }
 
-static int show(struct ctl *ctl, int64_t since_wall_us)
+/* One event, one line: what follows has no table to stand in. */
+static void make_line(const struct wanted *w, struct buf *page, const struct table *e, size_t row)
+{
+	const char *reason = table_get_string(e, row, "reason");
+	char text[32], took[HUMAN_SIZE];
+
+	if (w->ctl->json) {
+		struct json j = json_make(page);
+
+		print_json_row(&j, e, row);
+		buf_string(page, "\n");
+		return;
+	}
+	buf_printf(page, "%s  %-18s %-11s %6" PRIu64 " records, %s, ", moment(e, row, text),
+		   table_get_string(e, row, "type"), table_get_string(e, row, "data_type"),
+		   table_get_u64(e, row, "count", 0),
+		   human_duration(table_get_u64(e, row, "duration_us", 0), took));
+	text_clean(page, table_get_string(e, row, "sink"));
+	if (reason[0]) {
+		buf_string(page, ": ");
+		text_clean(page, reason);
+	}
+	buf_string(page, "\n");
+}
+
+/* < 0: nobody reads us any more. */
+static int print_lines(struct wanted *w, struct buf *page, const struct table *events)
+{
+	for (size_t row = 0; row < table_rows(events); row++) {
+		uint64_t number = table_get_u64(events, row, "number", 0);
+
+		if (number && number <= w->seen)
+			continue;
+		w->seen = MAX(w->seen, number);
+		if (is_wanted(w, events, row))
+			make_line(w, page, events, row);
+	}
+	return text_flush(page);
+}
+
+static int on_event(void *userdata, const struct tables *event)
+{
+	struct buf line = {0};
+	int r = print_lines(userdata, &line, tables_find(event, "events"));
+
+	buf_done(&line);
+	return r;
+}
+
+/* The daemon hands out the newest thousand: whoever asked for more should know. */
+static void say_cut(const struct wanted *w, const struct table *events)
+{
+	const struct cell *first = table_cell(events, 0, "time_wall_us");
+
+	if (table_rows(events) == CONTROL_MAX_ROWS && first->type == CELL_I64 &&
+	    first->i64 > w->since_us)
+		(void)fprintf(stderr, "vitalctl: there were more; these are the newest %d\n",
+			      CONTROL_MAX_ROWS);
+}
+
+static int show(struct wanted *w)
 {
 	_cleanup_(tables_done) struct tables t = {0};
 	struct buf page = {0};
-	struct table view;
-	int r = print_query(ctl, "events", &page, &t);
+	int r = print_query(w->ctl, "events", &page, &t);
 
 	if (r != EXIT_FINE)
 		return print_end(&page, r);
-	view = newer(tables_find(&t, "events"), since_wall_us);
-	if (ctl->json) {
-		struct json j = json_make(&page);
-
-		print_json_rows(&j, &view);
-		buf_string(&page, "\n");
-	} else {
-		make_page(&page, &view);
-	}
+	if (w->since)
+		say_cut(w, tables_find(&t, "events"));
+	if (w->ctl->json)
+		make_json(w, &page, tables_find(&t, "events"));
+	else
+		make_page(w, &page, tables_find(&t, "events"));
 	return print_end(&page, EXIT_FINE);
+}
+
+static int follow(struct wanted *w)
+{
+	_cleanup_(tables_done) struct tables t = {0};
+	struct buf page = {0};
+	int r = client_subscribe(w->ctl->client, on_event, w);
+
+	if (r == 0)
+		r = client_ask(w->ctl->client, "events", &t);
+	if (r)
+		return print_failure(w->ctl, r);
+	if (!w->since) /* only what is to come */
+		w->seen = table_get_u64(tables_find(&t, "events"),
+					table_rows(tables_find(&t, "events")) - 1, "number", 0);
+	r = print_lines(w, &page, tables_find(&t, "events"));
+	buf_done(&page);
+	if (r == 0)
+		r = client_listen(w->ctl->client);
+	return r == -EPIPE ? EXIT_FINE : print_failure(w->ctl, r);
+}
+
+static int bad_since(const char *since)
+{
+	(void)fprintf(
+		stderr,
+		"vitalctl: --since takes a duration like 90s, 15min, 1h or 2d, or a time (UTC) "
+		"like 12:30 or \"2026-03-01 12:30\", not \"%s\"\n",
+		since);
+	return EXIT_USAGE;
+}
+
+static bool is_kind(const char *name)
+{
+	for (unsigned kind = 1; kind < KIND_MAX; kind++)
+		if (streq(name, kind_name(kind)))
+			return true;
+	return sync_event_type_parse(name) != 0;
+}
+
+static int bad_kind(const char *name)
+{
+	(void)fprintf(stderr, "vitalctl: there is no \"%.40s\"; --kind takes a kind of data (",
+		      name);
+	for (unsigned kind = 1; kind < KIND_MAX; kind++)
+		(void)fprintf(stderr, "%s%s", kind > 1 ? ", " : "", kind_name(kind));
+	(void)fprintf(stderr, ") or of event (");
+	for (unsigned type = 1; sync_event_type_parse(sync_event_type_name(type)); type++)
+		(void)fprintf(stderr, "%s%s", type > 1 ? ", " : "", sync_event_type_name(type));
+	(void)fprintf(stderr, ")\n");
+	return EXIT_USAGE;
+}
+
+/* "--name VALUE" and "--name=VALUE". */
+static bool take_value(int argc, char **argv, int *i, const char *name, const char **ret)
+{
+	size_t n = strlen(name);
+
+	if (streq(argv[*i], name) && *i + 1 < argc)
+		*ret = argv[++*i];
+	else if (strncmp(argv[*i], name, n) == 0 && argv[*i][n] == '=')
+		*ret = argv[*i] + n + 1;
+	else
+		return false;
+	return true;
 }
 
 int command_events(struct ctl *ctl, int argc, char **argv)
 {
-	const char *since = NULL;
-	usec_t duration;
+	struct wanted w = {.ctl = ctl, .since_us = INT64_MIN};
+	int64_t now = clock_wall_usec();
+	usec_t ago;
 
 	for (int i = 1; i < argc; i++)
-		if (streq(argv[i], "--since") && i + 1 < argc)
-			since = argv[++i];
-		else if (strncmp(argv[i], "--since=", 8) == 0)
-			since = argv[i] + 8;
-		else
+		if (streq(argv[i], "--failed"))
+			w.failed = true;
+		else if (streq(argv[i], "--follow") || streq(argv[i], "-f"))
+			w.follow = true;
+		else if (!take_value(argc, argv, &i, "--since", &w.since) &&
+			 !take_value(argc, argv, &i, "--sink", &w.sink) &&
+			 !take_value(argc, argv, &i, "--kind", &w.kind))
 			return command_bad_argument("events", argv[i]);
-	if (!since)
-		return show(ctl, INT64_MIN);
-	if (!parse_duration(since, &duration)) {
-		(void)fprintf(stderr,
-			      "vitalctl: --since takes a duration like 90s, 15min, 1h or "
-			      "2d, not \"%s\"\n",
-			      since);
-		return EXIT_USAGE;
-	}
-	return show(ctl, clock_wall_usec() - (int64_t)duration);
+	if (w.since && parse_duration(w.since, &ago))
+		w.since_us = now - (int64_t)ago;
+	else if (w.since && !parse_moment(w.since, now, &w.since_us))
+		return bad_since(w.since);
+	if (w.kind && !is_kind(w.kind))
+		return bad_kind(w.kind);
+	return w.follow ? follow(&w) : show(&w);
 }

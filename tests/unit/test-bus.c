@@ -334,12 +334,16 @@ static void audits_meanwhile(void **state)
 static int on_event(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	const char *type, *kind, *sink, *reason;
-	uint32_t count, retries, duration;
+	uint32_t count, retries, duration, latency;
+	uint64_t number;
 	int64_t wall;
 	int success;
 
-	assert_true(sd_bus_message_read(m, "xssbuuuss", &wall, &type, &kind, &success, &count,
-					&retries, &duration, &sink, &reason) >= 0);
+	assert_true(sd_bus_message_read(m, CONTROL_EVENT_SIGNATURE, &wall, &type, &kind, &success,
+					&count, &retries, &duration, &sink, &reason, &number,
+					&latency) >= 0);
+	assert_int_equal(number, 71);
+	assert_int_equal(latency, 12);
 	assert_string_equal(type, "immediate_failed");
 	assert_string_equal(kind, "ecg");
 	assert_string_equal(reason, "na\xef\xbf\xbd");
@@ -355,6 +359,8 @@ static void tells_who_subscribed(void **state)
 	bool heard = false;
 	struct sync_event e = {.type = SYNC_IMMEDIATE_FAILED,
 			       .kind = KIND_ECG,
+			       .number = 71,
+			       .latency_ms = 12,
 			       .sink = "main",
 			       .reason = "na\xc3"}; /* cut in the middle of a letter */
 

@@ -1,0 +1,180 @@
+"""What the owner sees and says: rates and events of a scripted outage, against what the receiver saw; the config
+in force; anchors exported, imported, rewound; and a daemon that is dead, hung, or starting."""
+
+import calendar
+import json
+import subprocess
+import time
+
+from hub import until
+from scenario import accepted, judge, settle, sink, sink_state
+
+COUNTED = ("immediate_success", "immediate_failed", "queued", "background_success")
+
+
+def rates(hub):
+    """{hours: row} of the one sink there is."""
+    return {row["window_us"] // 3_600_000_000: row for row in hub.status()["rates"]}
+
+
+def receipts(hub):
+    """Batches that the receiver answered with one."""
+    return hub.receiver.query("SELECT count(*) FROM request WHERE path = '/v1/batches' AND status = 200")[0][0]
+
+
+def test_rates_of_an_outage(new_hub):
+    """Every batch and record is in the rates once: what the receiver took at once and later, and what failed."""
+    hub = new_hub()
+    hub.start_straps("--straps", 3, "--ecg", 2, "--speed", 10)
+    hub.start_daemon()
+    accepted(hub, 100)
+    hub.receiver.down()
+    until(lambda: hub.waiting() > 60, 20, "something waits")
+    hub.receiver.up()
+    sink_state(hub, "up")
+    hub.stop_straps()
+    assert hub.wait_empty(20)
+    by_queue = sink(hub)["background_success"]
+    assert hub.stop() == 0
+    taken = hub.receiver.state()["totals"]
+    (row,) = [r for r in hub.ctl_json("status")["rates"] if r["window_us"] == 3_600_000_000]
+    events = hub.ctl_json("events")
+    assert len(events) < 1000 and [e["number"] for e in events] == list(range(1, len(events) + 1))
+    records = {t: sum(e["count"] for e in events if e["type"] == t) for t in COUNTED}
+    assert records["immediate_success"] + records["background_success"] == taken["accepted"]
+    assert records["background_success"] == row["recovered"] == row["queued"] > 60
+    assert row["recovered_percent"] == 100 and row["overdue"] == row["late"] == 0
+    assert row["confirmed"] == receipts(hub) - by_queue > 0
+    assert row["batches"] - row["confirmed"] == 1, "an outage is one batch that failed"
+    assert 10_000 <= row["latency_us"] < 5_000_000 and row["latency_max_us"] >= row["latency_us"]
+    page = hub.ctl("status")[1]
+    assert "RECOVERED" in page and "100.0 %" in page
+    said = hub.said()
+    assert said.count("records confirmed; at once") == 2, "a line for each kind at the end"
+    assert f"demo, heart_rate: {sum(e['count'] for e in events if e['data_type'] == 'heart_rate' and e['success'])} " \
+        "records confirmed" in said
+    judge(hub)
+
+
+def test_rates_outlive_the_daemon(new_hub):
+    hub = new_hub()
+    hub.start_straps("--straps", 1, "--ecg", 0, "--speed", 10)
+    hub.start_daemon()
+    assert hub.status()["rates"] == [] or hub.status()["rates"][0]["batches"] >= 0
+    accepted(hub, 20)
+    assert hub.stop() == 0
+    before = rates(hub)[168]
+    assert before["batches"] == before["confirmed"] > 0
+    hub.start_daemon()
+    accepted(hub, 5)
+    assert rates(hub)[168]["batches"] > before["batches"]
+    settle(hub)
+
+
+def test_events_are_found(new_hub):
+    hub = new_hub()
+    hub.start_straps("--straps", 2, "--ecg", 1, "--speed", 10)
+    hub.start_daemon()
+    accepted(hub, 20)
+    hub.receiver.down()
+    until(lambda: hub.waiting() > 20, 20, "something waits")
+    hub.receiver.up()
+    sink_state(hub, "up")
+    settle(hub)
+    every = hub.ctl_json("events")
+    kinds = {e["data_type"] for e in every}
+    assert kinds == {"heart_rate", "ecg"}
+    for kind in kinds:
+        assert hub.ctl_json("events", "--kind", kind) == [e for e in every if e["data_type"] == kind]
+    assert hub.ctl_json("events", "--kind=queued") == [e for e in every if e["type"] == "queued"] != []
+    failed = hub.ctl_json("events", "--failed")
+    assert failed and {e["type"] for e in failed} <= {"immediate_failed", "background_failed"}
+    assert hub.ctl_json("events", "--sink", "demo") == every
+    assert hub.ctl_json("events", "--sink", "nobody") == []
+    middle = every[len(every) // 2]["time_wall_us"] // 1_000_000
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(middle))
+    assert calendar.timegm(time.strptime(moment, "%Y-%m-%d %H:%M:%S")) == middle
+    for text in (moment, moment.replace(" ", "T")):
+        assert hub.ctl_json("events", "--since", text) == [e for e in every if e["time_wall_us"] >= middle * 1_000_000]
+    assert hub.ctl_json("events", "--since", "10min") == every
+    for bad in (("--since", "25:00"), ("--since", "2026-13-01"), ("--kind", "pulse"), ("--sink",)):
+        assert hub.ctl("events", *bad)[0] == 64, bad
+    assert "heart_rate" in hub.ctl("events", "--kind", "pulse")[2]
+    latencies = [e["latency_us"] for e in every if e["type"] == "immediate_success"]
+    assert latencies and all(0 < latency < 60_000_000 for latency in latencies)
+
+
+def follow(hub, *words):
+    return subprocess.Popen([hub.vitalctl, "--config", str(hub.config_file), "events", "--follow", *words], text=True,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=hub.env)
+
+
+def test_events_are_followed(new_hub):
+    """From the beginning and without a hole: what was there and what comes are one list of numbers."""
+    hub = new_hub()
+    hub.start_straps("--straps", 1, "--ecg", 1, "--speed", 10)
+    hub.start_daemon()
+    accepted(hub, 20)
+    with follow(hub, "--since", "1h", "--json") as all_of_it, follow(hub, "--kind", "ecg") as ecg:
+        try:
+            numbers = [json.loads(all_of_it.stdout.readline())["number"] for _ in range(20)]
+            assert numbers == list(range(1, 21))
+            lines = [ecg.stdout.readline() for _ in range(5)]
+            assert all("immediate_success" in line and " ecg " in line and line.rstrip().endswith("demo")
+                       for line in lines), lines
+            hub.stop_straps()
+            assert hub.stop() == 0
+            rest = [json.loads(line)["number"] for line in all_of_it.stdout]
+            assert numbers + rest == list(range(1, len(numbers + rest) + 1))
+            assert all_of_it.wait(10) == 69 and "the daemon has ended" in all_of_it.stderr.read()
+            assert ecg.wait(10) == 69
+        finally:
+            all_of_it.kill()
+            ecg.kill()
+    status, _, error = hub.ctl("events", "--follow")
+    assert status == 69 and "not running" in error
+
+
+def key(report, section, name):
+    (found,) = [row for row in report["config"] if (row["section"], row["key"]) == (section, name)]
+    return found
+
+
+def test_config_in_force(new_hub):
+    hub = new_hub()
+    drop_ins = hub.config_file.with_name(hub.config_file.name + ".d")
+    drop_ins.mkdir()
+    mine = drop_ins / "50-mine.conf"
+    mine.write_text("# mine\n[sync]\nretention = 3d\n")
+    hub.start_daemon()
+    report = hub.ctl_json("config")
+    assert report["running"] is True and report["differs"] == []
+    assert report["config"][0]["section"] == "features"
+    assert key(report, "sync", "retention") == {
+        "section": "sync", "name": "", "key": "retention", "value": "3d", "file": str(mine), "line": 3}
+    linger = key(report, "sync", "linger")
+    assert linger["value"] == "30ms" and linger["file"] == str(hub.config_file)
+    assert hub.config_file.read_text().splitlines()[linger["line"] - 1] == "linger = 30ms"
+    assert key(report, "features", "immediate")["file"] is None
+    token = key(report, "sink", "token_file")
+    assert token["name"] == "demo" and token["value"] == str(hub.token_file)
+    status, page, error = hub.ctl("config")
+    assert status == 0 and f"{mine}:3" in page
+    assert "demo-token" not in page + error, "a secret"
+    mine.write_text("[sync]\nretention = 4d\n[device \"00:11:22:33:44:55\"]\nname = Ben\n")
+    report = hub.ctl_json("config")
+    assert key(report, "sync", "retention")["value"] == "3d", "in force is what was read"
+    differs = {(row["section"], row["name"], row["key"]): (row["in_force"], row["on_disk"]) for row in report["differs"]}
+    assert differs["sync", "", "retention"] == ("3d", "4d")
+    assert differs["device", "00:11:22:33:44:55", "name"] == (None, "Ben")
+    page = hub.ctl("config")[1]
+    assert "[sync] retention: 3d is in force, 4d is in the files" in page and "reload" in page
+    mine.write_text("[sync]\nretention = soon\n")
+    status, page, error = hub.ctl("config")
+    assert status == 64 and "50-mine.conf:2" in error
+    mine.unlink()
+    assert hub.stop() == 0
+    report = hub.ctl_json("config")
+    assert report["running"] is False and report["differs"] is None
+    assert key(report, "sync", "retention") == {
+        "section": "sync", "name": "", "key": "retention", "value": "7d", "file": None, "line": None}
