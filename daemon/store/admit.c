@@ -120,6 +120,7 @@ int store_admit(struct store *s, struct record *r, usec_t now)
 	struct stream_state *st = stream_of(s, r->stream);
 	int e;
 
+	assert(!st->old);
 	s->latest = MAX(s->latest, now);
 	if (refuses(s, st))
 		return shed(st, r);

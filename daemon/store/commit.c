@@ -186,6 +186,8 @@ static int write_all(struct store *s)
 {
 	int r = log_write_tail(s);
 
+	if (r == 0)
+		r = staged_write(s);
 	for (size_t i = 0; r == 0 && i < s->n_sinks; i++)
 		if (s->sinks[i].unwritten)
 			r = sink_write(s, &s->sinks[i].info);
@@ -193,6 +195,8 @@ static int write_all(struct store *s)
 		r = write_cursors(s);
 	if (r == 0)
 		r = rows_write(s);
+	if (r == 0)
+		r = asides_write(s);
 	if (r == 0)
 		r = write_quarantine(s);
 	if (r == 0)
@@ -224,6 +228,9 @@ static void committed(struct store *s)
 	}
 	for (size_t i = 0; i < s->n_rows; i++)
 		s->rows[i].dirty = false;
+	for (size_t i = 0; i < s->n_asides; i++)
+		s->asides[i].dirty = false;
+	staged_free(s);
 	s->n_dead_rows = 0;
 	s->n_new_quarantine = 0;
 	finding_written(s);

@@ -68,7 +68,11 @@ uint64_t compare_oldest(const struct store *s, uint32_t sink, uint32_t stream)
 {
 	const struct stream_state *st = stream_of(s, stream);
 
-	return stream_seq_at(st, MAX(st->deleted, cursor_of(s, sink, stream)->exempt) + 1);
+	/* What was exempt from the beginning is the oldest; what came here so may lie anywhere. */
+	uint64_t exempt =
+		cursor_of(s, sink, stream)->exempt - aside_count(s, sink, stream, ASIDE_EXEMPT);
+
+	return stream_seq_at(st, MAX(st->deleted, exempt) + 1);
 }
 
 uint64_t compare_count(const struct store *s, uint32_t stream, uint64_t first_seq,
@@ -77,27 +81,32 @@ uint64_t compare_count(const struct store *s, uint32_t stream, uint64_t first_se
 	return stream_count_between(stream_of(s, stream), first_seq, last_seq);
 }
 
-/* The first seq behind the rows that cover `seq`; it itself, if none does. 0: there is none. */
+/* Where what covers `seq` ends, a row or what is set aside; 0: nothing covers it. */
+static uint64_t covered_until(const struct store *s, uint32_t sink, uint32_t stream, uint64_t seq)
+{
+	for (size_t i = 0; i < s->n_rows; i++) {
+		const struct batch_row *row = &s->rows[i].row;
+
+		if (row->sink == sink && row->stream == stream && row->first_seq <= seq &&
+		    row->last_seq >= seq)
+			return row->last_seq;
+	}
+	return aside_until(s, sink, stream, seq);
+}
+
+/* The first seq behind what covers `seq`; it itself, if nothing does. 0: there is none. */
 static uint64_t behind_rows(const struct store *s, uint32_t sink, uint32_t stream, uint64_t seq)
 {
-	const struct stream_state *st = stream_of(s, stream);
-	size_t i = 0;
+	uint64_t last;
 
-	while (seq != 0 && i < s->n_rows) {
-		const struct batch_row *row = &s->rows[i++].row;
-
-		if (row->sink != sink || row->stream != stream || row->first_seq > seq ||
-		    row->last_seq < seq)
-			continue;
-		seq = stream_seq_after(st, row->last_seq);
-		i = 0;
-	}
+	while (seq != 0 && (last = covered_until(s, sink, stream, seq)) != 0)
+		seq = stream_seq_after(stream_of(s, stream), last);
 	return seq;
 }
 
 static uint64_t next_row(const struct store *s, uint32_t sink, uint32_t stream, uint64_t seq)
 {
-	uint64_t next = UINT64_MAX;
+	uint64_t next = aside_next(s, sink, stream, seq);
 
 	for (size_t i = 0; i < s->n_rows; i++) {
 		const struct batch_row *row = &s->rows[i].row;

@@ -56,6 +56,10 @@ static int load_meta(struct store *s, sqlite3_stmt *stmt)
 		s->log_id = (uint64_t)sqlite3_column_int64(stmt, 1);
 	else if (streq(key, "clean"))
 		s->clean = sqlite3_column_int(stmt, 1) != 0;
+	else if (streq(key, "machine"))
+		(void)snprintf(s->machine, sizeof(s->machine), "%s", text(stmt, 1));
+	else if (streq(key, "backup"))
+		(void)snprintf(s->backup, sizeof(s->backup), "%s", text(stmt, 1));
 	else if (streq(key, "power_cut"))
 		s->power_cut = sqlite3_column_int(stmt, 1) != 0;
 	else if (streq(key, "undecoded"))
@@ -119,6 +123,19 @@ static int load_reach(struct store *s, sqlite3_stmt *stmt)
 		return bad(s, "stream_run or record");
 	return stream_reach(stream_of(s, stream), (uint64_t)sqlite3_column_int64(stmt, 1),
 			    (uint64_t)sqlite3_column_int64(stmt, 2));
+}
+
+/* As a note has it; what the log says after that is not noted yet. */
+static int load_noted(struct store *s, sqlite3_stmt *stmt)
+{
+	int r = load_reach(s, stmt);
+
+	if (r == 0) {
+		struct stream_state *st = stream_of(s, (uint32_t)sqlite3_column_int64(stmt, 0));
+
+		st->n_noted = st->n_runs;
+	}
+	return r;
 }
 
 static int load_sink(struct store *s, sqlite3_stmt *stmt)
@@ -201,6 +218,37 @@ static int load_row(struct store *s, sqlite3_stmt *stmt)
 	return 0;
 }
 
+static int load_aside(struct store *s, sqlite3_stmt *stmt)
+{
+	struct aside *asides = reallocarray(s->asides, s->n_asides + 1, sizeof(*asides));
+	struct aside a = {.sink = (uint32_t)sqlite3_column_int64(stmt, 0),
+			  .stream = (uint32_t)sqlite3_column_int64(stmt, 1),
+			  .first_seq = (uint64_t)sqlite3_column_int64(stmt, 2),
+			  .last_seq = (uint64_t)sqlite3_column_int64(stmt, 3),
+			  .how = (uint8_t)sqlite3_column_int(stmt, 4)};
+
+	if (!asides)
+		return -ENOMEM;
+	s->asides = asides;
+	s->asides_capacity = s->n_asides + 1;
+	if (!known(s, a.sink, a.stream) || a.first_seq > a.last_seq)
+		return bad(s, "aside");
+	s->asides[s->n_asides++] = a;
+	return 0;
+}
+
+static int load_incarnation(struct store *s, sqlite3_stmt *stmt)
+{
+	struct incarnation i = {.number = (uint32_t)sqlite3_column_int64(stmt, 0),
+				.began_us = sqlite3_column_int64(stmt, 2),
+				.reason = incarnation_reason_of(text(stmt, 3))};
+
+	if (!read_uuid(stmt, 1, &i.id))
+		return bad(s, "incarnation");
+	(void)snprintf(i.detail, sizeof(i.detail), "%s", text(stmt, 4));
+	return identity_load_one(s, &i);
+}
+
 static int load_segment(struct store *s, sqlite3_stmt *stmt)
 {
 	struct segment *segments = reallocarray(s->segments, s->n_segments + 1, sizeof(*segments));
@@ -261,7 +309,7 @@ int schema_load(struct store *s)
 		{"SELECT number, uuid, device, kind, subject, shed, deleted, salvage_lost, gaps,"
 		 " last_wall_us FROM stream ORDER BY number",
 		 load_stream},
-		{"SELECT stream, run, last_n FROM stream_run ORDER BY run", load_reach},
+		{"SELECT stream, run, last_n FROM stream_run ORDER BY run", load_noted},
 		/* What came behind the last note of how far each run reaches. */
 		{"SELECT stream, seq >> 28, max((seq & 268435455) + n - 1) FROM record"
 		 " WHERE id > coalesce((SELECT value FROM meta WHERE key = 'noted_id'), 0)"
@@ -278,6 +326,9 @@ int schema_load(struct store *s)
 		 "batch"
 		 " ORDER BY number",
 		 load_row},
+		{"SELECT sink, stream, first_seq, last_seq, how FROM aside", load_aside},
+		{"SELECT number, uuid, began_us, reason, detail FROM incarnation ORDER BY number",
+		 load_incarnation},
 		{"SELECT boot_id, from_us, to_us, offset_us, clk FROM clock ORDER BY number",
 		 load_segment},
 		{"SELECT hour, sink, counts FROM hour ORDER BY hour", load_hour},
@@ -296,6 +347,7 @@ int schema_load(struct store *s)
 	r = notes_load(s);
 	if (r != 0)
 		return r;
+	identity_mark(s);
 	in_table = log_high_id(s, &r);
 	s->log_id = MAX(s->log_id, in_table);
 	return r;

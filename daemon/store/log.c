@@ -40,25 +40,31 @@ uint64_t log_high_id(struct store *s, int *ret_r)
 	return id;
 }
 
-static int write_block(struct store *s, struct block *b)
+int log_insert(struct store *s, const int64_t columns[static 7], const struct buf *payload)
 {
 	sqlite3_stmt *stmt = s->statements[SQL_ADD_RECORD];
+
+	if (payload->failed)
+		return -ENOMEM;
+	for (int i = 0; i < 7; i++)
+		if (sqlite3_bind_int64(stmt, i + 1, columns[i]) != SQLITE_OK)
+			return store_fail_sql(s, "record");
+	if (sqlite3_bind_blob(stmt, 8, payload->data, (int)payload->size, SQLITE_STATIC) !=
+	    SQLITE_OK)
+		return store_fail_sql(s, "record");
+	s->rows_since_note++;
+	return sql_step(s, SQL_ADD_RECORD);
+}
+
+static int write_block(struct store *s, struct block *b)
+{
 	const int64_t columns[] = {(int64_t)b->id,   b->stream, (int64_t)b->first_seq, b->n,
 				   b->first_boot_us, b->clk,	b->offset_us};
 
 	if (b->n == 0)
 		return 0;
-	if (b->payload.failed)
-		return -ENOMEM;
-	for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
-		if (sqlite3_bind_int64(stmt, (int)i + 1, columns[i]) != SQLITE_OK)
-			return store_fail_sql(s, "record");
-	if (sqlite3_bind_blob(stmt, 8, b->payload.data, (int)b->payload.size, SQLITE_STATIC) !=
-	    SQLITE_OK)
-		return store_fail_sql(s, "record");
-	s->rows_since_note++;
 	b->n = 0;
-	return sql_step(s, SQL_ADD_RECORD);
+	return log_insert(s, columns, &b->payload);
 }
 
 static bool fits(const struct block *b, const struct slot *slot)
@@ -161,7 +167,7 @@ int log_note_runs(struct store *s)
 
 	for (size_t i = 0; i < s->n_streams; i++) {
 		const struct stream_state *st = &s->streams[i];
-		size_t from = st->n_runs > 2 ? st->n_runs - 2 : 0;
+		size_t from = st->n_noted ? st->n_noted - 1 : 0;
 
 		for (size_t k = from; k < st->n_runs; k++) {
 			if (sqlite3_bind_int64(stmt, 1, (int64_t)i + 1) != SQLITE_OK ||
@@ -206,40 +212,49 @@ static int give(struct reading *g, struct record *r)
 	return stop < 0 ? stop : 0;
 }
 
-static int give_block(struct reading *g, sqlite3_stmt *stmt)
+static int give_block(struct reading *g, const struct staged *b, struct bytes in)
 {
 	struct record *record = &g->s->scratch_record;
-	uint64_t id = (uint64_t)sqlite3_column_int64(stmt, 0);
-	uint64_t seq = (uint64_t)sqlite3_column_int64(stmt, 1);
-	int64_t n = sqlite3_column_int64(stmt, 2);
-	int64_t boot_us = sqlite3_column_int64(stmt, 3);
-	uint8_t clk = (uint8_t)sqlite3_column_int(stmt, 4);
-	int64_t offset_us = sqlite3_column_int64(stmt, 5);
-	struct bytes in;
+	int64_t boot_us = b->boot_us;
 	int r = 0;
 
-	if (seq > g->last_seq) {
+	if (b->seq > g->last_seq) {
 		g->done = true;
 		return 0;
 	}
-	if (seq + (uint64_t)n <= g->first_seq)
+	if (b->seq + b->n <= g->first_seq)
 		return 0;
-	in = bytes_make(sqlite3_column_blob(stmt, 6), (size_t)sqlite3_column_bytes(stmt, 6));
-	for (int64_t i = 0; r == 0 && !g->done && i < n; i++) {
+	for (uint64_t i = 0; r == 0 && !g->done && i < b->n; i++) {
 		boot_us += bytes_svarint(&in);
 		if (record_unpack(&in, record) < 0) {
 			g->s->damaged = true;
 			return store_fail(g->s, STORE_E_CORRUPT, "record %llu cannot be read",
-					  (unsigned long long)id);
+					  (unsigned long long)b->id);
 		}
-		record->id = id;
-		record->seq = seq + (uint64_t)i;
+		record->id = b->id;
+		record->seq = b->seq + i;
 		record->boot_us = boot_us;
-		record->clk = clk;
-		record->offset_us = offset_us;
+		record->clk = b->clk;
+		record->offset_us = b->offset_us;
 		r = give(g, record);
 	}
 	return r;
+}
+
+static int give_row(struct reading *g, sqlite3_stmt *stmt)
+{
+	const struct staged b = {
+		.id = (uint64_t)sqlite3_column_int64(stmt, 0),
+		.seq = (uint64_t)sqlite3_column_int64(stmt, 1),
+		.n = (uint64_t)sqlite3_column_int64(stmt, 2),
+		.boot_us = sqlite3_column_int64(stmt, 3),
+		.clk = (uint8_t)sqlite3_column_int(stmt, 4),
+		.offset_us = sqlite3_column_int64(stmt, 5),
+	};
+
+	return give_block(g, &b,
+			  bytes_make(sqlite3_column_blob(stmt, 6),
+				     (size_t)sqlite3_column_bytes(stmt, 6)));
 }
 
 /* Rows with first_id <= id < end_id. */
@@ -253,10 +268,24 @@ static int read_log(struct reading *g, uint64_t first_id, uint64_t end_id)
 	    sqlite3_bind_int64(stmt, 3, (int64_t)MIN(end_id, (uint64_t)INT64_MAX)) != SQLITE_OK)
 		return store_fail_sql(g->s, "record");
 	while (r == 0 && !g->done && (code = sqlite3_step(stmt)) == SQLITE_ROW)
-		r = give_block(g, stmt);
+		r = give_row(g, stmt);
 	if (r == 0 && code != SQLITE_ROW && code != SQLITE_DONE)
 		r = store_fail_sql(g->s, "reading records");
 	(void)sqlite3_reset(stmt); /* repeats the error of the step */
+	return r;
+}
+
+/* What moved, and no commit has taken yet. */
+static int read_staged(struct reading *g)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && !g->done && i < g->s->n_staged; i++) {
+		const struct staged *b = &g->s->staged[i];
+
+		if (b->stream == g->stream && b->id > g->s->log_id)
+			r = give_block(g, b, bytes_make(b->payload.data, b->payload.size));
+	}
 	return r;
 }
 
@@ -307,7 +336,9 @@ int log_read_some(struct store *s, const struct cut_range *want, uint64_t n_ids,
 		return r;
 	if (end_id <= s->log_id)
 		*ret_next_id = end_id;
-	else if (s->tail)
+	else
+		r = read_staged(&g);
+	if (r == 0 && !g.done && *ret_next_id == UINT64_MAX && s->tail)
 		r = read_tail(&g);
 	return r;
 }

@@ -40,6 +40,8 @@ void store_stream_status(const struct store *s, uint32_t stream, struct stream_s
 		.last_seq = stream_last_seq(st),
 		.last_wall_us = st->last_wall_us,
 		.gaps = st->gaps,
+		.old = st->old,
+		.before = stream_before(s, stream),
 	};
 }
 

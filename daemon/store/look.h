@@ -22,7 +22,8 @@ enum store_error {
 	STORE_E_CLOCK = 7,   /* the record has no wall time yet */
 	STORE_E_DENIED = 8,  /* may not read it */
 	STORE_E_MORE = 9,    /* looked at as much as one turn of a loop has time for: ask again */
-	STORE_E_BUSY = 9,    /* a request is under way: ask again when it has ended */
+	STORE_E_BUSY = 10,   /* a request is under way: ask again when it has ended */
+	STORE_E_OFTEN = 11,  /* that happened too often lately */
 };
 
 /* 0, STORE_E_ABSENT, _NEWER, _CORRUPT or _DENIED. store_close() ends it. */
@@ -52,6 +53,8 @@ struct stream_status {
 	uint64_t last_seq;
 	int64_t last_wall_us; /* of the newest record; 0: not known */
 	uint64_t gaps;	      /* gap records in this run */
+	bool old;	      /* of an earlier incarnation: nothing is sent under this name */
+	uint32_t before; /* the stream that had this device, kind and subject before it; 0: none */
 };
 size_t store_stream_count(const struct store *s);
 /* Streams are numbered 1..store_stream_count(). Strings borrowed until the store closes. */
@@ -191,7 +194,7 @@ struct store_figures {
 	usec_t longest_commit_us;
 	uint64_t undecoded; /* ever */
 	int64_t last_commit_wall_us;
-	bool clean; /* the last owner stopped cleanly */
+	bool clean;	     /* the last owner stopped cleanly */
 	unsigned room_stage; /* 0: room; 1: below free_reserve; 2: curves are refused; 3: all is */
 	bool card_full;	     /* a commit found no room; until there is ballast again */
 	uint64_t card_free, reserve; /* bytes; 0: not looked at, or no reserve */

@@ -80,8 +80,12 @@ static const struct {
 		      "CREATE TABLE salvage(dir TEXT PRIMARY KEY, began_us INTEGER NOT NULL,"
 		      " ended_us INTEGER NOT NULL, phase INTEGER NOT NULL, id INTEGER NOT NULL,"
 		      " seq INTEGER NOT NULL, brought INTEGER NOT NULL, settled INTEGER NOT NULL,"
-		      " lost INTEGER NOT NULL, words TEXT NOT NULL) WITHOUT ROWID;",
-		.down = "DROP TABLE salvage; DROP TABLE wear; DROP TABLE hour; DROP TABLE finding; "
+		      " lost INTEGER NOT NULL, words TEXT NOT NULL) WITHOUT ROWID;"
+		      "CREATE TABLE aside(sink INTEGER NOT NULL, stream INTEGER NOT NULL,"
+		      " first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,"
+		      " how INTEGER NOT NULL, PRIMARY KEY(sink, stream, first_seq)) WITHOUT ROWID;",
+		.down = "DROP TABLE aside; DROP TABLE salvage; DROP TABLE wear; DROP TABLE hour; "
+			"DROP TABLE finding; "
 			"DROP TABLE "
 			"clock_note;"
 			"ALTER TABLE sink DROP COLUMN clocks;"

@@ -18,7 +18,12 @@
 
 #include "store/pack.h"
 #include "store/state.h"
-enum { CUT_BEHIND = 100 }; /* beside enum store_error: what comes before must become a row first */
+
+/* Beside enum store_error. */
+enum {
+	CUT_BEHIND = 100, /* what comes before must become a row first */
+	CUT_ENOUGH,	  /* what comes next goes with the next cut */
+};
 
 void cut_done(struct cut *c)
 {
@@ -94,6 +99,13 @@ static int row_of_open(struct store *s, uint32_t sink, uint32_t stream, const st
 	return r;
 }
 
+int outbox_row_until(struct store *s, uint32_t sink, uint32_t stream, uint64_t seq, uint64_t id)
+{
+	const struct mark until = {.seq = seq, .id = id};
+
+	return row_of_open(s, sink, stream, &until, row_usual_priority(s, stream));
+}
+
 static struct mark newest(const struct store *s, uint32_t stream)
 {
 	return (struct mark){.seq = stream_last_seq(stream_of(s, stream)), .id = s->next_id - 1};
@@ -131,7 +143,9 @@ int outbox_reopen(struct store *s, uint32_t sink, usec_t now)
 	s->latest = MAX(s->latest, now);
 	assert(!k->in_flight);
 	for (uint32_t i = 1; r == 0 && i <= s->n_streams; i++)
-		if (!cursor_of(s, sink, i)->held)
+		if (stream_of(s, i)->old)
+			continue; /* store_move() sees to it */
+		else if (!cursor_of(s, sink, i)->held)
 			r = row_of_newest(s, sink, i);
 		else
 			k->skipped = true; /* what it has in the tail, only a commit makes safe */
@@ -160,6 +174,8 @@ int outbox_unhold(struct store *s, uint32_t sink, uint32_t stream)
 		return STORE_E_BUSY; /* records of this stream may be in it, cut before the hold */
 	c->held = false;
 	cursor_touch(s, c);
+	if (stream_of(s, stream)->old)
+		return 0;
 	return row_of_open(s, sink, stream, &last, row_usual_priority(s, stream));
 }
 
@@ -186,7 +202,7 @@ static bool is_open(const struct store *s, uint32_t sink, const struct slot *slo
 {
 	const struct cursor_state *c = cursor_of(s, sink, slot->stream);
 
-	return !c->held && slot->seq > c->seq;
+	return !c->held && slot->seq > c->seq && !stream_of(s, slot->stream)->old;
 }
 
 /*
@@ -212,6 +228,8 @@ static int cut_slot(struct store *s, struct sink_entry *k, const struct cut_take
 	struct cut_range *range;
 	int r;
 
+	if (c->n_records > 0 && seq_run(slot->seq) != c->run.number)
+		return CUT_ENOUGH; /* a batch never mixes runs */
 	if (leaves_a_hole(s, k, slot))
 		return CUT_BEHIND;
 	if (record_unpack(&in, record) < 0)
@@ -225,6 +243,8 @@ static int cut_slot(struct store *s, struct sink_entry *k, const struct cut_take
 	if (!wall_resolve(s, record))
 		return STORE_E_CLOCK;
 	if (c->n_records == 0) {
+		if (!store_run(s, seq_run(slot->seq), &c->run))
+			return store_fail(s, -EBADMSG, "a record of a run that never was");
 		r = taker->begin(taker->userdata, &c->run);
 		if (r < 0)
 			return r;
@@ -262,7 +282,7 @@ static int cut_slots(struct store *s, struct sink_entry *k, const struct cut_tak
 		if (r == 0 || r == 1)
 			k->cut_pos = next;
 	}
-	return r == 1 ? 0 : r;
+	return r == 1 || r == CUT_ENOUGH ? 0 : r;
 }
 
 /*
@@ -283,7 +303,7 @@ static bool has_room(const struct store *s, uint32_t sink)
 int outbox_cut(struct store *s, uint32_t sink, const struct cut_taker *taker, struct cut *ret)
 {
 	struct sink_entry *k = sink_of(s, sink);
-	struct cut c = {.sink = sink, .immediate = true, .run = s->run};
+	struct cut c = {.sink = sink, .immediate = true};
 	int r;
 
 	assert(!k->in_flight);

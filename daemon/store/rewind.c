@@ -18,7 +18,7 @@ struct rewinding {
 	size_t n_taken;
 };
 
-/* The last seq of whatever covers `seq` already: a row, or quarantine. 0: nothing does. */
+/* The last seq of whatever covers `seq`: a row, quarantine, or what is set aside. 0: nothing does. */
 static uint64_t covered_until(const struct rewinding *w, uint64_t seq)
 {
 	for (size_t i = 0; i < w->n_taken; i++)
@@ -31,13 +31,13 @@ static uint64_t covered_until(const struct rewinding *w, uint64_t seq)
 		    row->last_seq >= seq)
 			return row->last_seq;
 	}
-	return 0;
+	return aside_until(w->s, w->sink, w->stream, seq);
 }
 
 /* The first seq above `seq` that something covers; UINT64_MAX: nothing does. */
 static uint64_t next_covered(const struct rewinding *w, uint64_t seq)
 {
-	uint64_t next = UINT64_MAX;
+	uint64_t next = aside_next(w->s, w->sink, w->stream, seq);
 
 	for (size_t i = 0; i < w->n_taken; i++)
 		if (w->taken[i] > seq)

@@ -40,9 +40,51 @@ static struct row_entry *find_neighbour(struct store *s, const struct batch_row 
 	return NULL;
 }
 
+static int reserve_rows(struct store *s, size_t n)
+{
+	size_t capacity = s->rows_capacity ? s->rows_capacity : 16;
+	struct row_entry *rows;
+
+	while (capacity < s->n_rows + n)
+		capacity *= 2;
+	if (capacity == s->rows_capacity)
+		return 0;
+	rows = reallocarray(s->rows, capacity, sizeof(*rows));
+	if (!rows)
+		return -ENOMEM;
+	s->rows = rows;
+	s->rows_capacity = capacity;
+	return 0;
+}
+
+static int reserve_dead_rows(struct store *s, size_t n)
+{
+	size_t capacity = s->dead_rows_capacity ? s->dead_rows_capacity : 16;
+	int64_t *dead;
+
+	while (capacity < s->n_dead_rows + n)
+		capacity *= 2;
+	if (capacity == s->dead_rows_capacity)
+		return 0;
+	dead = reallocarray(s->dead_rows, capacity, sizeof(*dead));
+	if (!dead)
+		return -ENOMEM;
+	s->dead_rows = dead;
+	s->dead_rows_capacity = capacity;
+	return 0;
+}
+
+int rows_reserve(struct store *s, size_t n)
+{
+	int r = reserve_rows(s, n);
+
+	return r == 0 ? reserve_dead_rows(s, n) : r;
+}
+
 int row_add(struct store *s, const struct batch_row *row)
 {
 	struct row_entry *neighbour = find_neighbour(s, row);
+	int r;
 
 	assert(row->first_seq <= row->last_seq);
 	s->force = true;
@@ -57,15 +99,9 @@ int row_add(struct store *s, const struct batch_row *row)
 		row_touch(s, neighbour);
 		return 0;
 	}
-	if (s->n_rows == s->rows_capacity) {
-		size_t capacity = s->rows_capacity ? 2 * s->rows_capacity : 16;
-		struct row_entry *rows = reallocarray(s->rows, capacity, sizeof(*rows));
-
-		if (!rows)
-			return -ENOMEM;
-		s->rows = rows;
-		s->rows_capacity = capacity;
-	}
+	r = reserve_rows(s, 1);
+	if (r < 0)
+		return r;
 	s->rows[s->n_rows] = (struct row_entry){.row = *row};
 	s->rows[s->n_rows].row.number = s->next_row++;
 	row_touch(s, &s->rows[s->n_rows++]);
@@ -74,15 +110,10 @@ int row_add(struct store *s, const struct batch_row *row)
 
 int row_end(struct store *s, struct row_entry *row)
 {
-	if (s->n_dead_rows == s->dead_rows_capacity) {
-		size_t capacity = s->dead_rows_capacity ? 2 * s->dead_rows_capacity : 16;
-		int64_t *dead = reallocarray(s->dead_rows, capacity, sizeof(*dead));
+	int r = reserve_dead_rows(s, 1);
 
-		if (!dead)
-			return -ENOMEM;
-		s->dead_rows = dead;
-		s->dead_rows_capacity = capacity;
-	}
+	if (r < 0)
+		return r;
 	s->dead_rows[s->n_dead_rows++] = row->row.number;
 	if (s->dirty_since == USEC_INFINITY)
 		s->dirty_since = s->latest;
@@ -150,7 +181,7 @@ uint8_t row_usual_priority(const struct store *s, uint32_t stream)
 bool row_is_claimable(const struct store *s, const struct batch_row *row, uint32_t sink, usec_t now)
 {
 	return row->sink == sink && row->status != BATCH_UPLOADING && row->next_attempt <= now &&
-	       !cursor_of(s, sink, row->stream)->held;
+	       !cursor_of(s, sink, row->stream)->held && !stream_of(s, row->stream)->old;
 }
 
 /*

@@ -12,6 +12,9 @@
  *                                              moved, exempt
  *   batch       number | a range               still to send
  *   quarantine  (sink, stream, seq)            refused for good
+ *   aside       (sink, stream, first seq)      ranges below a cursor that moved away, or that
+ *                                              moved here although the sink had them
+ *   incarnation number | a UUID, why           what stream ids are derived from; the last counts
  *   clock       a segment of a boot -> offset  frozen wall time for records admitted without one
  *   clock_note  number | boot, boot_us, utc_us what was known of the clock, told to sinks too
  *   undecoded   number | bytes, why            frames nobody could read, the last thousand
@@ -60,6 +63,8 @@ static const char *const statement_text[SQL_MAX_] = {
 	[SQL_DELETE_ROW] = "DELETE FROM batch WHERE number = ?1",
 	[SQL_PUT_QUARANTINE] = "INSERT OR REPLACE INTO quarantine(sink, stream, seq, wall_us, code,"
 			       " detail) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+	[SQL_PUT_ASIDE] = "INSERT OR REPLACE INTO aside(sink, stream, first_seq, last_seq, how)"
+			  " VALUES(?1, ?2, ?3, ?4, ?5)",
 	[SQL_PUT_STREAM] =
 		"UPDATE stream SET shed = ?2, deleted = ?3, salvage_lost = ?4, gaps = ?5,"
 		" last_wall_us = ?6 WHERE number = ?1",

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "store/finding.h"
+#include "store/identity.h"
 #include "store/outbox.h"
 #include "store/tail.h"
 #include "util/buf.h"
@@ -27,14 +28,16 @@ struct stream_state {
 	struct stream_info info;
 	char *device, *subject; /* owned; info borrows them */
 	struct run_count *runs; /* ascending */
-	size_t n_runs;
+	size_t n_runs, n_noted; /* of them in `stream_run`; the last may have grown since */
 	uint64_t shed, deleted, salvage_lost, gaps;
 	uint64_t episode; /* shed since the last admitted record */
 	int64_t episode_from_us;
 	int64_t last_wall_us;
 	int64_t last_boot_us; /* in this run: the highest of all; INT64_MIN: none yet */
 	struct mark marks[2];
-	bool stays; /* a block of it could not be deleted in this round */
+	bool stays;		    /* a block of it could not be deleted in this round */
+	bool old;		    /* of an earlier incarnation */
+	uint64_t move_seq, move_id; /* from where on store_move() looks for which record of it */
 	bool dirty;
 };
 
@@ -59,6 +62,27 @@ struct sink_entry {
 	int64_t clocks; /* the last clock note that it has confirmed */
 	bool clocks_dirty;
 	uint32_t *range_of; /* scratch while cutting: [stream - 1] -> index + 1 */
+};
+
+/*
+ * Records below the cursor of a sink that are not confirmed there and never will be: they moved to
+ * another stream (MOVED), or came from one where the sink had them already (EXEMPT).
+ */
+enum aside_how { ASIDE_MOVED = 1, ASIDE_EXEMPT = 2 };
+struct aside {
+	uint32_t sink, stream;
+	uint64_t first_seq, last_seq;
+	uint8_t how;
+	bool dirty;
+};
+
+/* A block that is to be written by the next commit: moved, not heard. */
+struct staged {
+	uint64_t id, seq, n;
+	uint32_t stream;
+	uint8_t clk;
+	int64_t boot_us, offset_us;
+	struct buf payload;
 };
 
 struct row_entry {
@@ -116,6 +140,7 @@ enum statement {
 	SQL_PUT_ROW,
 	SQL_DELETE_ROW,
 	SQL_PUT_QUARANTINE,
+	SQL_PUT_ASIDE,
 	SQL_PUT_STREAM,
 	SQL_PUT_STREAM_RUN,
 	SQL_PUT_META,
@@ -157,6 +182,16 @@ struct store {
 	bool card_full; /* a commit failed for want of room; until there is ballast again */
 
 	struct uuid incarnation;
+	struct incarnation *incarnations; /* ascending */
+	size_t n_incarnations;
+	char machine[192]; /* the fingerprint that was noted; "": none */
+	char backup[64];   /* the mark of a backup; "": none */
+	bool set_back;	   /* the tail is of this store, and of a later time */
+	struct aside *asides;
+	size_t n_asides, asides_capacity;
+	struct staged *staged;
+	size_t n_staged;
+	uint64_t staged_id;	/* the highest id of them */
 	struct run_entry *runs; /* ascending */
 	size_t n_runs;
 	struct run_info run; /* ours, or the newest */
@@ -248,7 +283,35 @@ int sql_step(struct store *s, enum statement statement); /* runs it to its end a
 int sql_put_meta(struct store *s, const char *key, const void *value, size_t size);
 int sql_put_meta_int(struct store *s, const char *key, int64_t value);
 
+/* identity.c */
+int identity_load_one(struct store *s, const struct incarnation *i);
+void identity_mark(struct store *s); /* which streams are old */
+bool identity_is_ours(const struct store *s, const struct uuid *incarnation);
+int identity_of_stream(const struct uuid *incarnation, const struct stream_info *info,
+		       struct uuid *ret);
+/* At the start: what has to begin, if anything; written within the transaction of the run. */
+void identity_judge(const struct store *s, const char *machine, struct incarnation *ret);
+int identity_write(struct store *s, const struct incarnation *i, const char *machine);
+int identity_began(struct store *s, const struct incarnation *i);
+
+/* aside.c */
+int asides_reserve(struct store *s, size_t n);
+void aside_add(struct store *s, const struct aside *aside); /* there is room for it */
+int asides_write(struct store *s);
+/* How many records of the stream are set aside so at the sink. */
+uint64_t aside_count(const struct store *s, uint32_t sink, uint32_t stream, enum aside_how how);
+/* The last seq of the range that `seq` lies in; 0: in none. */
+uint64_t aside_until(const struct store *s, uint32_t sink, uint32_t stream, uint64_t seq);
+/* Where the next range above `seq` begins; UINT64_MAX: there is none. */
+uint64_t aside_next(const struct store *s, uint32_t sink, uint32_t stream, uint64_t seq);
+
+/* move.c */
+void staged_free(struct store *s);
+int staged_write(struct store *s);
+
 /* log.c */
+/* A row of the table; columns: id, stream, seq, n, boot_us, clk, offset_us. */
+int log_insert(struct store *s, const int64_t columns[static 7], const struct buf *payload);
 int log_write_tail(struct store *s);
 int log_note_runs(struct store *s);
 /* When each stream was last heard, from the newest records that are there. */
@@ -272,6 +335,8 @@ uint64_t stream_seq_after(const struct stream_state *st, uint64_t seq);	 /* 0: n
 uint64_t stream_seq_at(const struct stream_state *st, uint64_t k);
 /* Notes that the run reaches up to n in this stream. */
 int stream_reach(struct stream_state *st, uint64_t run, uint64_t n);
+/* The stream that had this device, kind and subject before this one; 0: none. */
+uint32_t stream_before(const struct store *s, uint32_t stream);
 int stream_add(struct store *s, const struct stream_info *info);
 int sink_add(struct store *s, const struct sink_info *info);
 
@@ -280,6 +345,13 @@ int care_measure(struct store *s); /* how full is it? After each commit */
 
 /* salvage.c: what is brought over, within the commit's transaction */
 int salvage_write(struct store *s);
+
+/* store.c */
+/*
+ * Two new runs: one of the boot that run `like` was of, and one of this boot, for what is heard from
+ * now on.
+ */
+int run_begin_pair(struct store *s, uint64_t like, uint64_t *ret);
 
 /* commit.c */
 void keep_free(struct store *s);
@@ -313,6 +385,7 @@ int row_add(struct store *s, const struct batch_row *row);
 int row_end(struct store *s, struct row_entry *row);
 void row_touch(struct store *s, struct row_entry *row);
 int rows_write(struct store *s);
+int rows_reserve(struct store *s, size_t n); /* row_add() and row_end() cannot fail so often */
 /* Heart rate before ECG. */
 uint8_t row_usual_priority(const struct store *s, uint32_t stream);
 bool row_is_claimable(const struct store *s, const struct batch_row *row, uint32_t sink,
@@ -327,6 +400,8 @@ void finding_written(struct store *s);
 /* outbox.c, for its neighbours */
 /* What is open in a stream becomes a row, and the cursor passes it. */
 int outbox_owe_open(struct store *s, uint32_t sink, uint32_t stream);
+/* What is open of a stream up to there becomes a row. */
+int outbox_row_until(struct store *s, uint32_t sink, uint32_t stream, uint64_t seq, uint64_t id);
 int cut_add_range(struct cut *c, const struct cut_range *range);
 void cursor_touch(struct store *s, struct cursor_state *c);
 /* The cursor's own movement rides in the next commit that has another reason. */

@@ -58,6 +58,9 @@ struct store *store_close(struct store *s)
 		free(s->sinks[i].range_of);
 	}
 	keep_free(s);
+	staged_free(s);
+	free(s->incarnations);
+	free(s->asides);
 	free(s->streams);
 	free(s->sinks);
 	free(s->runs);
@@ -113,9 +116,40 @@ static int set_aside(struct store *s)
 	return rename(from, to) < 0 ? -errno : 0;
 }
 
+static bool is_known_run(const struct store *s, uint64_t number, const struct uuid *nonce)
+{
+	static const struct uuid none;
+	struct run_info run;
+
+	return store_run(s, number, &run) &&
+	       (uuid_equal(nonce, &none) || uuid_equal(nonce, &run.nonce));
+}
+
+/*
+ * Does the tail go on where the log ends? One whose run the log has not, or under another nonce, or
+ * whose slots begin with a hole or name a stream that was never made, is of a later time.
+ */
+static bool goes_on(const struct store *s)
+{
+	uint64_t position = tail_start(s->tail), next, id = s->log_id;
+	const uint8_t *payload;
+	struct run_info run;
+	struct slot slot;
+
+	if (!is_known_run(s, tail_run(s->tail), tail_nonce(s->tail)))
+		return false;
+	for (; tail_read(s->tail, position, &slot, &payload, &next) == 0; position = next) {
+		if (slot.id <= s->log_id)
+			continue;
+		if (slot.id != ++id || !store_run(s, seq_run(slot.seq), &run) || slot.stream < 1 ||
+		    slot.stream > s->n_streams)
+			return false;
+	}
+	return true;
+}
+
 static int find_tail(struct store *s, struct store_opening *opening)
 {
-	struct run_info run;
 	char path[512];
 	int r;
 
@@ -128,12 +162,12 @@ static int find_tail(struct store *s, struct store_opening *opening)
 		opening->tail = opening->created || opening->clean ? TAIL_NONE : TAIL_LOST;
 		return 0;
 	}
-	/* A run that the log never saw: the log was put back from a copy. */
-	if (r == TAIL_E_DAMAGED || !uuid_equal(tail_incarnation(s->tail), &s->incarnation) ||
-	    !store_run(s, tail_run(s->tail), &run)) {
-		opening->tail = TAIL_FOREIGN;
-		return set_aside(s);
-	}
+	if (r == 0 && identity_is_ours(s, tail_incarnation(s->tail)) && goes_on(s))
+		return 0;
+	/* Of ours, and yet the log does not know of it: the log was put back from a copy. */
+	s->set_back = r == 0 && identity_is_ours(s, tail_incarnation(s->tail));
+	opening->tail = TAIL_FOREIGN;
+	s->tail = tail_free(s->tail);
 	return 0;
 }
 
@@ -187,23 +221,36 @@ static int replay_tail(struct store *s, struct store_opening *opening, usec_t no
 	return r == 0 && opening->n_torn ? set_aside(s) : r;
 }
 
-static int begin_incarnation(struct store *s)
+/*
+ * What begins with this run, if anything (then it has a time): a first incarnation, which a store of
+ * version 1 has already under no number, or another because the names may be in use elsewhere.
+ */
+static int judge_identity(struct store *s, const char *machine, struct store_opening *opening,
+			  struct incarnation *ret)
 {
-	int r = uuid_random(&s->incarnation);
-
-	return r < 0 ? r
-		     : sql_put_meta(s, "incarnation", s->incarnation.bytes,
-				    sizeof(s->incarnation.bytes));
+	identity_judge(s, machine, ret);
+	if (opening->created || ret->reason != INCARNATION_FIRST) {
+		ret->began_us = clock_wall_usec();
+		opening->incarnation = ret->reason;
+		memcpy(opening->incarnation_detail, ret->detail, sizeof(ret->detail));
+		return uuid_random(&ret->id);
+	}
+	if (s->n_incarnations > 0)
+		return 0;
+	ret->id = s->incarnation;
+	ret->began_us = s->n_runs ? MAX(s->runs[0].started_us, 1) : 1;
+	return 0;
 }
 
 static int insert_run(struct store *s, const struct run_entry *run)
 {
 	sqlite3_stmt *stmt = NULL;
 	bool ok =
-		sqlite3_prepare_v2(s->db,
-				   "INSERT INTO run(number, nonce, boot_id, started_us, offset_us,"
-				   " synced) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-				   -1, &stmt, NULL) == SQLITE_OK &&
+		sqlite3_prepare_v2(
+			s->db,
+			"INSERT OR REPLACE INTO run(number, nonce, boot_id, started_us, offset_us,"
+			" synced) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+			-1, &stmt, NULL) == SQLITE_OK &&
 		sqlite3_bind_int64(stmt, 1, (int64_t)run->info.number) == SQLITE_OK &&
 		sqlite3_bind_blob(stmt, 2, run->info.nonce.bytes, sizeof(run->info.nonce.bytes),
 				  SQLITE_STATIC) == SQLITE_OK &&
@@ -219,8 +266,9 @@ static int insert_run(struct store *s, const struct run_entry *run)
 }
 
 /* Durable before anything is admitted under its number. */
-static int begin_run(struct store *s, bool created)
+static int begin_run(struct store *s, const struct store_options *o, struct store_opening *opening)
 {
+	struct incarnation fresh;
 	struct run_entry run = {.info.number = s->run.number + 1,
 				.started_us = clock_wall_usec(),
 				.offset_us = s->clock.offset_us,
@@ -234,12 +282,17 @@ static int begin_run(struct store *s, bool created)
 	r = uuid_random(&run.info.nonce);
 	if (r < 0)
 		return r;
+	r = judge_identity(s, o->machine, opening, &fresh);
+	if (r < 0)
+		return r;
 	clock_boot_id(run.info.boot_id);
 	r = sql_step(s, SQL_BEGIN);
 	if (r != 0)
 		return r;
-	if (created)
-		r = begin_incarnation(s);
+	if (fresh.began_us)
+		r = identity_write(s, &fresh, o->machine);
+	else if (o->machine && o->machine[0] && !streq(o->machine, s->machine))
+		r = sql_put_meta(s, "machine", o->machine, strlen(o->machine));
 	if (r == 0)
 		r = insert_run(s, &run);
 	if (r == 0)
@@ -257,6 +310,51 @@ static int begin_run(struct store *s, bool created)
 	}
 	s->runs[s->n_runs++] = run;
 	s->run = run.info;
+	return fresh.began_us ? identity_began(s, &fresh) : 0;
+}
+
+static int insert_pair(struct store *s, const struct run_entry *runs)
+{
+	int r = sql_step(s, SQL_BEGIN);
+
+	if (r != 0)
+		return r;
+	r = insert_run(s, &runs[0]);
+	if (r == 0)
+		r = insert_run(s, &runs[1]);
+	if (r == 0)
+		r = sql_step(s, SQL_COMMIT);
+	if (r != 0 && !sqlite3_get_autocommit(s->db))
+		(void)sql_step(s, SQL_ROLLBACK); /* the first error counts */
+	return r;
+}
+
+int run_begin_pair(struct store *s, uint64_t like, uint64_t *ret)
+{
+	struct run_entry *runs = reallocarray(s->runs, s->n_runs + 2, sizeof(*runs));
+	struct run_entry *pair = runs + s->n_runs;
+	int r;
+
+	if (!runs)
+		return -ENOMEM;
+	s->runs = runs;
+	for (size_t i = 0; i < s->n_runs; i++)
+		if (runs[i].info.number == like)
+			pair[0] = runs[i];
+	pair[1] = runs[s->n_runs - 1];
+	for (size_t i = 0; i < 2; i++) {
+		pair[i].info.number = s->run.number + 1 + i;
+		pair[i].started_us = clock_wall_usec();
+		r = uuid_random(&pair[i].info.nonce);
+		if (r < 0)
+			return r;
+	}
+	r = insert_pair(s, pair);
+	if (r != 0)
+		return r;
+	*ret = pair[0].info.number;
+	s->run = pair[1].info;
+	s->n_runs += 2;
 	return 0;
 }
 
@@ -272,6 +370,7 @@ static int fresh_tail(struct store *s, usec_t now)
 			&s->tail);
 	if (r < 0)
 		return store_fail(s, r, "%s: %s", path, strerror(-r));
+	tail_set_nonce(s->tail, &s->run.nonce);
 	s->log_pos = 0;
 	for (size_t i = 0; i < s->n_sinks; i++)
 		s->sinks[i].cut_pos = s->sinks[i].in_flight_pos = 0;
@@ -287,7 +386,8 @@ static int count_wal(void *userdata, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
-static int open_parts(struct store *s, struct store_opening *opening, usec_t now)
+static int open_parts(struct store *s, const struct store_options *o, struct store_opening *opening,
+		      usec_t now)
 {
 	int r;
 
@@ -310,12 +410,15 @@ static int open_parts(struct store *s, struct store_opening *opening, usec_t now
 		opening->tail = TAIL_LOST; /* a drain came first */
 	s->power_cut = opening->tail == TAIL_LOST;
 	if (r == 0)
-		r = begin_run(s, opening->created);
+		r = begin_run(s, o, opening);
 	if (r == 0)
 		r = wall_cover_past(s);
 	wall_expect_pending(s, now);
 	if (r == 0)
 		log_find_newest(s);
+	/* Not before the run is on the disk: until then it is what tells that the store was set back. */
+	if (r == 0 && opening->tail == TAIL_FOREIGN)
+		r = set_aside(s);
 	return r == 0 ? fresh_tail(s, now) : r;
 }
 
@@ -348,7 +451,7 @@ static int open_once(const struct store_options *o, int owner_fd, usec_t now,
 	store_set_clock(s, clock);
 	s->owner_fd = owner_fd;
 	room_before_open(s);
-	r = open_parts(s, opening, now);
+	r = open_parts(s, o, opening, now);
 	s->replaying = false;
 	if (r != 0) {
 		/* The caller gets no store to ask: it is told through the opening. */
@@ -438,7 +541,7 @@ static int look_at_tail(struct store *s, bool *ret_torn)
 	if (!tail_path(s, "", path) || tail_open(path, false, &s->tail) != 0)
 		return 0; /* no tail: all there is lies in the log */
 	s->log_pos = tail_start(s->tail);
-	if (!uuid_equal(tail_incarnation(s->tail), &s->incarnation)) {
+	if (!identity_is_ours(s, tail_incarnation(s->tail))) {
 		s->tail = tail_free(s->tail);
 		return 0;
 	}
@@ -536,19 +639,6 @@ void store_heartbeat(struct store *s, usec_t now)
 	tail_sign(s->tail, getpid(), s->role, now);
 }
 
-/* The name that a stream has for ever: derived, so that it is the same whoever asks. */
-static int stream_name(const struct store *s, const char *device, enum kind kind,
-		       const char *subject, struct uuid *ret)
-{
-	struct buf name = {0};
-	int r;
-
-	buf_printf(&name, "%s|%s|%s", device, kind_name(kind), subject);
-	r = name.failed ? -ENOMEM : uuid_v5(&s->incarnation, name.data, name.size, ret);
-	buf_done(&name);
-	return r;
-}
-
 static int insert_stream(struct store *s, const struct stream_info *info)
 {
 	sqlite3_stmt *stmt = NULL;
@@ -575,7 +665,7 @@ int store_stream(struct store *s, const char *device, enum kind kind, const char
 	struct stream_info info = {.kind = (uint8_t)kind, .device = device, .subject = subject};
 	int r;
 
-	r = stream_name(s, device, kind, subject, &info.id);
+	r = identity_of_stream(&s->incarnation, &info, &info.id);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < s->n_streams; i++)

@@ -10,6 +10,17 @@
 #include "store/look.h"
 #include "util/clock.h"
 
+/* Why a store goes on under new names. Words of these are in the database: append only. */
+enum incarnation_reason {
+	INCARNATION_FIRST,
+	INCARNATION_MACHINE,  /* another machine's fingerprint */
+	INCARNATION_BACKUP,   /* a file marked as a backup, or older than the tail beside it */
+	INCARNATION_SALVAGED, /* what could be read of a damaged one */
+	INCARNATION_CONFLICT, /* a server knows our run number under another nonce: a clone */
+	INCARNATION_AHEAD,    /* a server holds later numbers than we gave out */
+	INCARNATION_MAX_,
+};
+
 struct store_options {
 	const char *state_dir;
 	const char *runtime_dir;
@@ -22,6 +33,7 @@ struct store_options {
 	uint64_t free_reserve; /* bytes left to the rest of the machine, at most 5 % of the card */
 	bool ballast;	       /* lay in what a full card is saved with */
 	bool salvage;	       /* set a damaged store aside and begin a new one */
+	const char *machine;   /* whose hardware this is (machine_read()); NULL, "": not known */
 };
 
 /* What was found at the start. */
@@ -39,7 +51,9 @@ struct store_opening {
 	bool created;
 	char set_aside[40]; /* a damaged store: the folder it is kept in; "" if there was none */
 	char damage[256];   /* why, in words */
-	char problem[256];  /* when store_open() fails: why, in words */
+	enum incarnation_reason incarnation; /* that began now; INCARNATION_FIRST: none */
+	char incarnation_detail[160];
+	char problem[256]; /* when store_open() fails: why, in words */
 };
 
 /*

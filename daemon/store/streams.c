@@ -97,6 +97,20 @@ int stream_reach(struct stream_state *st, uint64_t run, uint64_t n)
 	return 0;
 }
 
+uint32_t stream_before(const struct store *s, uint32_t stream)
+{
+	const struct stream_info *info = &stream_of(s, stream)->info;
+
+	for (uint32_t i = stream - 1; i >= 1; i--) {
+		const struct stream_info *old = &stream_of(s, i)->info;
+
+		if (old->kind == info->kind && streq(old->device, info->device) &&
+		    streq(old->subject, info->subject))
+			return i;
+	}
+	return 0;
+}
+
 static int widen_sinks(struct store *s, size_t n_streams)
 {
 	for (size_t i = 0; i < s->n_sinks; i++) {

@@ -43,6 +43,7 @@ struct header {
 	_Atomic uint64_t heartbeat_us;
 	_Atomic int32_t pid;
 	char role[16];
+	struct uuid nonce; /* of the run */
 };
 
 struct tail {
@@ -174,6 +175,16 @@ const struct uuid *tail_incarnation(const struct tail *t)
 uint64_t tail_run(const struct tail *t)
 {
 	return t->header->run;
+}
+
+void tail_set_nonce(struct tail *t, const struct uuid *nonce)
+{
+	t->header->nonce = *nonce;
+}
+
+const struct uuid *tail_nonce(const struct tail *t)
+{
+	return &t->header->nonce;
 }
 
 const char *tail_boot_id(const struct tail *t)

@@ -42,6 +42,9 @@ int tail_open(const char *path, bool writable, struct tail **ret);
 
 const struct uuid *tail_incarnation(const struct tail *t);
 uint64_t tail_run(const struct tail *t);
+/* The nonce of that run, before anything is appended; all zeroes: an older program made the ring. */
+void tail_set_nonce(struct tail *t, const struct uuid *nonce);
+const struct uuid *tail_nonce(const struct tail *t);
 const char *tail_boot_id(const struct tail *t);
 size_t tail_size(const struct tail *t);
 /* Its owner's sign of life, for those who look from outside. */

@@ -398,9 +398,11 @@ static void a_tail_newer_than_the_log(void **state)
 	assert_int_equal(opening.tail, TAIL_FOREIGN);
 	(void)snprintf(path, sizeof(path), "%s/tail.foreign", p->run);
 	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(opening.incarnation, INCARNATION_BACKUP);
 	assert_int_equal(count_all(s, stream), 1);
-	(void)admit(p, s, stream, 61);
-	assert_int_equal(count_all(s, stream), 2);
+	assert_int_not_equal(stream_of_kind(s, KIND_HEART_RATE), stream);
+	(void)admit(p, s, stream_of_kind(s, KIND_HEART_RATE), 61);
+	assert_int_equal(count_all(s, stream), 1);
 	assert_balanced(s);
 	store_close(s);
 }

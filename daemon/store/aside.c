@@ -1,0 +1,105 @@
+/*
+ * Ranges below a cursor that are no business of this sink: moved away, or brought here although it had
+ * them already. A counter each says how many (in `cursor`); which ones has to be known when a range
+ * is sent again, because the server was set back: of those nothing is owed under this name.
+ *
+ * Slices of moving lie side by side, so a whole outage is one range.
+ */
+#include "store/state.h"
+
+int asides_reserve(struct store *s, size_t n)
+{
+	size_t capacity = s->asides_capacity ? s->asides_capacity : 16;
+	struct aside *asides;
+
+	while (capacity < s->n_asides + n)
+		capacity *= 2;
+	if (capacity == s->asides_capacity)
+		return 0;
+	asides = reallocarray(s->asides, capacity, sizeof(*asides));
+	if (!asides)
+		return -ENOMEM;
+	s->asides = asides;
+	s->asides_capacity = capacity;
+	return 0;
+}
+
+void aside_add(struct store *s, const struct aside *aside)
+{
+	const struct stream_state *st = stream_of(s, aside->stream);
+	uint64_t before = stream_seq_before(st, aside->first_seq);
+
+	for (size_t i = 0; i < s->n_asides; i++) {
+		struct aside *a = &s->asides[i];
+
+		if (a->sink == aside->sink && a->stream == aside->stream && a->how == aside->how &&
+		    a->last_seq == before) {
+			a->last_seq = aside->last_seq;
+			a->dirty = true;
+			return;
+		}
+	}
+	assert(s->n_asides < s->asides_capacity);
+	s->asides[s->n_asides] = *aside;
+	s->asides[s->n_asides++].dirty = true;
+}
+
+int asides_write(struct store *s)
+{
+	sqlite3_stmt *stmt = s->statements[SQL_PUT_ASIDE];
+
+	for (size_t i = 0; i < s->n_asides; i++) {
+		const struct aside *a = &s->asides[i];
+		const int64_t columns[] = {a->sink, a->stream, (int64_t)a->first_seq,
+					   (int64_t)a->last_seq, a->how};
+		int r;
+
+		if (!a->dirty)
+			continue;
+		for (size_t k = 0; k < ARRAY_SIZE(columns); k++)
+			if (sqlite3_bind_int64(stmt, (int)k + 1, columns[k]) != SQLITE_OK)
+				return store_fail_sql(s, "aside");
+		r = sql_step(s, SQL_PUT_ASIDE);
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
+uint64_t aside_count(const struct store *s, uint32_t sink, uint32_t stream, enum aside_how how)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < s->n_asides; i++) {
+		const struct aside *a = &s->asides[i];
+
+		if (a->sink == sink && a->stream == stream && a->how == how)
+			n += stream_count_between(stream_of(s, stream), a->first_seq, a->last_seq);
+	}
+	return n;
+}
+
+uint64_t aside_until(const struct store *s, uint32_t sink, uint32_t stream, uint64_t seq)
+{
+	for (size_t i = 0; i < s->n_asides; i++) {
+		const struct aside *a = &s->asides[i];
+
+		if (a->sink == sink && a->stream == stream && a->first_seq <= seq &&
+		    a->last_seq >= seq)
+			return a->last_seq;
+	}
+	return 0;
+}
+
+uint64_t aside_next(const struct store *s, uint32_t sink, uint32_t stream, uint64_t seq)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (size_t i = 0; i < s->n_asides; i++) {
+		const struct aside *a = &s->asides[i];
+
+		if (a->sink == sink && a->stream == stream && a->first_seq > seq)
+			next = MIN(next, a->first_seq);
+	}
+	return next;
+}

@@ -1,0 +1,538 @@
+/*
+ * Moving to new names: what each of several sinks was owed under the old ones it gets under the new, once,
+ * with its times and its content; what it had or had refused it does not get again; and the ledger
+ * balances between any two slices and after a kill in any commit. Each record has a heart rate of its
+ * own, by which it is known again.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "place.h"
+#include "store/state.h"
+
+#include <sqlite3.h>
+#include <sys/wait.h>
+
+enum { N_SINKS = 3, N_BPM = 2048 };
+static const char *const sink_names[N_SINKS] = {"a", "b", "c"};
+
+/* What the servers got, and when each heart rate was. */
+struct servers {
+	unsigned got[N_SINKS + 1][N_BPM];
+	unsigned refused[N_SINKS + 1][N_BPM];
+	int64_t t_us[N_BPM];
+	uint8_t clk[N_BPM];
+	char boot_id[N_BPM][37];
+	struct store *s;
+	uint32_t sink;
+	size_t n, room;
+	uint16_t bpm[256];
+};
+
+static int on_begin(void *userdata, const struct run_info *run)
+{
+	struct servers *v = userdata;
+
+	v->n = 0;
+	(void)snprintf(v->boot_id[0], sizeof(v->boot_id[0]), "%s", run->boot_id);
+	return 0;
+}
+
+static int on_add(void *userdata, const struct stream_info *stream, uint64_t after,
+		  const struct record *r)
+{
+	struct servers *v = userdata;
+	uint16_t bpm = r->heart_rate.bpm;
+	struct stream_status status;
+
+	store_stream_status(v->s, stream->number, &status);
+	assert_false(status.old);
+	assert_int_equal(r->type, RECORD_HEART_RATE);
+	if (v->t_us[bpm] == 0) {
+		v->t_us[bpm] = record_wall_us(r);
+		v->clk[bpm] = r->clk;
+	}
+	assert_int_equal(v->t_us[bpm], record_wall_us(r));
+	assert_int_equal(v->clk[bpm], r->clk);
+	/* An estimate is corrected by the clock of the boot that its batch names. */
+	if (r->clk == CLK_EST && v->boot_id[bpm][0])
+		assert_string_equal(v->boot_id[bpm], v->boot_id[0]);
+	memcpy(v->boot_id[bpm], v->boot_id[0], sizeof(v->boot_id[0]));
+	v->bpm[v->n++] = bpm;
+	return v->n >= v->room;
+}
+
+enum answer { CONFIRM, REFUSE_FIRST, DEFER, RELEASE };
+
+/* One request, immediate or of the backlog. False: there was nothing to send. */
+static bool request(struct place *p, struct servers *v, struct store *s, uint32_t sink,
+		    bool immediate, size_t room, enum answer answer)
+{
+	const struct cut_taker taker = {v, on_begin, on_add};
+	struct receipt_entry entries[8] = {0};
+	struct rejection bad = {0};
+	struct cut c;
+	int r;
+
+	v->s = s;
+	v->sink = sink;
+	v->room = room;
+	do
+		r = immediate ? outbox_cut(s, sink, &taker, &c)
+			      : outbox_claim(s, sink, p->now, &taker, &c);
+	while (r == STORE_E_MORE);
+	if (r == STORE_E_NOTHING || r == STORE_E_CLOCK)
+		return false;
+	assert_int_equal(r, 0);
+	if (answer == RELEASE) {
+		outbox_release(s, &c);
+		return true;
+	}
+	if (answer == DEFER) {
+		assert_int_equal(outbox_defer(s, &c, p->now, p->now, "no"), 0);
+		return true;
+	}
+	assert_true(c.n_ranges <= ARRAY_SIZE(entries));
+	for (size_t i = 0; i < c.n_ranges; i++)
+		entries[i] = (struct receipt_entry){.stream = c.ranges[i].stream,
+						    .acked_through = c.ranges[i].last_seq};
+	for (size_t i = answer == REFUSE_FIRST; i < v->n; i++)
+		v->got[sink][v->bpm[i]]++;
+	if (answer == REFUSE_FIRST) {
+		bad.seq = c.ranges[0].first_seq;
+		(void)snprintf(bad.code, sizeof(bad.code), "bad");
+		entries[0].rejected = &bad;
+		entries[0].n_rejected = 1;
+		v->refused[sink][v->bpm[0]]++;
+	}
+	assert_int_equal(outbox_confirm(s, &c, entries, c.n_ranges, p->now), 0);
+	return true;
+}
+
+static void add_sinks(struct store *s, bool all)
+{
+	uint32_t number;
+
+	for (uint32_t i = 0; i < (all ? N_SINKS : N_SINKS - 1); i++)
+		assert_int_equal(store_sink(s, sink_names[i], true, false, &number), 0);
+	assert_int_equal(store_retire_sinks(s), 0);
+}
+
+/* The log says when each was, as far as it can tell. */
+static int note_time(void *userdata, const struct record *r)
+{
+	struct servers *v = userdata;
+
+	v->t_us[r->heart_rate.bpm] = record_wall_us(r);
+	v->clk[r->heart_rate.bpm] = r->clk;
+	return 0;
+}
+
+static void sql(const struct place *p, const char *text)
+{
+	char path[128];
+	sqlite3 *db;
+
+	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static uint16_t admit_some(struct place *p, struct store *s, uint16_t bpm, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		(void)admit(p, s, stream_of_kind(s, KIND_HEART_RATE), bpm++);
+		if (i % 3 == 0)
+			(void)admit(p, s, stream_of_kind(s, KIND_PPI), bpm++);
+	}
+	return bpm;
+}
+
+/*
+ * Three runs, the first of another boot and without a clock, the second of another boot with one. Of
+ * the sinks one is far, one is behind with a refusal and a hole, and one has nothing and is retired.
+ */
+static uint16_t make_history(struct place *p, struct servers *v)
+{
+	struct store *s = open_with(p, &unsynced, NULL);
+	uint16_t bpm = 1;
+
+	add_sinks(s, true);
+	bpm = admit_some(p, s, bpm, 30);
+	assert_int_equal(store_finish(s, p->now), 0);
+	store_close(s);
+	sql(p, "UPDATE run SET boot_id = 'a0000000-0000-4000-8000-000000000001'");
+	s = open_store(p);
+	add_sinks(s, true);
+	bpm = admit_some(p, s, bpm, 30);
+	assert_int_equal(store_finish(s, p->now), 0);
+	store_close(s);
+	sql(p, "UPDATE run SET boot_id = 'b0000000-0000-4000-8000-000000000002' WHERE number = 2");
+
+	s = open_store(p);
+	add_sinks(s, false);
+	for (uint32_t i = 1; i <= store_stream_count(s); i++)
+		assert_int_equal(store_read(s, i, 1, UINT64_MAX, 0, note_time, v), 0);
+	for (uint32_t sink = 1; sink <= 2; sink++)
+		assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+	assert_true(request(p, v, s, 1, false, 35, CONFIRM));
+	assert_true(request(p, v, s, 1, false, 20, CONFIRM));
+	assert_true(request(p, v, s, 1, false, 7, DEFER));
+	assert_true(request(p, v, s, 2, false, 9, REFUSE_FIRST));
+	assert_true(request(p, v, s, 2, false, 4, CONFIRM));
+	bpm = admit_some(p, s, bpm, 12);
+	assert_true(request(p, v, s, 1, true, 5, CONFIRM));
+	assert_true(request(p, v, s, 2, true, 7, DEFER));
+	assert_int_equal(store_commit(s, p->now), 0);
+	assert_balanced(s);
+	store_close(s);
+	return bpm;
+}
+
+static void move_all(struct place *p, struct store *s, bool audited)
+{
+	int r;
+
+	while ((r = store_move(s, p->now)) == 0 || r == STORE_E_MORE)
+		if (audited)
+			assert_balanced(s);
+	if (r != STORE_E_NOTHING)
+		fail_msg("store_move: %d %s", r, store_problem(s));
+	assert_int_equal(store_move_left(s), 0);
+}
+
+/* Everything goes out to every sink; then each has each once, and nothing that it had refused. */
+static void send_all(struct place *p, struct servers *v, struct store *s, uint16_t end)
+{
+	for (uint32_t sink = 1; sink <= store_sink_count(s); sink++) {
+		struct sink_info info;
+
+		store_sink_info(s, sink, &info);
+		if (info.retired)
+			continue;
+		assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+		outbox_hurry(s, sink, false);
+		while (request(p, v, s, sink, false, 11, CONFIRM))
+			;
+		for (uint16_t bpm = 1; bpm < end; bpm++)
+			if (v->got[sink][bpm] + v->refused[sink][bpm] != 1)
+				fail_msg("sink %u got %u %u times and refused it %u times", sink,
+					 bpm, v->got[sink][bpm], v->refused[sink][bpm]);
+	}
+	assert_int_equal(store_commit(s, p->now), 0);
+	assert_balanced(s);
+}
+
+/* All old streams can be deleted, and the new ones: only quarantine is in the way of its stream. */
+static void prune_all(struct place *p, struct store *s)
+{
+	struct stream_status status;
+	struct cursor_status c;
+	int r;
+
+	while ((r = store_prune(s, INT64_MAX, 7)) == 0)
+		assert_balanced(s);
+	assert_int_equal(r, STORE_E_NOTHING);
+	for (uint32_t i = 1; i <= store_stream_count(s); i++) {
+		store_stream_status(s, i, &status);
+		store_cursor_status(s, 2, i, &c);
+		assert_int_equal(status.deleted, c.quarantined ? 0 : status.admitted);
+	}
+}
+
+static void each_sink_gets_the_rest_once(void **state)
+{
+	struct place *p = *state;
+	struct servers *v = calloc(1, sizeof(*v));
+	uint16_t end = make_history(p, v);
+	struct store *s = open_store(p);
+
+	add_sinks(s, false);
+	assert_int_equal(store_new_incarnation(s, INCARNATION_CONFLICT, "", p->now), 0);
+	assert_balanced(s);
+	assert_true(store_move_left(s) > 0);
+	end = admit_some(p, s, end, 4);
+	assert_true(request(p, v, s, 1, true, 3, CONFIRM));
+	move_all(p, s, true);
+	send_all(p, v, s, end);
+	prune_all(p, s);
+	store_close(s);
+	free(v);
+}
+
+/* It had nothing, and comes back after everything moved: it gets all that is there, once. */
+static void a_retired_sink_that_comes_back(void **state)
+{
+	struct place *p = *state;
+	struct servers *v = calloc(1, sizeof(*v));
+	uint16_t end = make_history(p, v);
+	struct store *s = open_store(p);
+
+	add_sinks(s, false);
+	assert_int_equal(store_new_incarnation(s, INCARNATION_AHEAD, "", p->now), 0);
+	move_all(p, s, true);
+	send_all(p, v, s, end);
+	add_sinks(s, true);
+	assert_true(store_move_left(s) > 0);
+	end = admit_some(p, s, end, 3);
+	move_all(p, s, true);
+	send_all(p, v, s, end);
+	store_close(s);
+	free(v);
+}
+
+static void twice_in_a_row(void **state)
+{
+	struct place *p = *state;
+	struct servers *v = calloc(1, sizeof(*v));
+	uint16_t end = make_history(p, v);
+	struct store *s = open_store(p);
+
+	add_sinks(s, false);
+	assert_int_equal(store_new_incarnation(s, INCARNATION_AHEAD, "", p->now), 0);
+	assert_int_equal(store_move(s, p->now), 0);
+	end = admit_some(p, s, end, 3);
+	assert_int_equal(store_new_incarnation(s, INCARNATION_AHEAD, "", p->now), 0);
+	end = admit_some(p, s, end, 3);
+	move_all(p, s, true);
+	send_all(p, v, s, end);
+	store_close(s);
+	free(v);
+}
+
+/* A server that was set back gets the new stream's records again, and none that it had under the old. */
+static void a_rewind_over_what_moved(void **state)
+{
+	struct place *p = *state;
+	struct servers *v = calloc(1, sizeof(*v));
+	uint16_t end = make_history(p, v);
+	struct store *s = open_store(p);
+	uint64_t n, again = 0, sent = 0;
+
+	add_sinks(s, false);
+	assert_int_equal(store_new_incarnation(s, INCARNATION_AHEAD, "", p->now), 0);
+	move_all(p, s, true);
+	send_all(p, v, s, end);
+	for (uint32_t i = 1; i <= store_stream_count(s); i++) {
+		struct cursor_status c;
+
+		store_cursor_status(s, 1, i, &c);
+		sent += c.confirmed;
+		assert_int_equal(outbox_rewind(s, 1, i, 0, &n), 0);
+		again += n;
+		assert_int_equal(store_commit(s, p->now), 0);
+		assert_balanced(s);
+	}
+	assert_int_equal(sent, end - 1);
+	assert_int_equal(again, sent);
+	memset(v->got[1], 0, sizeof(v->got[1]));
+	move_all(p, s, true);
+	send_all(p, v, s, end);
+	store_close(s);
+	free(v);
+}
+
+static void what_is_under_way_is_waited_for(void **state)
+{
+	struct place *p = *state;
+	struct servers *v = calloc(1, sizeof(*v));
+	struct store *s = open_store(p);
+	const struct cut_taker taker = {v, on_begin, on_add};
+	struct receipt_entry entry = {0};
+	struct cut c;
+	uint16_t end;
+
+	add_sinks(s, false);
+	end = admit_some(p, s, 1, 4);
+	v->s = s;
+	v->room = 3;
+	assert_int_equal(outbox_cut(s, 1, &taker, &c), 0);
+	assert_int_equal(store_new_incarnation(s, INCARNATION_AHEAD, "", p->now), 0);
+	assert_int_equal(store_move(s, p->now), STORE_E_BUSY);
+	/* Its receipt counts for what it names; the rest moves. */
+	entry = (struct receipt_entry){.stream = c.ranges[0].stream,
+				       .acked_through = c.ranges[0].last_seq};
+	for (size_t i = 0; i < v->n; i++)
+		v->got[1][v->bpm[i]] += i == 0 || i == 2; /* heart rates of the first stream */
+	assert_int_equal(outbox_confirm(s, &c, &entry, 1, p->now), 0);
+	assert_balanced(s);
+	move_all(p, s, true);
+	send_all(p, v, s, end);
+	store_close(s);
+	free(v);
+}
+
+/* A record without a wall time waits under its old name until it has one. */
+static void what_has_no_time_waits_for_it(void **state)
+{
+	struct place *p = *state;
+	struct servers *v = calloc(1, sizeof(*v));
+	struct store *s = open_with(p, &unsynced, NULL);
+	uint16_t end;
+
+	add_sinks(s, false);
+	end = admit_some(p, s, 1, 4);
+	assert_int_equal(store_new_incarnation(s, INCARNATION_MACHINE, "", p->now), 0);
+	assert_int_equal(store_move(s, p->now), STORE_E_CLOCK);
+	assert_balanced(s);
+	store_set_clock(s, &synced);
+	assert_int_equal(store_resolve_clock(s, CLK_UTC, p->now, synced.offset_us), 0);
+	move_all(p, s, true);
+	send_all(p, v, s, end);
+	for (uint16_t bpm = 1; bpm < end; bpm++)
+		assert_int_equal(v->clk[bpm], CLK_UTC);
+	store_close(s);
+	free(v);
+}
+
+static void what_was_held_is_let_go(void **state)
+{
+	struct place *p = *state;
+	struct servers *v = calloc(1, sizeof(*v));
+	struct store *s = open_store(p);
+	const struct cut_taker taker = {v, on_begin, on_add};
+	struct receipt_entry entry = {.identity_conflict = true};
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE);
+	struct cursor_status status;
+	struct cut c;
+
+	add_sinks(s, false);
+	(void)admit(p, s, stream, 1);
+	v->s = s;
+	v->room = 3;
+	assert_int_equal(outbox_cut(s, 1, &taker, &c), 0);
+	entry.stream = stream;
+	assert_int_equal(outbox_confirm(s, &c, &entry, 1, p->now), 0);
+	store_cursor_status(s, 1, stream, &status);
+	assert_true(status.held);
+	assert_int_equal(store_new_incarnation(s, INCARNATION_CONFLICT, "", p->now), 0);
+	move_all(p, s, true);
+	store_cursor_status(s, 1, stream, &status);
+	assert_false(status.held);
+	assert_int_equal(status.moved, 1);
+	assert_int_equal(status.waiting, 0);
+	send_all(p, v, s, 2);
+	prune_all(p, s);
+	store_close(s);
+	free(v);
+}
+
+/* Records that are gone from the log are counted, once, and stop nothing. */
+static void a_hole_in_the_log(void **state)
+{
+	struct place *p = *state;
+	struct servers *v = calloc(1, sizeof(*v));
+	struct store *s = open_store(p);
+	struct stream_status status;
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE);
+
+	add_sinks(s, false);
+	for (uint16_t bpm = 1; bpm <= 6; bpm++) {
+		(void)admit(p, s, stream, bpm);
+		assert_int_equal(store_commit(s, p->now), 0);
+	}
+	store_close(s);
+	sql(p, "DELETE FROM record WHERE seq IN (268435458, 268435459)"); /* the second and third */
+	s = open_store(p);
+	add_sinks(s, false);
+	assert_int_equal(store_new_incarnation(s, INCARNATION_MACHINE, "", p->now), 0);
+	move_all(p, s, false);
+	assert_balanced(s);
+	store_stream_status(s, stream, &status);
+	assert_int_equal(status.salvage_lost, 2);
+	for (uint32_t sink = 1; sink <= 2; sink++) {
+		v->got[sink][2] = v->got[sink][3] = 1; /* nobody will */
+	}
+	send_all(p, v, s, 7);
+	store_close(s);
+	free(v);
+}
+
+/* --- kills --- */
+
+static int commits_left;
+
+static int end_in_commit(void *userdata)
+{
+	if (commits_left-- == 0)
+		_exit(0);
+	return 0;
+}
+
+/* > 0: it came to its end without. */
+static int move_and_die(struct place *p, int commits)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct store *s = open_store(p);
+		int r;
+
+		add_sinks(s, false);
+		commits_left = commits;
+		(void)sqlite3_commit_hook(s->db, end_in_commit, NULL); /* there was none before */
+		if (store_new_incarnation(s, INCARNATION_CONFLICT, "", p->now) != 0)
+			_exit(3);
+		while ((r = store_move(s, p->now)) == 0 || r == STORE_E_MORE)
+			;
+		_exit(r == STORE_E_NOTHING ? 1 : 3);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
+	return WEXITSTATUS(status);
+}
+
+static void a_kill_in_every_commit(void **state)
+{
+	int ended = 0;
+
+	for (int step = 0; !ended; step++) {
+		struct servers *v = calloc(1, sizeof(*v));
+		struct place *p;
+		struct store *s;
+		uint16_t end;
+
+		assert_int_equal(set_up((void **)&p), 0);
+		end = make_history(p, v);
+		ended = move_and_die(p, step);
+		s = open_store(p);
+		add_sinks(s, false);
+		assert_balanced(s);
+		if (s->n_incarnations == 1)
+			assert_int_equal(store_new_incarnation(s, INCARNATION_CONFLICT, "", p->now),
+					 0);
+		end = admit_some(p, s, end, 2);
+		move_all(p, s, true);
+		send_all(p, v, s, end);
+		store_close(s);
+		assert_int_equal(tear_down((void **)&p), 0);
+		free(v);
+		assert_true(ended || step < 100);
+		if (ended)
+			assert_true(step >= 6);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		store_test(each_sink_gets_the_rest_once),
+		store_test(a_retired_sink_that_comes_back),
+		store_test(twice_in_a_row),
+		store_test(a_rewind_over_what_moved),
+		store_test(what_is_under_way_is_waited_for),
+		store_test(what_has_no_time_waits_for_it),
+		store_test(what_was_held_is_let_go),
+		store_test(a_hole_in_the_log),
+		cmocka_unit_test(a_kill_in_every_commit),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
