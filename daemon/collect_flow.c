@@ -143,12 +143,16 @@ static void tell_timing(struct collect *c, size_t i, const struct flow *flow,
 			  t->gap_to_us, now);
 }
 
-/* By the sensor's clock, if it has one, else by arrival, which is when the last sample was. */
+/*
+ * By the sensor's clock, if it has one, against the bare crystal of ours. Else by arrival: heart
+ * rate (2A37) says nothing of when it was, and is late by what the radio took.
+ */
 static void find_timing(struct device *d, const struct reading *reading, usec_t came,
 			struct timing *ret)
 {
 	struct timeline *timeline = &d->timelines[reading->kind];
 	uint32_t dt_ns = reading->nominal_dt_ns;
+	int64_t bent_us;
 
 	if (!reading->sensor_ns || !dt_ns) {
 		*ret = (struct timing){.kind = TIMING_FIRST,
@@ -160,7 +164,11 @@ static void find_timing(struct device *d, const struct reading *reading, usec_t 
 	}
 	if (timeline->nominal_dt_ns != dt_ns) /* the first one, or it was set to another rate */
 		timeline_reset(timeline, dt_ns);
-	timeline_step(timeline, reading->sensor_ns, reading->n, (int64_t)came, ret);
+	bent_us = clock_bent_usec();
+	timeline_step(timeline, reading->sensor_ns, reading->n, (int64_t)came - bent_us, ret);
+	ret->first_us += bent_us;
+	ret->gap_from_us += bent_us;
+	ret->gap_to_us += bent_us;
 }
 
 static void set_dt(struct record *r, uint32_t dt_ns)
