@@ -205,7 +205,7 @@ static void prune(struct daemon *d, usec_t now)
 
 	/* No retention is decided on a clock that nobody disciplines. */
 	if (now < d->last_prune + (needed ? PRUNE_SOON : PRUNE_EVERY) ||
-	    (!needed && !timekeeper_clock(d->timekeeper)->synchronised))
+	    (!needed && (!d->config->timers || !timekeeper_clock(d->timekeeper)->synchronised)))
 		return;
 	if (needed)
 		before = INT64_MAX; /* all that is confirmed */
@@ -239,20 +239,21 @@ static void watch_lateness(struct daemon *d)
 	d->told_late = figures.commits_late;
 }
 
+static bool is_offline(const struct daemon *d)
+{
+	return !network_usable(d->network) && network_needed(d->config);
+}
+
 /*
  * Layer 3 inside the loop: should systemd's timer not fire, backoff and holds end every so often.
  */
 static void background(struct daemon *d, usec_t now)
 {
-	if (now < d->last_background + d->config->background_interval)
+	if (now < d->last_background + d->config->background_interval || !d->config->timers ||
+	    is_offline(d))
 		return;
 	d->last_background = now;
 	uploader_wake(d->uploader, false);
-}
-
-static bool is_offline(const struct daemon *d)
-{
-	return !network_usable(d->network) && network_needed(d->config);
 }
 
 static void on_network_back(void *userdata)
@@ -338,6 +339,7 @@ static int on_sync(void *userdata, bool critical)
 	struct daemon *d = userdata;
 
 	told_commit(d, store_commit(d->store, now_of(d)));
+	d->last_background = now_of(d); /* it is what the timer asks for: not twice */
 	uploader_wake(d->uploader, critical);
 	return 0;
 }

@@ -391,6 +391,39 @@ static void find_network(const struct snapshot *s, struct problem_list *list)
 		       "the network is back");
 }
 
+/* What the owner switched off is no fault, but whoever wonders should find it here. */
+static void find_features(const struct snapshot *s, struct problem_list *list)
+{
+	const struct config *c = s->config;
+	char next[HUMAN_SIZE + 40] = "`vitalctl sync`, a start, or the network's return";
+	struct problem_text *t;
+
+	if (c->timers)
+		(void)snprintf(next, sizeof(next), "the next background run, at most %.16s",
+			       human_duration(c->background_interval, (char[HUMAN_SIZE]){0}));
+	if (!c->immediate) {
+		t = add(list, SEVERITY_NOTICE, "sending at once is switched off");
+		say(t->consequence, "new records wait for %s", next);
+		say(t->remedy, "`vitalctl sync` sends them now; immediate in [features]");
+	}
+	if (!c->queue) {
+		t = add(list, SEVERITY_NOTICE, "trying again by itself is switched off");
+		say(t->consequence, "what a server did not take waits for %s", next);
+		say(t->remedy, "`vitalctl sync` tries now; queue in [features]");
+	}
+	if (!c->reconcile) {
+		t = add(list, SEVERITY_NOTICE, "comparing with the servers is switched off");
+		say(t->consequence, "what a server loses after it has confirmed it is not noticed");
+		say(t->remedy, "`sudo vitald reconcile` compares now; reconcile in [features]");
+	}
+	if (!c->timers) {
+		t = add(list, SEVERITY_NOTICE, "the background is switched off");
+		say(t->consequence, "nothing looks after what waits here, or deletes what is old, "
+				    "unless it is asked to");
+		say(t->remedy, "timers in [features]");
+	}
+}
+
 static void find_size(const struct snapshot *s, const struct store_figures *f,
 		      struct problem_list *list)
 {
@@ -499,6 +532,8 @@ void problems_find(const struct snapshot *s, struct problem_list *ret)
 	find_given(s, ret);
 	find_source(s, ret);
 	find_store(s, ret);
+	if (s->config)
+		find_features(s, ret);
 	find_network(s, ret);
 	find_sinks(s, ret);
 	for (size_t i = 0; i < s->n_devices; i++)

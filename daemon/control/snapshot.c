@@ -165,8 +165,10 @@ static void put_verdict(struct table *t, const struct snapshot *s, const struct 
 	if (worst == SEVERITY_NOTICE)
 		(void)snprintf(text, sizeof(text), "%zu wearable%s connected, %s", connected,
 			       connected == 1 ? "" : "s",
-			       most_waiting(s) ? "records are going out as they come"
-					       : "everything heard is confirmed");
+			       !most_waiting(s) ? "everything heard is confirmed"
+			       : s->config && !s->config->immediate
+				       ? "records wait for the next background run"
+				       : "records are going out as they come");
 	else
 		(void)snprintf(text, sizeof(text), "%s%s", list->problem[0].what,
 			       s->store && !s->running ? "; this is what the store holds" : "");

@@ -279,7 +279,8 @@ static bool tell_clocks(struct route *r, usec_t now)
 
 static usec_t immediate_due(const struct route *r)
 {
-	usec_t since = r->drain ? USEC_INFINITY : outbox_waiting_since(r->store, r->number);
+	bool off = r->drain || !r->config->immediate;
+	usec_t since = off ? USEC_INFINITY : outbox_waiting_since(r->store, r->number);
 
 	if (since == USEC_INFINITY)
 		return USEC_INFINITY;
@@ -288,9 +289,11 @@ static usec_t immediate_due(const struct route *r)
 	return MAX(since, r->not_before[LANE_IMMEDIATE]);
 }
 
+/* Without the queue, rows go only when the background looks through them. */
 static usec_t backlog_due(const struct route *r)
 {
-	usec_t due = outbox_next_due(r->store, r->number);
+	bool off = !r->config->queue && !r->drain && !r->background;
+	usec_t due = off ? USEC_INFINITY : outbox_next_due(r->store, r->number);
 
 	return due == USEC_INFINITY ? due : MAX(due, r->not_before[LANE_BACKLOG]);
 }
@@ -335,6 +338,21 @@ static bool fill_trial(struct route *r, struct lane *l, usec_t due, usec_t now)
 	return true;
 }
 
+/* What waited while the sink was down becomes rows. */
+static bool reopen(struct route *r, usec_t now)
+{
+	int q;
+
+	if (!r->reopen || r->lanes[LANE_IMMEDIATE].state != LANE_IDLE)
+		return false;
+	q = outbox_reopen(r->store, r->number, now);
+	if (q < 0)
+		settle_fault(r, &r->lanes[LANE_IMMEDIATE], q, now);
+	else
+		r->reopen = false;
+	return true;
+}
+
 /* What a trial carries: rows first, unless it was rows that got a 5xx. */
 static bool try_again(struct route *r, usec_t now)
 {
@@ -351,25 +369,12 @@ static bool try_again(struct route *r, usec_t now)
 	}
 	if (r->trial_new && fill_trial(r, immediate, immediate_due(r), now))
 		return true;
-	return fill_trial(r, backlog, backlog_due(r), now) ||
-	       fill_trial(r, immediate, immediate_due(r), now);
+	if (fill_trial(r, backlog, backlog_due(r), now) ||
+	    fill_trial(r, immediate, immediate_due(r), now))
+		return true;
+	/* Nothing goes out by itself: what is new has to become a row before it can be tried. */
+	return !r->config->immediate && backlog_due(r) == USEC_INFINITY && reopen(r, now);
 }
-
-/* What waited while the sink was down becomes rows. */
-static bool reopen(struct route *r, usec_t now)
-{
-	int q;
-
-	if (!r->reopen || r->lanes[LANE_IMMEDIATE].state != LANE_IDLE)
-		return false;
-	q = outbox_reopen(r->store, r->number, now);
-	if (q < 0)
-		settle_fault(r, &r->lanes[LANE_IMMEDIATE], q, now);
-	else
-		r->reopen = false;
-	return true;
-}
-
 /* Without its credential a sink is not even asked. */
 static bool credential_is_missing(struct route *r, usec_t now)
 {
@@ -401,6 +406,14 @@ static bool act(struct route *r, usec_t now)
 	       tell_clocks(r, now);
 }
 
+/* When a sink that is not up may be tried: with what is owed, or with what reopen() makes of it. */
+static usec_t trial_due(const struct route *r, usec_t work)
+{
+	if (!r->greeted)
+		return r->greet_at;
+	return r->reopen && !r->config->immediate ? MIN(work, r->not_before[LANE_BACKLOG]) : work;
+}
+
 static usec_t next_time(const struct route *r, usec_t now)
 {
 	usec_t next = USEC_INFINITY;
@@ -415,7 +428,7 @@ static usec_t next_time(const struct route *r, usec_t now)
 	if (!is_up(r)) {
 		if (r->health.breaker.state == BREAKER_TRIAL || !all_idle(r))
 			return next;
-		return MIN(next, MAX(r->greeted ? work : r->greet_at, r->health.breaker.retry_at));
+		return MIN(next, MAX(trial_due(r, work), r->health.breaker.retry_at));
 	}
 	if (!r->greeted)
 		return MIN(next, MAX(r->greet_at, now));
@@ -441,6 +454,15 @@ static bool drained(struct route *r, usec_t now)
 	return true;
 }
 
+/* All rows had their turn, or the sink does not take any: the rest is for the next time. */
+static bool background_is_over(const struct route *r, usec_t now)
+{
+	if (!is_up(r))
+		return r->health.breaker.state == BREAKER_OPEN && r->health.breaker.retry_at > now;
+	return r->greeted && !r->reopen && all_idle(r) &&
+	       outbox_next_due(r->store, r->number) > now;
+}
+
 static int step(sd_event_source *source, usec_t when, void *userdata)
 {
 	struct route *r = userdata;
@@ -454,7 +476,13 @@ static int step(sd_event_source *source, usec_t when, void *userdata)
 		r->on_finished(r->finished_userdata);
 		return 0;
 	}
-	arm(r, act(r, now) ? now : MAX(next_time(r, now), now));
+	if (act(r, now)) {
+		arm(r, now);
+		return 0;
+	}
+	if (r->background && background_is_over(r, now))
+		r->background = false;
+	arm(r, MAX(next_time(r, now), now));
 	return 0;
 }
 
@@ -512,6 +540,7 @@ int route_init(struct route *r, const struct route_options *o)
 		.sink = o->sink,
 		.handler = o->handler,
 		.drain = o->drain,
+		.background = true,
 		.armed = USEC_INFINITY,
 		.max_body = o->sink->max_body,
 		.on_finished = o->on_finished,
@@ -554,7 +583,7 @@ void route_kick(struct route *r, usec_t now)
 	usec_t wait;
 
 	r->kicked++;
-	if (r->drain || r->lanes[LANE_IMMEDIATE].state != LANE_IDLE)
+	if (r->drain || !r->config->immediate || r->lanes[LANE_IMMEDIATE].state != LANE_IDLE)
 		return; /* its answer sets the timer */
 	wait = r->kicked < KICKS_WITHOUT_LINGER ? r->config->linger : 0;
 	if (is_up(r) && r->greeted)
@@ -572,6 +601,8 @@ static void hurry(struct route *r, usec_t at, bool critical)
 	clocks_hurry(&r->clocks);
 	r->greet_at = at;
 	r->greeting_token_read = false;
+	r->background = true;
+	r->reopen |= !r->config->immediate;
 	for (size_t i = 0; i < LANE_MAX_; i++) {
 		r->not_before[i] = at;
 		r->lanes[i].retry_at = MIN(r->lanes[i].retry_at, at);

@@ -36,6 +36,7 @@ struct route {
 	bool plain;		      /* this sink takes no gzip */
 	bool more;		      /* the last immediate cut ended at its limit */
 	bool trial_new;		      /* the next trial takes what is new, not a row */
+	bool background; /* queue = no: the rows may go, for they are looked through just now */
 	bool reopen;		      /* what waited while it was down is not in rows yet */
 	unsigned kicked;	      /* records since the last immediate cut */
 

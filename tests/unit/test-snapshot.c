@@ -47,6 +47,11 @@ static void wire_snapshot(struct place *p)
 				    .source = CONFIG_SOURCE_SIMULATE,
 				    .durability_window = USEC_PER_SEC,
 				    .max_size = UINT64_C(2) << 30,
+				    .background_interval = 1800 * USEC_PER_SEC,
+				    .immediate = true,
+				    .queue = true,
+				    .reconcile = true,
+				    .timers = true,
 				    .trust_clock = CLOCK_TRUST_YES,
 				    .sinks = &p->sink_config,
 				    .n_sinks = 1,
@@ -253,6 +258,27 @@ static void offline(void **state)
 	p->sink_state.state = SINK_HELD; /* that one stays, network or not */
 	query(p, "status", &held);
 	assert_int_equal(table_rows(tables_find(&held, "problems")), 2);
+}
+
+static void what_is_switched_off(void **state)
+{
+	struct place *p = *state;
+	_cleanup_(tables_done) struct tables t = {0}, none = {0};
+
+	hear(p, 5);
+	p->config.immediate = p->config.queue = p->config.reconcile = false;
+	query(p, "status", &t);
+	says(&t, "summary", 0, "state", "healthy");
+	says(&t, "summary", 0, "verdict", "records wait for the next background run");
+	assert_int_equal(table_rows(tables_find(&t, "problems")), 3);
+	says(&t, "problems", 0, "consequence",
+	     "new records wait for the next background run, at most 30 min");
+	says(&t, "problems", 1, "consequence", "did not take waits for the next background run");
+	says(&t, "problems", 2, "what", "comparing with the servers is switched off");
+	p->config.timers = false;
+	query(p, "status", &none);
+	says(&none, "problems", 0, "consequence", "new records wait for `vitalctl sync`, a start");
+	says(&none, "problems", 3, "what", "the background is switched off");
 }
 
 static void missing_things(void **state)
@@ -527,6 +553,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(healthy, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(server_down, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(offline, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_switched_off, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(missing_things, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_clock, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(no_sink_and_a_stranger, set_up, tear_down),

@@ -330,6 +330,8 @@ static int set_up(void **state)
 				    .backoff_max = 20 * MS,
 				    .probe_interval = 20 * MS,
 				    .trust_clock = CLOCK_TRUST_YES,
+				    .immediate = true,
+				    .queue = true,
 				    .sinks = &w->sink,
 				    .n_sinks = 1};
 	open_store(w);
@@ -628,6 +630,132 @@ static void busy_waits_and_sends_the_same(void **state)
 	assert_string_equal(w->keys[0], w->keys[1]);
 	assert_true(w->at[1] - w->at[0] >= 4 * MS);
 	assert_true(is_up(w));
+}
+
+/* Features */
+
+/* Turns the loop for as long as a neighbour of ours takes to be greeted five times. */
+static void let_others_work(struct world *w)
+{
+	struct uploader_handler none = {0};
+	struct config_sink sink = w->sink;
+	struct config config = w->config;
+	struct clock_state clock = clock_read(CLOCK_TRUST_YES);
+	char state[120], run[120];
+
+	(void)snprintf(state, sizeof(state), "%s/other", w->dir);
+	(void)snprintf(run, sizeof(run), "%s/other-run", w->dir);
+	(void)mkdir(state, 0700); /* may be there from the last time */
+	(void)mkdir(run, 0700);
+	sink.name = (char *)"other";
+	config.sinks = &sink;
+	for (unsigned i = 0; i < 5; i++) {
+		struct store_options o = {.state_dir = state,
+					  .runtime_dir = run,
+					  .role = "test",
+					  .tail_size = 1024 * 1024};
+		struct store_opening opening;
+		struct uploader *other;
+		struct store *store;
+		unsigned before = w->n_gets;
+
+		assert_int_equal(store_open(&o, clock_boot_usec(), &clock, &opening, &store), 0);
+		assert_int_equal(uploader_new(w->event, store, &config, UPLOADER_DAEMON, &none,
+					      &other),
+				 0);
+		while (w->n_gets == before)
+			assert_true(sd_event_run(w->event, PATIENCE) > 0);
+		uploader_free(other);
+		store_close(store);
+	}
+}
+
+static void without_immediate_new_records_wait_for_the_background(void **state)
+{
+	struct world *w = *state;
+
+	w->config.immediate = false;
+	start(w, UPLOADER_DAEMON);
+	run_until(w, is_greeted);
+	admit(w, 300); /* more than linger would wait for */
+	let_others_work(w);
+	assert_int_equal(w->n_batches, 0);
+	assert_int_equal(cursor(w).waiting, 300);
+	assert_true(store_commit_due(w->store) <= clock_boot_usec() + USEC_PER_SEC);
+	uploader_wake(w->uploader, false);
+	run_until(w, all_settled);
+	admit(w, 5);
+	let_others_work(w);
+	assert_int_equal(cursor(w).waiting, 5);
+	uploader_return(w->uploader);
+	run_until(w, all_settled);
+	assert_nothing_lost(w);
+	assert_int_equal(w->events[SYNC_IMMEDIATE_SUCCESS], 0);
+}
+
+/* What is tried and fails is a row, and rows have their backoff. */
+static void without_immediate_the_queue_goes_on(void **state)
+{
+	struct world *w = *state;
+
+	w->config.immediate = false;
+	start(w, UPLOADER_DAEMON);
+	run_until(w, is_greeted);
+	admit(w, 5);
+	w->always = 503;
+	uploader_wake(w->uploader, false);
+	run_until(w, is_down);
+	w->always = 0;
+	run_until(w, all_settled);
+	assert_nothing_lost(w);
+}
+
+static void without_the_queue_what_failed_waits_for_the_background(void **state)
+{
+	struct world *w = *state;
+	unsigned n;
+
+	w->config.queue = false;
+	start(w, UPLOADER_DAEMON);
+	run_until(w, is_greeted);
+	w->always = 503;
+	admit(w, 5);
+	run_until(w, is_down);
+	w->always = 0;
+	n = w->n_batches;
+	let_others_work(w); /* many times its backoff */
+	assert_int_equal(w->n_batches, n);
+	admit(w, 3); /* these are new: they go, and find the server well */
+	run_until(w, is_up);
+	let_others_work(w);
+	assert_int_equal(cursor(w).waiting, 5);
+	uploader_wake(w->uploader, false);
+	run_until(w, all_settled);
+	assert_nothing_lost(w);
+}
+
+static void without_both_one_wake_is_one_try(void **state)
+{
+	struct world *w = *state;
+	unsigned n;
+
+	w->config.immediate = w->config.queue = false;
+	start(w, UPLOADER_DAEMON);
+	run_until(w, is_greeted);
+	w->always = 503;
+	admit(w, 5);
+	let_others_work(w);
+	assert_int_equal(w->n_batches, 0);
+	uploader_wake(w->uploader, false);
+	run_until(w, is_down);
+	n = w->n_batches;
+	let_others_work(w);
+	assert_int_equal(w->n_batches, n);
+	w->always = 0;
+	admit(w, 5);
+	uploader_return(w->uploader); /* the sink is down, and what is new has no row yet */
+	run_until(w, all_settled);
+	assert_nothing_lost(w);
 }
 
 /* Account */
@@ -1156,6 +1284,10 @@ int main(void)
 		TEST(retry_after_is_respected),
 		TEST(what_is_not_a_receipt_confirms_nothing),
 		TEST(busy_waits_and_sends_the_same),
+		TEST(without_immediate_new_records_wait_for_the_background),
+		TEST(without_immediate_the_queue_goes_on),
+		TEST(without_the_queue_what_failed_waits_for_the_background),
+		TEST(without_both_one_wake_is_one_try),
 		TEST(an_account_failure_holds_and_is_probed),
 		TEST(waking_ends_a_hold_at_once),
 		TEST(returning_ends_a_hold_soon),
