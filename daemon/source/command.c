@@ -122,6 +122,17 @@ static const char *run_clock_reset(const struct command_context *context, struct
 	return NULL;
 }
 
+static const char *run_clock_jump(const struct command_context *context, struct wearer *w,
+				  char **words, usec_t now)
+{
+	double seconds;
+
+	if (!read_double(words[0], &seconds) || fabs(seconds) > 1e9)
+		return "S is not a number of seconds";
+	wearer_jump_clock(w, seconds, now);
+	return NULL;
+}
+
 static const char *run_drift(const struct command_context *context, struct wearer *w, char **words,
 			     usec_t now)
 {
@@ -170,6 +181,7 @@ static const struct command commands[] = {
 	{"link_loss", 0, 1, run_link_loss, false},
 	{"disconnect", 0, 1, run_disconnect, false},
 	{"clock_reset", 0, 0, run_clock_reset, false},
+	{"clock_jump", 1, 1, run_clock_jump, false},
 	{"drift", 1, 1, run_drift, false},
 	{"mute", 1, 1, run_mute, false},
 	{"pause", 0, 0, run_pause, true},

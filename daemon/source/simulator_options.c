@@ -38,6 +38,9 @@ static const char help[] =
 	"  --link-loss-every S      the link of each strap breaks each S seconds\n"
 	"  --disconnect-every S     the strap ends the link each S seconds\n"
 	"  --away S                 how long it is gone then (5)\n"
+	"  --jitter S               each notification is late by up to S seconds, in order\n"
+	"  --stall-every S          each S seconds the radio stalls; what waited comes in a bunch\n"
+	"  --stall S                for so long (1)\n"
 	"  --clock-reset-every S    the sensor's clock falls back to 2019-01-01\n"
 	"  --drift-ppm N[,N...]     the crystal is fast by N parts in a million; a value a strap,\n"
 	"                           the last one for all that follow (0)\n"
@@ -54,6 +57,7 @@ static const char help[] =
 	"  link_loss STRAP [S]           the link breaks, for S strap seconds (--away)\n"
 	"  disconnect STRAP [S]          the strap ends the link\n"
 	"  clock_reset STRAP             the sensor's clock falls back\n"
+	"  clock_jump STRAP S            it is set forward by S seconds, or back\n"
 	"  drift STRAP PPM               from now on\n"
 	"  mute STRAP S                  linked, but nothing arrives for S strap seconds\n"
 	"  pause, resume                 time stands still for all straps\n"
@@ -80,6 +84,9 @@ static const struct number_option numbers[] = {
 	{"disconnect-every", 0.1, 1e9, FIELD(disconnect_every_s)},
 	{"clock-reset-every", 0.1, 1e9, FIELD(clock_reset_every_s)},
 	{"away", 0, 1e9, FIELD(away_s)},
+	{"jitter", 0, 1e9, FIELD(jitter_s)},
+	{"stall-every", 0.1, 1e9, FIELD(stall_every_s)},
+	{"stall", 0, 1e9, FIELD(stall_s)},
 };
 
 enum {
@@ -106,6 +113,9 @@ static const struct option options[] = {
 	{"disconnect-every", required_argument, NULL, OPT_NUMBER + 6},
 	{"clock-reset-every", required_argument, NULL, OPT_NUMBER + 7},
 	{"away", required_argument, NULL, OPT_NUMBER + 8},
+	{"jitter", required_argument, NULL, OPT_NUMBER + 9},
+	{"stall-every", required_argument, NULL, OPT_NUMBER + 10},
+	{"stall", required_argument, NULL, OPT_NUMBER + 11},
 	{"socket", required_argument, NULL, OPT_SOCKET},
 	{"truth", required_argument, NULL, OPT_TRUTH},
 	{"tell", required_argument, NULL, OPT_TELL},
@@ -251,6 +261,7 @@ int simulator_options_parse(int argc, char **argv, struct simulator_options *ret
 				      .seed = 1,
 				      .speed = 1,
 				      .away_s = 5,
+				      .stall_s = 1,
 				      .sndbuf = DEFAULT_SNDBUF};
 	int option, r;
 

@@ -23,6 +23,8 @@ struct simulator_options {
 	double drop, duplicate, malformed;
 	double link_loss_every_s, disconnect_every_s, clock_reset_every_s;
 	double away_s;
+	/* The radio: each notification is late by up to so much; and a stall that all wait for. */
+	double jitter_s, stall_every_s, stall_s;
 };
 
 int simulator_options_parse(int argc, char **argv, struct simulator_options *ret);

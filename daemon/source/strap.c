@@ -193,6 +193,11 @@ void strap_reset_clock(struct strap *s)
 	s->clock_base_ns = STRAP_CLOCK_RESET_NS - s->now_ns;
 }
 
+void strap_jump_clock(struct strap *s, int64_t ns)
+{
+	s->clock_base_ns += (uint64_t)ns; /* wraps, as the sum with now_ns does */
+}
+
 const char *strap_address(const struct strap *s)
 {
 	return s->address;

@@ -53,6 +53,8 @@ uint64_t strap_due(const struct strap *s);
 void strap_next(struct strap *s, struct strap_event *ret);
 /* Its clock forgets the date, and starts from STRAP_CLOCK_RESET_NS. */
 void strap_reset_clock(struct strap *s);
+/* It is set forward, or back. */
+void strap_jump_clock(struct strap *s, int64_t ns);
 const char *strap_address(const struct strap *s);
 const char *strap_name(const struct strap *s);
 /* Whether it notifies this characteristic. */

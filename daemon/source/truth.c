@@ -1,11 +1,12 @@
 /*
  * Writes the truth that everything else is measured against. Lines:
  *
- *	notification  {"n":1,"t_boot_us":..,"t_wall_us":..,"device":"..","char":"2a37","hex":"..",
- *	               "handed":"yes","what":"ok", and then what the bytes mean:
+ *	notification  {"n":1,"t_boot_us":..,"t_wall_us":..,"taken_us":..,"device":"..",
+ *	               "char":"2a37","hex":"..","handed":"yes","what":"ok", and then what the bytes mean:
  *	  2a37         "bpm":60,"contact":"unsupported","rr_1024":[1041]}
  *	  fb005c82     "ts_ns":..,"uv":-12,"n_samples":73}    uv: the first sample
  *	  2a19         "percent":96}
+ *	               t_*: when it was handed over; taken_us: wall time of when it was measured
  *	correction    {"unread":17}    n 17 was handed over, and lay unread when the daemon died
  *	event         {"event":"link_loss","t_boot_us":..,"t_wall_us":..,"device":"..",...}
  *	end           {"event":"end",...,"emitted":N,"yes":..,"full":..,"no_listener":..,
@@ -90,7 +91,7 @@ static void write_line(struct truth *t)
 
 static void put_times(struct truth *t, usec_t boot_us)
 {
-	int64_t wall_us = clock_wall_usec() - (int64_t)clock_boot_usec() + (int64_t)boot_us;
+	int64_t wall_us = clock_offset_usec() + (int64_t)boot_us;
 
 	buf_printf(&t->line, "\"t_boot_us\":%" PRIu64 ",\"t_wall_us\":%" PRId64, boot_us, wall_us);
 }
@@ -136,6 +137,8 @@ void truth_notification(struct truth *t, const struct truth_entry *entry)
 	t->handed[entry->handed]++;
 	buf_printf(&t->line, "{\"n\":%" PRIu64 ",", ++t->n);
 	put_times(t, entry->boot_us);
+	buf_printf(&t->line, ",\"taken_us\":%" PRId64,
+		   clock_offset_usec() + (int64_t)entry->taken_us);
 	buf_printf(&t->line, ",\"device\":\"%s\",\"char\":\"%s\",\"hex\":\"", entry->device,
 		   characteristic_uuid(e->characteristic));
 	put_hex(t, e->data, e->size);

@@ -18,6 +18,7 @@ enum handed {
 
 struct truth_entry {
 	usec_t boot_us; /* of the hand-over */
+	usec_t taken_us; /* when it was measured, by the same clock: of an ECG frame its last sample */
 	const char *device;
 	const char *what; /* "ok", "duplicate", "malformed" */
 	enum handed handed;

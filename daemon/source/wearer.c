@@ -15,6 +15,9 @@
  *	           -> (mangled?) -> socket is full -----> full
  *	                         -> in the socket ------> yes   (and perhaps once more: duplicate)
  *
+ * On the air it may be late (--jitter, --stall): it is handed over then, and never before the one
+ * before it. The truth has both times.
+ *
  * What happens each so many seconds, and the return of a link, is looked at when a notification is
  * due: a strap has one each second at least, so that is when anybody could notice.
  */
@@ -47,7 +50,9 @@ struct wearer {
 	bool away;
 	uint64_t back_ns; /* when the link may come back */
 	uint64_t mute_until_ns;
-	struct recurring link_loss, disconnect, clock_reset;
+	struct recurring link_loss, disconnect, clock_reset, stall;
+	uint64_t stalled_until_ns;
+	uint64_t arrives_ns; /* of the next notification, on the strap's time as well */
 	unsigned to_lose[CHARACTERISTIC_MAX_];
 	bool to_duplicate[CHARACTERISTIC_MAX_];
 	bool to_mangle[CHARACTERISTIC_MAX_];
@@ -104,6 +109,26 @@ static bool recurring_is_due(struct recurring *r, uint64_t at_ns)
 	return true;
 }
 
+/* When the next notification comes through the air. */
+static void send_next(struct wearer *w)
+{
+	uint64_t due_ns = strap_due(w->strap), late_ns = 0;
+
+	if (w->options->jitter_s > 0)
+		late_ns = nanoseconds(w->options->jitter_s * dice_unit(&w->dice));
+	if (recurring_is_due(&w->stall, due_ns))
+		w->stalled_until_ns = due_ns + nanoseconds(w->options->stall_s);
+	w->arrives_ns = MAX(w->arrives_ns, MAX(due_ns + late_ns, w->stalled_until_ns));
+}
+
+/* CLOCK_BOOTTIME of a time of the strap; of the past too. */
+static usec_t boot_time(const struct wearer *w, uint64_t ns)
+{
+	double since_ns = (double)(int64_t)(ns - w->anchor_ns);
+
+	return w->anchor_us + (usec_t)(int64_t)(since_ns / 1000 / w->rate);
+}
+
 struct wearer *wearer_free(struct wearer *w)
 {
 	if (!w)
@@ -137,9 +162,11 @@ int wearer_new(const struct simulator_options *options, unsigned index, struct a
 	w->link_loss = recurring_make(options->link_loss_every_s);
 	w->disconnect = recurring_make(options->disconnect_every_s);
 	w->clock_reset = recurring_make(options->clock_reset_every_s);
+	w->stall = recurring_make(options->stall_every_s);
 	r = strap_new(&strap, &w->strap);
 	if (r < 0)
 		return r;
+	send_next(w);
 	truth_event(truth, now, "strap", strap_address(w->strap), ",\"name\":\"%s\",\"ecg\":%s",
 		    strap_name(w->strap), strap.ecg ? "true" : "false");
 	*ret = TAKE(w);
@@ -153,13 +180,9 @@ bool wearer_is_finished(const struct wearer *w)
 
 usec_t wearer_due(const struct wearer *w)
 {
-	uint64_t due_ns = strap_due(w->strap);
-
-	if (w->paused || due_ns >= w->end_ns)
+	if (w->paused || wearer_is_finished(w))
 		return USEC_INFINITY;
-	if (due_ns <= w->anchor_ns)
-		return w->anchor_us;
-	return w->anchor_us + (usec_t)((double)(due_ns - w->anchor_ns) / 1000 / w->rate);
+	return w->arrives_ns <= w->anchor_ns ? w->anchor_us : boot_time(w, w->arrives_ns);
 }
 
 const char *wearer_address(const struct wearer *w)
@@ -215,6 +238,12 @@ void wearer_unlink(struct wearer *w, enum gap_reason why, double away_s, usec_t 
 		air_unlink(w->air, wearer_address(w), why);
 	w->away = true;
 	w->back_ns = MAX(back_ns, w->back_ns);
+}
+
+void wearer_jump_clock(struct wearer *w, double seconds, usec_t now)
+{
+	truth_event(w->truth, now, "clock_jump", wearer_address(w), ",\"s\":%g", seconds);
+	strap_jump_clock(w->strap, (int64_t)(seconds * (double)NS_PER_SEC));
 }
 
 void wearer_reset_clock(struct wearer *w, usec_t now)
@@ -274,6 +303,7 @@ static void deliver(struct wearer *w, const struct strap_event *e, const char *w
 		    usec_t now)
 {
 	struct truth_entry entry = {.boot_us = now,
+				    .taken_us = boot_time(w, e->at_ns),
 				    .device = wearer_address(w),
 				    .what = what,
 				    .event = e,
@@ -287,6 +317,7 @@ static void deliver(struct wearer *w, const struct strap_event *e, const char *w
 static void lose(struct wearer *w, const struct strap_event *e, usec_t now)
 {
 	truth_notification(w->truth, &(struct truth_entry){.boot_us = now,
+							   .taken_us = boot_time(w, e->at_ns),
 							   .device = wearer_address(w),
 							   .what = "ok",
 							   .handed = HANDED_LOST_IN_AIR,
@@ -301,6 +332,7 @@ void wearer_step(struct wearer *w, usec_t now)
 
 	misbehave(w, strap_due(w->strap), now);
 	strap_next(w->strap, &e);
+	send_next(w);
 	if (w->away || !air_has_listener(w->air)) {
 		deliver(w, &e, "ok", true, now);
 		return;
@@ -338,7 +370,9 @@ void wearer_mangle(struct wearer *w, enum characteristic c)
 void wearer_inject(struct wearer *w, enum characteristic c, const uint8_t *data, size_t size,
 		   usec_t now)
 {
-	struct strap_event e = {.characteristic = c, .size = MIN(size, sizeof(e.data))};
+	struct strap_event e = {.characteristic = c,
+				.at_ns = strap_time(w, now),
+				.size = MIN(size, sizeof(e.data))};
 
 	memcpy(e.data, data, e.size);
 	deliver(w, &e, "malformed", false, now);

@@ -32,6 +32,7 @@ void wearer_mangle(struct wearer *w, enum characteristic c);
 /* Sends these bytes at once; at most STRAP_FRAME_SIZE. */
 void wearer_inject(struct wearer *w, enum characteristic c, const uint8_t *data, size_t size,
 		   usec_t now);
+void wearer_jump_clock(struct wearer *w, double seconds, usec_t now);
 void wearer_reset_clock(struct wearer *w, usec_t now);
 void wearer_drift(struct wearer *w, double ppm, usec_t now);
 void wearer_mute(struct wearer *w, double seconds, usec_t now);

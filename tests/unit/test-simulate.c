@@ -557,6 +557,8 @@ static void commands_do_what_they_say(void **state)
 	tell(b, "malformed " FIRST " 2a37 1600FF", "ok");
 	tell(b, "malformed 0 2a37 -", "ok");
 	tell(b, "clock_reset 0", "ok");
+	tell(b, "clock_jump 1 -3600", "ok");
+	tell(b, "clock_jump 1 x", "error: S is not");
 	tell(b, "drift 1 -300", "ok");
 	tell(b, "disconnect 0 3", "ok"); /* the empty packet is the last before the end */
 	tell(b, "link_loss 5", "error: no such strap");
@@ -583,7 +585,40 @@ static void commands_do_what_they_say(void **state)
 	assert_int_equal(count(truth, "\"what\":\"duplicate\""), 1);
 	assert_int_equal(count(truth, "\"what\":\"malformed\""), 4);
 	assert_int_equal(count(truth, "\"event\":\"clock_reset\""), 1);
+	assert_int_equal(count(truth, "\"event\":\"clock_jump\""), 1);
 	assert_non_null(strstr(truth, "\"ts_ns\":5996160"));
+}
+
+/* Strap seconds between measuring and hand-over: how late the radio was. */
+static void a_late_radio(void **state)
+{
+	struct bench *b = *state;
+	_cleanup_(freep) char *truth = NULL;
+	double latest = 0, earliest = 1e9;
+	unsigned n = 0;
+
+	listen_to(b);
+	start_simulator(b, "--speed 100 --jitter 0.3 --stall-every 10 --stall 2");
+	RUN_UNTIL(b, b->n_frames > 150);
+	assert_int_equal(kill(b->simulator, SIGTERM), 0);
+	RUN_UNTIL(b, !b->there);
+	stop_simulator(b);
+	compare_heard(b);
+	truth = read_file(b->truth);
+	for (const char *at = truth; (at = strstr(at, "\"t_wall_us\":")); at++, n++) {
+		const char *taken = strstr(at, "\"taken_us\":"), *end = strchr(at, '\n');
+		double late;
+
+		if (!taken || taken > end)
+			continue; /* an event */
+		late = 100e-6 *
+		       (double)(strtoll(at + 12, NULL, 10) - strtoll(taken + 11, NULL, 10));
+		latest = MAX(latest, late);
+		earliest = MIN(earliest, late);
+	}
+	assert_true(n > 100);
+	assert_true(earliest > -0.1 && earliest < 0.3); /* 1 ms of jitter between two clocks here */
+	assert_true(latest > 1);
 }
 
 static void freeing_the_source_tells_nobody(void **state)
@@ -777,6 +812,7 @@ int main(void)
 		TEST(it_waits_for_a_simulator_and_comes_back),
 		TEST(a_socket_of_roots_is_the_directorys_owners),
 		TEST(commands_do_what_they_say),
+		TEST(a_late_radio),
 		TEST(freeing_the_source_tells_nobody),
 		TEST(nonsense_ends_the_connection),
 		TEST(a_link_may_end_without_a_word_and_packets_be_long),
