@@ -212,6 +212,17 @@ int compare_excused(struct store *s, uint32_t sink, uint32_t stream, uint64_t fi
 	return 0;
 }
 
+size_t compare_rows(const struct store *s, uint32_t sink)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_rows; i++)
+		n += s->rows[i].row.sink == sink &&
+		     !cursor_of(s, sink, s->rows[i].row.stream)->held &&
+		     !stream_of(s, s->rows[i].row.stream)->old;
+	return n;
+}
+
 static int by_place(const void *a, const void *b)
 {
 	const struct cut_range *x = a, *y = b;

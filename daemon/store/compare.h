@@ -35,6 +35,8 @@ int compare_read(struct store *s, const struct cut_range *range, uint64_t n_ids,
 /* The seqs of [first, last] that are in quarantine there, ascending; the caller frees them. */
 int compare_excused(struct store *s, uint32_t sink, uint32_t stream, uint64_t first_seq,
 		    uint64_t last_seq, uint64_t **ret, size_t *ret_n);
+/* Rows of this sink that may go out: not those of held streams, nor of old names. */
+size_t compare_rows(const struct store *s, uint32_t sink);
 /*
  * Of a store that is only looked at: takes all rows of this sink (but those of held streams) for
  * confirmed, in memory, and gives their ranges, which the caller frees. What the server turns out

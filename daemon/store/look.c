@@ -22,6 +22,11 @@ void store_owner(const char *state_dir, const char *runtime_dir, struct owner_in
 		tail_signature(t, ret);
 }
 
+bool store_is_owner(const struct store *s)
+{
+	return s->owner_fd >= 0;
+}
+
 size_t store_stream_count(const struct store *s)
 {
 	return s->n_streams;

@@ -30,6 +30,8 @@ enum store_error {
 int store_look(const char *state_dir, const char *runtime_dir, struct store **ret);
 struct store *store_close(struct store *s);
 DEFINE_CLEANUP(struct store *, store_close)
+/* It was opened to be written, not to be looked at. */
+bool store_is_owner(const struct store *s);
 /* Why the last call failed, in words; "" if nothing did. Borrowed until the next call. */
 const char *store_problem(const struct store *s);
 

@@ -203,6 +203,8 @@ static void greeting_done(struct route *r, const struct greeting *g, usec_t now)
 	health_unknown(&r->health, now);
 	if (g->n_behind == 0)
 		return;
+	if (r->config->reconcile) /* there may be holes below its end */
+		reconcile_ask(r->reconcile, RECONCILE_RECENT, 0);
 	(void)snprintf(field, sizeof(field), "SINK=%s", r->sink->name); /* 32 at most */
 	log_event(LOG_WARNING, CATALOG_SERVER_BEHIND, LOG_FIELDS(field),
 		  "sink %s holds less than it once confirmed, of %zu streams: the server was set "
@@ -273,6 +275,50 @@ static bool tell_clocks(struct route *r, usec_t now)
 	(void)clocks_send(&r->clocks, r->store, r->number, r->http, r->token.value,
 			  r->config->immediate_timeout, on_clocks, r, now); /* else later */
 	return true;
+}
+
+/* Missed data */
+
+static void on_reconcile_event(void *userdata, const struct sync_event *e)
+{
+	const struct route *r = userdata;
+
+	if (r->handler->event)
+		r->handler->event(r->handler->userdata, e);
+}
+
+static void on_reconcile_found(void *userdata)
+{
+	struct route *r = userdata;
+
+	arm_earlier(r, loop_now(r));
+}
+
+static void on_reconcile_ended(void *userdata)
+{
+	struct route *r = userdata;
+	struct reconcile_state state;
+
+	arm(r, loop_now(r));
+	reconcile_state(r->reconcile, &state);
+	if (r->handler->reconciled)
+		r->handler->reconciled(r->handler->userdata, &state);
+}
+
+/* What it takes the rows of must not be on its way. */
+static bool compare(struct route *r, usec_t now)
+{
+	if (reconcile_due(r->reconcile) > now || (r->drain && !all_idle(r)))
+		return false;
+	if (reconcile_begin(r->reconcile, now) < 0)
+		log_error("sink %s: a comparison could not be begun: out of memory", r->sink->name);
+	return true;
+}
+
+void route_reconcile(struct route *r, bool everything)
+{
+	reconcile_ask(r->reconcile, everything ? RECONCILE_ALL : RECONCILE_RECENT, 0);
+	arm_earlier(r, loop_now(r));
 }
 
 /* Deciding */
@@ -402,8 +448,8 @@ static bool act(struct route *r, usec_t now)
 		return try_again(r, now);
 	if (!r->greeted)
 		return !r->greeting && greet(r, now);
-	return reopen(r, now) || fill_immediate(r, now) || fill_backlog(r, now) ||
-	       tell_clocks(r, now);
+	return compare(r, now) || reopen(r, now) || fill_immediate(r, now) ||
+	       fill_backlog(r, now) || tell_clocks(r, now);
 }
 
 /* When a sink that is not up may be tried: with what is owed, or with what reopen() makes of it. */
@@ -432,6 +478,7 @@ static usec_t next_time(const struct route *r, usec_t now)
 	}
 	if (!r->greeted)
 		return MIN(next, MAX(r->greet_at, now));
+	next = MIN(next, reconcile_due(r->reconcile));
 	return MIN(next, MIN(work, clocks_time(r)));
 }
 
@@ -442,8 +489,10 @@ static bool drained(struct route *r, usec_t now)
 
 	if (!r->drain || r->finished || !all_idle(r))
 		return false;
+	if (is_up(r) && reconcile_is_busy(r->reconcile))
+		return false;
 	due = outbox_next_due(r->store, r->number);
-	if (due == USEC_INFINITY && !r->reopen)
+	if (due == USEC_INFINITY && !r->reopen && !reconcile_is_busy(r->reconcile))
 		return true;
 	if (is_up(r) && (r->reopen || !r->greeted || (due <= now + DRAIN_PATIENCE && !r->no_clock)))
 		return false;
@@ -517,6 +566,29 @@ static int open_store(struct route *r, usec_t now)
 	return q < 0 ? q : 0;
 }
 
+/* Beside an owner that hangs nothing goes out that the server has already. */
+static int open_reconcile(struct route *r, usec_t now)
+{
+	const struct reconcile_options o = {
+		.event = r->event,
+		.store = r->store,
+		.number = r->number,
+		.config = r->config,
+		.sink = r->sink,
+		.token = &r->token,
+		.by_itself = !r->drain && r->config->reconcile && r->config->timers,
+		.userdata = r,
+		.event_told = on_reconcile_event,
+		.found = on_reconcile_found,
+		.ended = on_reconcile_ended,
+	};
+	int q = reconcile_new(&o, now, &r->reconcile);
+
+	if (q == 0 && !store_is_owner(r->store))
+		reconcile_ask(r->reconcile, RECONCILE_UNSENT, 0);
+	return q;
+}
+
 /*
  * When the power or the network of a town comes back, all of its hubs see it in the same second,
  * and nobody's backoff has drawn a lot yet.
@@ -563,13 +635,15 @@ int route_init(struct route *r, const struct route_options *o)
 	if (q < 0)
 		return q;
 	r->armed = now;
-	return open_store(r, now);
+	q = open_store(r, now);
+	return q < 0 ? q : open_reconcile(r, now);
 }
 
 void route_done(struct route *r)
 {
 	r->greeting = http_cancel(r->greeting);
 	clocks_done(&r->clocks);
+	r->reconcile = reconcile_free(r->reconcile);
 	for (size_t i = 0; i < LANE_MAX_; i++)
 		lane_done(&r->lanes[i], r->store);
 	r->timer = sd_event_source_disable_unref(r->timer);

@@ -8,6 +8,7 @@
 #include "upload/health.h"
 #include "upload/http.h"
 #include "upload/lane.h"
+#include "upload/reconcile.h"
 #include "upload/suspects.h"
 #include "upload/token.h"
 
@@ -47,6 +48,7 @@ struct route {
 	usec_t greet_at;
 
 	struct clocks clocks;
+	struct reconcile *reconcile;
 
 	bool no_clock;	   /* drain: what is left has no wall time yet */
 	bool finished;	   /* drain: nothing more can be done here */
@@ -76,4 +78,5 @@ void route_done(struct route *r);
 void route_kick(struct route *r, usec_t now);
 void route_wake(struct route *r, bool critical);
 void route_return(struct route *r);
+void route_reconcile(struct route *r, bool everything);
 void route_state(const struct route *r, struct sink_state *ret);

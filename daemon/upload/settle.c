@@ -283,6 +283,22 @@ static bool confirm(struct route *r, struct lane *l, const struct verdict *v, us
 	return q >= 0;
 }
 
+/* A server that does not hold what came before may have lost it. */
+static void look_for_holes(struct route *r, const struct lane *l, const struct verdict *v,
+			   usec_t now)
+{
+	for (size_t i = 0; i < v->n_entries; i++)
+		for (size_t k = 0; v->entries[i].missing_after && k < l->cut.n_ranges; k++) {
+			const struct cut_range *range = &l->cut.ranges[k];
+
+			if (range->stream == v->entries[i].stream)
+				reconcile_missing(r->reconcile, range->stream,
+						  store_before(r->store, range->stream,
+							       range->first_seq),
+						  now);
+		}
+}
+
 static void on_receipt(struct route *r, struct lane *l, const struct verdict *v, usec_t now)
 {
 	uint64_t confirmed[KIND_MAX] = {0}, n = 0;
@@ -296,6 +312,8 @@ static void on_receipt(struct route *r, struct lane *l, const struct verdict *v,
 	}
 	count_success(r, l, n, now);
 	r->count.last_success_us = clock_wall_usec();
+	look_for_holes(r, l, v, now);
+	reconcile_receipt(r->reconcile, now);
 	if (!confirm(r, l, v, now))
 		return;
 	if (health_success(&r->health, now)) {

@@ -6,6 +6,7 @@
  *	                  -> settle         one answer: confirm, defer, split, quarantine
  *	                  -> health         up, down, held; the breaker and its times
  *	                  -> greeting       GET /v1/streams, once in a run
+ *	                  -> reconcile      what the server says it holds, every few hours
  *	                  -> clocks      POST /v1/clocks, when nothing else is to be done
  *	                  -> suspects, token, http
  *
@@ -139,4 +140,16 @@ void uploader_sink_state(const struct uploader *u, size_t index, struct sink_sta
 {
 	assert(index < u->n_routes);
 	route_state(&u->routes[index], ret);
+}
+
+void uploader_reconcile(struct uploader *u, bool everything)
+{
+	for (size_t i = 0; i < u->n_routes; i++)
+		route_reconcile(&u->routes[i], everything);
+}
+
+void uploader_reconcile_state(const struct uploader *u, size_t index, struct reconcile_state *ret)
+{
+	assert(index < u->n_routes);
+	reconcile_state(u->routes[index].reconcile, ret);
 }

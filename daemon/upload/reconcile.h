@@ -1,0 +1,59 @@
+/*
+ * Missed data: compares what a sink says it holds with what it has confirmed, window by window, owes
+ * it again exactly what it lacks, and writes down what was found. One a route, embedded by pointer;
+ * it has a connection of its own and never more than one request under way.
+ */
+#pragma once
+
+#include "upload/tally.h"
+#include "upload/token.h"
+#include "upload/uploader.h"
+
+struct reconcile;
+
+struct reconcile_options {
+	sd_event *event;
+	struct store *store;
+	uint32_t number; /* of the sink in the store */
+	const struct config *config;
+	const struct config_sink *sink;
+	const struct token *token;
+	bool by_itself; /* every reconcile_interval */
+	void *userdata;
+	void (*event_told)(void *userdata, const struct sync_event *e);
+	/* Something is owed again: as the last thing that is done. */
+	void (*found)(void *userdata);
+	/* It has ended, well or not: as the last thing that is done. */
+	void (*ended)(void *userdata);
+};
+
+enum reconcile_what {
+	RECONCILE_RECENT, /* the last reconcile_window; all, if nobody looked for very long */
+	RECONCILE_ALL,
+	/*
+	 * Beside an owner that hangs: what waits, before it is sent. Nothing is written down, and
+	 * if the server cannot be compared with, all of it is owed as before.
+	 */
+	RECONCILE_UNSENT,
+};
+
+struct reconcile *reconcile_free(struct reconcile *r);
+DEFINE_CLEANUP(struct reconcile *, reconcile_free)
+/* Borrows all that the options point at. */
+int reconcile_new(const struct reconcile_options *o, usec_t now, struct reconcile **ret);
+/* It is due from now on. `stream`: this one only; 0: all. */
+void reconcile_ask(struct reconcile *r, enum reconcile_what what, uint32_t stream);
+/* When reconcile_begin() is to be called, if the sink is up then. USEC_INFINITY: not now. */
+usec_t reconcile_due(const struct reconcile *r);
+/* < 0: no memory; nothing is under way then. */
+int reconcile_begin(struct reconcile *r, usec_t now);
+/* Every receipt of the sink: after a long silence everything is compared. */
+void reconcile_receipt(struct reconcile *r, usec_t now);
+/*
+ * A receipt said that the server does not hold what comes before. Asks for a comparison of that
+ * stream if we know better, once an hour at most.
+ */
+void reconcile_missing(struct reconcile *r, uint32_t stream, uint64_t after, usec_t now);
+/* Asked for, or under way. */
+bool reconcile_is_busy(const struct reconcile *r);
+void reconcile_state(const struct reconcile *r, struct reconcile_state *ret);
