@@ -22,6 +22,7 @@
 #include "decode/protocol.h"
 #include "model/catalog.h"
 #include "network.h"
+#include "sleep.h"
 #include "source/capture.h"
 #include "summary.h"
 #include "timekeeper.h"
@@ -52,6 +53,7 @@ struct daemon {
 	struct collect *collect;
 	struct capture *capture;
 	struct network *network;
+	struct sleep *sleep;
 	struct source *source;
 	struct uploader *uploader;
 	struct control *control;
@@ -71,6 +73,7 @@ static void daemon_done(struct daemon *d)
 	d->source = source_free(d->source);
 	d->uploader = uploader_free(d->uploader);
 	d->control = control_free(d->control);
+	d->sleep = sleep_free(d->sleep);
 	d->network = network_free(d->network);
 	d->capture = capture_free(d->capture);
 	d->collect = collect_free(d->collect);
@@ -261,6 +264,22 @@ static void on_network_back(void *userdata)
 	struct daemon *d = userdata;
 
 	uploader_return(d->uploader);
+}
+
+/* A battery that runs empty while the machine sleeps would take the tail. */
+static void on_before_sleep(void *userdata)
+{
+	struct daemon *d = userdata;
+
+	told_commit(d, store_commit(d->store, now_of(d)));
+}
+
+static void on_after_sleep(void *userdata)
+{
+	struct daemon *d = userdata;
+
+	store_heartbeat(d->store, now_of(d)); /* it was not hung */
+	uploader_wake(d->uploader, false);
 }
 
 static int on_tick(sd_event_source *source, uint64_t at, void *userdata)
@@ -561,6 +580,24 @@ static void say_opening(const struct daemon *d)
 			  "as tail.foreign");
 }
 
+/* Comforts: without them backoff and the background find out by themselves. */
+static void watch_machine(struct daemon *d)
+{
+	const struct network_handler network = {.userdata = d, .back = on_network_back};
+	const struct sleep_handler sleep = {.userdata = d,
+					    .before = on_before_sleep,
+					    .after = on_after_sleep};
+	int r = network_new(d->event, &network, &d->network);
+
+	if (r < 0)
+		log_warning("The network cannot be watched: %s", strerror(-r));
+	if (!d->config->system_bus)
+		return;
+	r = sleep_new(d->event, &sleep, &d->sleep);
+	if (r < 0)
+		log_warning("Sleep cannot be watched: %s", strerror(-r));
+}
+
 /* The rooms, in the order of the first comment. */
 static int start_rooms(struct daemon *d)
 {
@@ -578,7 +615,6 @@ static int start_rooms(struct daemon *d)
 					  .admitted = on_admitted,
 					  .fault = on_fault};
 	enum gap_reason why = d->opening.tail == TAIL_LOST ? GAP_POWER_CUT : GAP_DAEMON_DOWN;
-	struct network_handler network = {.userdata = d, .back = on_network_back};
 	struct uploader_handler uploader;
 	int r;
 
@@ -592,7 +628,7 @@ static int start_rooms(struct daemon *d)
 		r = uploader_new(d->event, d->store, d->config, UPLOADER_DAEMON,
 				 uploader_handler(d, &uploader), &d->uploader);
 	if (r == 0)
-		r = network_new(d->event, &network, &d->network);
+		watch_machine(d);
 	if (r == 0)
 		r = capture_new(d->event, protocol_profiles(), &d->capture);
 	if (r == 0)

@@ -154,7 +154,7 @@ int network_new(sd_event *event, const struct network_handler *handler, struct n
 
 bool network_usable(const struct network *n)
 {
-	return n->reach.usable;
+	return !n || n->reach.usable;
 }
 
 bool network_needed(const struct config *c)

@@ -21,7 +21,7 @@ struct network_handler {
 struct network *network_free(struct network *n);
 DEFINE_CLEANUP(struct network *, network_free)
 int network_new(sd_event *event, const struct network_handler *handler, struct network **ret);
-/* False: no link has an address, and nobody but this machine can be asked. */
+/* False: no link has an address, and nobody but this machine can be asked. NULL: not known. */
 bool network_usable(const struct network *n);
 /* All servers of this config are elsewhere: without a network none of them can be asked. */
 bool network_needed(const struct config *c);
