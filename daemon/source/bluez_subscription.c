@@ -34,6 +34,7 @@ struct subscription {
 	enum characteristic characteristic;
 	uint16_t mtu;
 	uint64_t n_dropped;
+	usec_t arrived; /* the last packet */
 	int fd;
 	sd_event_source *io;
 };
@@ -51,7 +52,7 @@ static void take(struct subscription *s, const uint8_t *data, size_t size,
 		return;
 	}
 	s->handler.value(s->handler.userdata, s->characteristic, data, size,
-			 packets_arrival(stamp, now, clock_wall_usec()), now);
+			 packets_arrival(stamp, now, clock_offset_usec(), &s->arrived), now);
 }
 
 /* False: it has come to its end. */

@@ -398,7 +398,7 @@ static void read_pdus(struct l2cap_device *d)
 			fail(d, error);
 		if (n < 0 || extras.end)
 			return;
-		d->arrived = packets_arrival(&extras.stamp, now, clock_wall_usec());
+		(void)packets_arrival(&extras.stamp, now, clock_offset_usec(), &d->arrived);
 		gatt_receive(d->gatt, pdu, (size_t)n, now);
 		if (d->session) /* it may have asked for another by itself */
 			session_set_mtu(d->session, gatt_mtu(d->gatt));

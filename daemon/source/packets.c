@@ -3,8 +3,11 @@
  * notification without bytes, brings the sender's along (SO_PASSCRED), the end does not. poll()
  * cannot tell the two apart once the other side has hung up.
  *
- * Stamps are wall time, because that is what the kernel gives for AF_UNIX; only their age counts, so
- * a clock that was set between the packet and its reading is noticed and the stamp dropped.
+ * Stamps are wall time, because that is what the kernel gives for AF_UNIX; only their age counts. If
+ * the clock was set between the packet and its reading the age is wrong by as much. Set back, the
+ * packet seems to come from the future; set forward, from before the one that came before it on
+ * this socket: then the stamp is dropped. A packet that seems to be early is worse than one that is
+ * late: the sensor's clock is compared with the least delayed.
  */
 #include "source/packets.h"
 
@@ -73,12 +76,15 @@ bool packets_is_seqpacket(int fd)
 	       getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
 }
 
-usec_t packets_arrival(const struct timespec *stamp, usec_t now, int64_t wall_us)
+usec_t packets_arrival(const struct timespec *stamp, usec_t now, int64_t offset_us, usec_t *last)
 {
 	int64_t stamp_us = (int64_t)stamp->tv_sec * 1000000 + stamp->tv_nsec / 1000;
-	int64_t age = wall_us - stamp_us;
+	int64_t age = (int64_t)now + offset_us - stamp_us;
+	usec_t arrival = now;
 
-	if (stamp_us == 0 || age < 0 || age > (int64_t)OLDEST_PACKET || (usec_t)age > now)
-		return now;
-	return now - (usec_t)age;
+	if (stamp_us != 0 && age >= 0 && age <= (int64_t)OLDEST_PACKET &&
+	    *last + (usec_t)age <= now)
+		arrival = now - (usec_t)age;
+	*last = arrival;
+	return arrival;
 }

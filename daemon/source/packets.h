@@ -33,6 +33,7 @@ bool packets_is_seqpacket(int fd);
 /*
  * When the packet reached this machine. A daemon that was stopped for a while, or sat in a slow commit,
  * reads a socket full of old packets; heart rate carries no time of its own, and would all be given the
- * moment it was read.
+ * moment it was read. `offset_us`: wall time minus boot time. `last`: when the packet before it on this
+ * socket arrived, and then when this one did.
  */
-usec_t packets_arrival(const struct timespec *stamp, usec_t now, int64_t wall_us);
+usec_t packets_arrival(const struct timespec *stamp, usec_t now, int64_t offset_us, usec_t *last);

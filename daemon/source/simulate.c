@@ -42,7 +42,8 @@ struct device;
 struct link {
 	struct device *device;
 	enum characteristic characteristic;
-	int fd; /* -1: this place is free */
+	int fd;		/* -1: this place is free */
+	usec_t arrived; /* the last packet */
 	sd_event_source *io;
 };
 
@@ -93,14 +94,14 @@ static struct device *device_free(struct device *d)
 }
 DEFINE_CLEANUP(struct device *, device_free)
 
-static void hand_on(struct device *d, enum characteristic c, const uint8_t *data, size_t size,
-		    const struct timespec *stamp)
+static void hand_on(struct link *l, const uint8_t *data, size_t size, const struct timespec *stamp)
 {
-	struct simulate *s = d->source;
+	struct simulate *s = l->device->source;
 	usec_t now = clock_boot_usec();
-	struct frame frame = {.device = d->address,
-			      .characteristic = c,
-			      .boot_us = packets_arrival(stamp, now, clock_wall_usec()),
+	struct frame frame = {.device = l->device->address,
+			      .characteristic = l->characteristic,
+			      .boot_us =
+				      packets_arrival(stamp, now, clock_offset_usec(), &l->arrived),
 			      .read_us = now,
 			      .data = data,
 			      .size = size};
@@ -120,7 +121,7 @@ static bool read_packets(struct link *l, unsigned max)
 		packets_close_fds(&extras);
 		if (n < 0 || extras.end)
 			return !extras.end;
-		hand_on(l->device, l->characteristic, data, (size_t)n, &extras.stamp);
+		hand_on(l, data, (size_t)n, &extras.stamp);
 	}
 	return true;
 }
