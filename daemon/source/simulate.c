@@ -94,14 +94,13 @@ static struct device *device_free(struct device *d)
 }
 DEFINE_CLEANUP(struct device *, device_free)
 
-static void hand_on(struct link *l, const uint8_t *data, size_t size, const struct timespec *stamp)
+static void hand_on(struct device *d, enum characteristic c, const uint8_t *data, size_t size,
+		    usec_t arrived, usec_t now)
 {
-	struct simulate *s = l->device->source;
-	usec_t now = clock_boot_usec();
-	struct frame frame = {.device = l->device->address,
-			      .characteristic = l->characteristic,
-			      .boot_us =
-				      packets_arrival(stamp, now, clock_offset_usec(), &l->arrived),
+	struct simulate *s = d->source;
+	struct frame frame = {.device = d->address,
+			      .characteristic = c,
+			      .boot_us = arrived,
 			      .read_us = now,
 			      .data = data,
 			      .size = size};
@@ -114,6 +113,7 @@ static bool read_packets(struct link *l, unsigned max)
 {
 	uint8_t data[PACKET_SIZE];
 	struct packet_extras extras;
+	usec_t now;
 
 	for (unsigned i = 0; i < max; i++) {
 		ssize_t n = packets_receive(l->fd, data, sizeof(data), &extras);
@@ -121,7 +121,9 @@ static bool read_packets(struct link *l, unsigned max)
 		packets_close_fds(&extras);
 		if (n < 0 || extras.end)
 			return !extras.end;
-		hand_on(l, data, (size_t)n, &extras.stamp);
+		now = clock_boot_usec();
+		hand_on(l->device, l->characteristic, data, (size_t)n,
+			packets_arrival(&extras.stamp, now, clock_offset_usec(), &l->arrived), now);
 	}
 	return true;
 }
@@ -244,6 +246,7 @@ static bool on_link(struct device *d, const struct handover *m, int fd)
 /* False: not a message for here and now. Takes *fd, and makes it -1, when it keeps it. */
 static bool on_message(struct simulate *s, const struct handover *m, int *fd)
 {
+	usec_t now = clock_boot_usec();
 	struct device **p = find_device(s, m->device);
 
 	if ((*fd >= 0) != (m->kind == HANDOVER_LINK))
@@ -262,7 +265,7 @@ static bool on_message(struct simulate *s, const struct handover *m, int *fd)
 	if (!*p)
 		return false;
 	if (m->kind == HANDOVER_VALUE)
-		hand_on(*p, m->characteristic, m->value, m->n_value, &(struct timespec){0});
+		hand_on(*p, m->characteristic, m->value, m->n_value, now, now);
 	else if (m->kind == HANDOVER_GONE)
 		end_device(p, m->why);
 	else if (!on_link(*p, m, *fd))
