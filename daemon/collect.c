@@ -221,6 +221,7 @@ static void on_disconnected(void *userdata, const char *address, enum gap_reason
 		return;
 	d = &c->devices[i];
 	c->status[i].connected = false;
+	c->status[i].memory[0] = '\0';
 	(void)snprintf(d->lost, sizeof(d->lost), "%s", lost_words(why)); /* fits */
 	set_state(c, (size_t)i, "waiting", d->lost);
 	if (!c->status[i].why[0])
@@ -249,6 +250,15 @@ static void on_forgotten(void *userdata, const char *address)
 			collect_device_remove(c, i);
 			return;
 		}
+}
+
+static void on_recorder(void *userdata, const char *address, struct recorder *recorder)
+{
+	struct collect *c = userdata;
+	int i = collect_device_index(c, address);
+
+	if (i >= 0 && c->devices[i].enrolled)
+		collect_recorder(c, (size_t)i, recorder);
 }
 
 static void on_state(void *userdata, const char *problem)
@@ -285,6 +295,7 @@ struct source_handler collect_source(struct collect *c)
 		.disconnected = on_disconnected,
 		.device = on_device,
 		.forgotten = on_forgotten,
+		.recorder = on_recorder,
 		.state = on_state,
 	};
 }

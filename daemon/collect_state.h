@@ -32,9 +32,11 @@ struct device {
 	unsigned wanted; /* kinds, 1 << enum kind */
 	bool enrolled;
 	bool told_undecodable;
-	bool silent;   /* its last link was, and nothing was heard since */
-	bool reported; /* its source tells how it stands with it */
-	int64_t today; /* days since 1970, UTC: what `gaps` counts */
+	bool silent;	  /* its last link was, and nothing was heard since */
+	bool reported;	  /* its source tells how it stands with it */
+	uint64_t filled;  /* of the recording that is being taken */
+	int64_t slice_us; /* end of what was heard before its last slice; 0: none yet */
+	int64_t today;	  /* days since 1970, UTC: what `gaps` counts */
 };
 
 /* protocol_of() and protocol_index(), looked up once: every frame asks. */
@@ -84,3 +86,8 @@ void collect_flow_take(struct collect *c, size_t i, const struct reading *readin
 		       const struct frame *f);
 /* The link is gone: what comes next of each stream is preceded by that gap. */
 void collect_flow_interrupt(struct device *d, enum gap_reason why);
+
+/* --- collect_recorder.c --- */
+
+/* Answers what a memory asks, and notes how far it has come. */
+void collect_recorder(struct collect *c, size_t i, struct recorder *r);

@@ -41,6 +41,8 @@ struct device_status {
 	usec_t last_frame_us;				/* CLOCK_BOOTTIME; 0: none yet */
 	uint64_t frames, undecodable, gaps, duplicates; /* gaps: of today */
 	char model[65], firmware[65];
+	char memory[80]; /* "recording", "fetching 34 %", or why it does not; "" none is wanted */
+	uint64_t backfilled; /* records that came out of it, since the daemon started */
 };
 
 /* Something that needs words. `severity` decides what the whole is called. */

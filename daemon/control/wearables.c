@@ -198,6 +198,8 @@ static void put_device(struct table *t, const struct snapshot *s, const struct d
 	table_string(t, d->firmware);
 	put_readings(t, d);
 	put_link(t, d);
+	table_string(t, d->memory);
+	table_u64(t, d->backfilled);
 }
 
 static bool device_known(const struct snapshot *s, const char *address, uint32_t before_stream)
@@ -237,7 +239,8 @@ void wearables_put(const struct snapshot *s, struct tables *ret)
 			   "address name connected state why battery_percent bpm last_sample_us "
 			   "last_confirmed_us waiting gaps frames undecodable duplicates "
 			   "model firmware readings adapter rssi_dbm paired offers recoveries "
-			   "resubscribed reconnected unbonded power_cycled restarted");
+			   "resubscribed reconnected unbonded power_cycled restarted memory "
+			   "backfilled");
 	uint32_t n_streams = s->store && !s->running ? (uint32_t)store_stream_count(s->store) : 0;
 	struct stream_status stream;
 

@@ -179,6 +179,7 @@ static void put_device_note(struct table *t, const struct table *d, size_t row)
 	const char *model = table_get_string(d, row, "model");
 	const char *firmware = table_get_string(d, row, "firmware");
 	const char *adapter = table_get_string(d, row, "adapter");
+	const char *memory = table_get_string(d, row, "memory");
 	struct buf text = {0};
 
 	note(&text, "%s", table_get_string(d, row, "why"));
@@ -190,6 +191,9 @@ static void put_device_note(struct table *t, const struct table *d, size_t row)
 	note_count(&text, "paired again", table_get_u64(d, row, "unbonded", 0));
 	note_count(&text, "power cycles of the adapter", table_get_u64(d, row, "power_cycled", 0));
 	note_count(&text, "restarts of bluetoothd", table_get_u64(d, row, "restarted", 0));
+	if (memory[0])
+		note(&text, "its memory: %s", memory);
+	note_count(&text, "values out of it", table_get_u64(d, row, "backfilled", 0));
 	note(&text, "%s%s%s", model, firmware[0] ? ", firmware " : "", firmware);
 	note(&text, "%s%s%s", adapter[0] ? "over " : "", adapter,
 	     table_get_u64(d, row, "paired", 0) ? ", paired" : "");

@@ -193,6 +193,7 @@ void movesense_dialogue(struct dialogue *d, enum dialogue_event event, const uin
 		break;
 	case DIALOGUE_SILENT: on_silence(d, &t); break;
 	case DIALOGUE_CLOSE: begin(d, &t, true); break;
+	case DIALOGUE_ANSWERED: break; /* it asks nobody */
 	}
 	d->running = 0;
 	/* A heart rate comes with a beat, and there may be no heart: nobody is to wait for it. */

@@ -273,6 +273,7 @@ void pmd_dialogue(struct dialogue *d, enum dialogue_event event, const uint8_t *
 		break;
 	case DIALOGUE_SILENT: on_silence(d, &t); break;
 	case DIALOGUE_CLOSE: begin(d, &t, true); break;
+	case DIALOGUE_ANSWERED: break; /* it asks nobody */
 	}
 	d->running = 0;
 	/* PPI comes when a beat was found, after half a minute at first: nobody is to wait for it. */

@@ -191,10 +191,10 @@ int polar_samples_decode(const void *data, size_t size, uint16_t *ret_values,
 
 	if (!read_all(&rates, false, ret_values, &s.n_bpm, &s.interval_ms))
 		return decode_fail(error, DECODE_E_MALFORMED, rates.at,
-				   "no samples: a field is broken, or not of this world");
+				   "a field is broken, or too large");
 	if (!read_all(&beats, true, ret_values + s.n_bpm, &s.n_rr, &s.interval_ms))
 		return decode_fail(error, DECODE_E_MALFORMED, beats.at,
-				   "no intervals: a field is broken, or not of this world");
+				   "a field is broken, or too large");
 	*ret = s;
 	return 0;
 }

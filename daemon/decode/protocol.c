@@ -8,7 +8,7 @@ static const struct protocol *const protocols[] = {
 	&protocol_device_info,	  &protocol_battery,	    &protocol_heart_rate,
 	&protocol_polar_pmd,	  &protocol_pulse_oximeter, &protocol_thermometer,
 	&protocol_blood_pressure, &protocol_movesense,	    &protocol_healthypi,
-	&protocol_viatom,
+	&protocol_viatom,	  &protocol_polar_psftp,
 };
 
 static const struct profile *const profiles[] = {
@@ -17,6 +17,7 @@ static const struct profile *const profiles[] = {
 	&protocol_pulse_oximeter.profile, &protocol_thermometer.profile,
 	&protocol_blood_pressure.profile, &protocol_movesense.profile,
 	&protocol_healthypi.profile,	  &protocol_viatom.profile,
+	&protocol_polar_psftp.profile,
 };
 
 static_assert(ARRAY_SIZE(protocols) == ARRAY_SIZE(profiles), "every protocol has its profile");

@@ -63,3 +63,4 @@ extern const struct protocol protocol_blood_pressure;
 extern const struct protocol protocol_movesense;
 extern const struct protocol protocol_healthypi;
 extern const struct protocol protocol_viatom;
+extern const struct protocol protocol_polar_psftp;

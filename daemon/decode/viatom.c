@@ -313,6 +313,7 @@ static void converse(struct dialogue *d, enum dialogue_event event, const uint8_
 		d->running = 0;
 		rest(d, 0);
 		break;
+	case DIALOGUE_ANSWERED: break; /* it asks nobody */
 	}
 	memcpy(d->state, &t, sizeof(t));
 }

@@ -34,6 +34,8 @@ enum characteristic {
 	CHARACTERISTIC_HEALTHYPI_ECG,		 /* 1424: not of the SIG, but on its base */
 	CHARACTERISTIC_VIATOM_COMMAND,		 /* 8b00ace7-eb0b-49b0-bbe9-9aee0a26e1a3 */
 	CHARACTERISTIC_VIATOM_DATA,		 /* 0734594a-a8e7-4b1a-a6b1-cd5243059a57 */
+	CHARACTERISTIC_PSFTP_MTU,		 /* fb005c51-02e7-f387-1cad-8acd2d8df0c8 */
+	CHARACTERISTIC_PSFTP_D2H,		 /* fb005c52-02e7-f387-1cad-8acd2d8df0c8 */
 	CHARACTERISTIC_MAX_,
 };
 

@@ -10,7 +10,7 @@
 #include "model/record.h"
 
 enum {
-	DIALOGUE_OUT_MAX = 64,
+	DIALOGUE_OUT_MAX = 128,
 	DIALOGUE_STATE_MAX = 256,
 	PROFILE_KINDS_ALL = (1 << KIND_MAX) - 2,
 };
@@ -57,22 +57,29 @@ enum dialogue_event {
 	 * DIALOGUE_REFUSED brings the next command, until it is done.
 	 */
 	DIALOGUE_CLOSE,
+	/* What it asked its recorder's owner was answered. */
+	DIALOGUE_ANSWERED,
 };
+
+struct recorder;
 
 /*
  * The conversation with one service on one link; all zero before DIALOGUE_OPEN. After each event
  * the source writes `out` (if n_out) to the control characteristic and waits for what comes. Pure:
- * bytes in, bytes out, no clock.
+ * bytes in, bytes out, time is told.
  */
 struct dialogue {
 	/* told by the source */
 	unsigned wanted; /* kinds, 1 << enum kind */
 	unsigned silent; /* DIALOGUE_SILENT: kinds whose data stopped; 0: an answer is missing */
 	uint16_t mtu;
+	usec_t now;		   /* when the event was */
+	struct recorder *recorder; /* of a profile that has one (model/recorder.h) */
 	/* told by the profile */
 	uint8_t out[DIALOGUE_OUT_MAX];
 	size_t n_out;
 	bool done;	   /* nothing more to say for now: no answer is waited for */
+	bool more;	   /* part of an answer was heard: the rest is waited for as long again */
 	usec_t again;	   /* DIALOGUE_OPEN again so long after this event: polling. 0: never */
 	unsigned running;  /* kinds that stream */
 	char problem[120]; /* why one that is wanted does not: a sentence; "" when all is well */
@@ -85,6 +92,12 @@ struct profile {
 	const char *service; /* UUID, 128 bits, lower case */
 	bool advertised;     /* wearables can be found by it */
 	bool enrolls;	     /* auto_enroll takes who offers it */
+	/*
+	 * Its dialogue is about a memory (model/recorder.h): it begins when all streams run and have
+	 * for a while, and what comes of it is told apart from them. Its characteristics are of the
+	 * kind RECORDER_WANTED.
+	 */
+	bool records;
 	const struct profile_characteristic *characteristics;
 	size_t n_characteristics;
 	/* NULL: to subscribe is all. */

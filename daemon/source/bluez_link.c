@@ -313,6 +313,13 @@ static void on_changed(void *userdata)
 	l->handler.changed(l->handler.userdata);
 }
 
+static void on_recorder(void *userdata, struct recorder *recorder)
+{
+	struct link *l = userdata;
+
+	l->handler.recorder(l->handler.userdata, recorder);
+}
+
 /* --- the whole --------------------------------------------------------------------------------- */
 
 struct link *link_free(struct link *l)
@@ -344,7 +351,8 @@ int link_new(sd_event *event, sd_bus *bus, struct profiles profiles, unsigned wa
 					 .frame = on_frame,
 					 .need = on_need,
 					 .rung = on_rung,
-					 .changed = on_changed};
+					 .changed = on_changed,
+					 .recorder = handler->recorder ? on_recorder : NULL};
 	int r;
 
 	if (!l)

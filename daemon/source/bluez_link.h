@@ -13,6 +13,7 @@ struct link_handler {
 	void (*need)(void *userdata, enum session_need need, const char *why);
 	void (*rung)(void *userdata, enum rung rung, const char *why);
 	void (*changed)(void *userdata);
+	void (*recorder)(void *userdata, struct recorder *recorder); /* may be NULL */
 	/* link_due() may be earlier than it was. */
 	void (*wake)(void *userdata);
 };

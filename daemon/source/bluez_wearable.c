@@ -215,6 +215,13 @@ static void on_need(void *userdata, enum session_need need, const char *why)
 	device_need(&w->device, need, why, clock_boot_usec());
 }
 
+static void on_recorder(void *userdata, struct recorder *recorder)
+{
+	struct wearable *w = userdata;
+
+	w->handler.source.recorder(w->handler.source.userdata, w->address, recorder);
+}
+
 static void on_changed(void *userdata)
 {
 	wake(userdata);
@@ -239,6 +246,8 @@ static int port_up(void *userdata)
 					     .need = on_need,
 					     .rung = port_rung,
 					     .changed = on_changed,
+					     .recorder = w->handler.source.recorder ? on_recorder
+										    : NULL,
 					     .wake = on_changed};
 	usec_t now = clock_boot_usec();
 	int r = link_new(w->event, w->bus, w->profiles, w->wanted, w->object, &handler, now,

@@ -267,6 +267,13 @@ static void on_forgotten(void *userdata, const char *device)
 	c->next.forgotten(c->next.userdata, device);
 }
 
+static void on_recorder(void *userdata, const char *device, struct recorder *recorder)
+{
+	struct capture *c = userdata;
+
+	c->next.recorder(c->next.userdata, device, recorder);
+}
+
 static void on_state(void *userdata, const char *problem)
 {
 	struct capture *c = userdata;
@@ -287,6 +294,7 @@ struct source_handler capture_tee(struct capture *c, const struct source_handler
 		.disconnected = on_disconnected,
 		.device = on_device,
 		.forgotten = on_forgotten,
+		.recorder = next->recorder ? on_recorder : NULL,
 		.state = on_state,
 	};
 }

@@ -234,6 +234,13 @@ static void on_changed(void *userdata)
 	((struct l2cap_device *)userdata)->untold = true;
 }
 
+static void on_recorder(void *userdata, struct recorder *recorder)
+{
+	struct l2cap_device *d = userdata;
+
+	d->context->handler.recorder(d->context->handler.userdata, d->address, recorder);
+}
+
 static void on_send(void *userdata, const uint8_t *data, size_t size)
 {
 	struct l2cap_device *d = userdata;
@@ -259,6 +266,7 @@ static void on_discovered(void *userdata, int result, uint8_t att_error, usec_t 
 	const struct source_handler *owner = &d->context->handler;
 
 	c.userdata = h.userdata = d;
+	h.recorder = owner->recorder ? on_recorder : NULL;
 	if (result == SESSION_E_SECURITY) {
 		doom(d, GAP_LINK_LOSS, "needs pairing, which only type = bluez can do");
 	} else if (result != 0) {

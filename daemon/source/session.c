@@ -250,7 +250,8 @@ static bool next(struct session *s, usec_t now)
 	if (next_plain(s, now))
 		return true;
 	for (size_t i = 0; i < s->n_parts; i++)
-		if (s->parts[i].profile->converse && next_of_dialogue(s, &s->parts[i], now))
+		if (s->parts[i].profile->converse && !part_waits(s, &s->parts[i]) &&
+		    next_of_dialogue(s, &s->parts[i], now))
 			return true;
 	return next_unsubscription(s);
 }
@@ -329,7 +330,9 @@ static void subscribe_done(struct session *s, struct line *l, int result, uint8_
 		(void)snprintf(l->why, sizeof(l->why), "%s", kept);
 		l->not_before = now + RETRY;
 		l->rung = false;
-		if (l->what->kinds || l->what->use & PROFILE_CONTROL) /* not for a battery */
+		/* not for a battery, and no stream is to be dropped for a memory */
+		if ((l->what->kinds || l->what->use & PROFILE_CONTROL) &&
+		    !l->part->profile->records)
 			need(s, SESSION_NEED_RENEW, kept);
 	} else if (result != 0) {
 		refused(l->why, att_error);
@@ -385,12 +388,23 @@ static void end_operation(struct session *s, int result, uint8_t att_error, usec
 
 /* --- the public functions --- */
 
+static void recorder_free(struct recorder *r)
+{
+	if (!r)
+		return;
+	buf_done(&r->file);
+	free(r->values);
+	free(r);
+}
+
 struct session *session_free(struct session *s)
 {
 	if (!s)
 		return NULL;
 	if (s->freed)
 		*s->freed = true;
+	for (size_t i = 0; i < s->n_parts; i++)
+		recorder_free(s->parts[i].recorder);
 	free(s);
 	return NULL;
 }
@@ -425,6 +439,7 @@ int session_new(struct profiles profiles, unsigned wanted, const struct session_
 	s->handler = *handler;
 	s->wanted = wanted;
 	s->mtu = 23;
+	s->calm_at = USEC_INFINITY;
 	s->due_at_once = true;
 	s->n_parts = profiles.n;
 	for (size_t i = 0; i < profiles.n; i++)
@@ -586,7 +601,8 @@ usec_t session_due(const struct session *s)
 		if (!l->what)
 			continue;
 		due = MIN(due, watch_due(s, l));
-		if (!s->under_way && line_desired(s, l) && line_can_subscribe(l) && !l->on)
+		if (!s->under_way && line_desired(s, l) && line_can_subscribe(l) && !l->on &&
+		    !part_waits(s, l->part))
 			due = MIN(due, l->not_before);
 	}
 	for (size_t i = 0; i < s->n_parts; i++)

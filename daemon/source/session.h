@@ -8,6 +8,7 @@
 #pragma once
 
 #include "model/profile.h"
+#include "model/recorder.h"
 #include "source/source.h"
 
 /* How an operation of the carrier ended; 0: well. */
@@ -64,6 +65,11 @@ struct session_handler {
 	void (*rung)(void *userdata, enum rung rung, const char *why);
 	/* session_running(), _why(), _offers() or _closed() have something new to say. */
 	void (*changed)(void *userdata);
+	/*
+	 * A memory asks (recorder->question), or is elsewhere than it was. NULL: nobody cares, and none
+	 * is touched.
+	 */
+	void (*recorder)(void *userdata, struct recorder *recorder);
 };
 
 /* What was not as it should be, since the link came up. */

@@ -20,6 +20,9 @@ enum {
 };
 
 #define ANSWER_WAIT (5 * USEC_PER_SEC)
+#define MEMORY_WAIT (30 * USEC_PER_SEC) /* a file is closed, a flash erased */
+#define CALM_FOR    (5 * USEC_PER_SEC)
+#define ASK_PAUSE   (1 * USEC_PER_SEC)
 #define AGAIN_LEAST (100 * USEC_PER_MSEC)
 
 static bool busy(const struct part *p)
@@ -55,6 +58,12 @@ unsigned session_dialogue_target(const struct session *s, const struct part *p)
 	return s->wanted & reachable;
 }
 
+/* It waits for its owner, not for the wearable. */
+static bool asks(const struct part *p)
+{
+	return p->recorder && p->recorder->question != RECORDER_NOTHING;
+}
+
 static void after_event(struct part *p, enum dialogue_event event, usec_t now)
 {
 	struct dialogue *d = &p->dialogue;
@@ -78,8 +87,10 @@ static void after_event(struct part *p, enum dialogue_event event, usec_t now)
 		p->phase = IDLE;
 	} else {
 		p->phase = LISTENING;
-		if (!listened || event != DIALOGUE_HEARD) /* chatter is no answer */
-			p->answer_by = now + ANSWER_WAIT;
+		if (asks(p))
+			p->answer_by = USEC_INFINITY;
+		else if (!listened || event != DIALOGUE_HEARD || d->more) /* chatter is no answer */
+			p->answer_by = now + (p->profile->records ? MEMORY_WAIT : ANSWER_WAIT);
 	}
 	if (d->problem[0] || p->phase == IDLE)
 		(void)snprintf(p->why, sizeof(p->why), "%s", d->problem);
@@ -92,6 +103,7 @@ void session_dialogue_event(struct session *s, struct part *p, enum dialogue_eve
 	struct dialogue *d = &p->dialogue;
 
 	d->mtu = s->mtu;
+	d->now = now;
 	p->unanswered = event == DIALOGUE_SILENT && !d->silent;
 	if (event == DIALOGUE_OPEN) {
 		d->wanted = p->asked = session_dialogue_target(s, p);
@@ -171,6 +183,8 @@ static bool should_open(const struct session *s, const struct part *p, usec_t no
 		return p->asked != 0;
 	if (!session_dialogue_may_open(s, p))
 		return false;
+	if (part_waits(s, p) || (p->profile->records && now < s->calm_at))
+		return false;
 	if (p->phase == SHUT)
 		return !p->kinds || session_dialogue_target(s, p);
 	return p->asked != session_dialogue_target(s, p) || now >= MIN(p->again_at, p->retry_at);
@@ -186,6 +200,30 @@ static void start_watch_anew(struct session *s, const struct part *p)
 	}
 }
 
+static bool has_recorder(struct part *p)
+{
+	if (p->profile->records && !p->recorder)
+		p->dialogue.recorder = p->recorder = calloc(1, sizeof(*p->recorder));
+	if (p->profile->records && !p->recorder)
+		session_dialogue_give_up(p, "no memory for what it recorded");
+	return !p->given_up;
+}
+
+/* What was asked is answered, or it is time to ask. */
+static void run_recorder(struct session *s, struct part *p, usec_t now)
+{
+	if (!asks(p) || p->phase != LISTENING)
+		return;
+	if (p->answered) {
+		p->answered = false;
+		p->ask_at = p->recorder->answer == RECORDER_WAIT ? now + ASK_PAUSE : 0;
+		p->recorder->question = RECORDER_NOTHING;
+		session_dialogue_event(s, p, DIALOGUE_ANSWERED, NULL, 0, now);
+	}
+	p->to_ask = asks(p) && now >= p->ask_at;
+	p->recorder->now = now;
+}
+
 static void open_dialogues(struct session *s, usec_t now)
 {
 	for (size_t i = 0; i < s->n_parts; i++) {
@@ -193,26 +231,54 @@ static void open_dialogues(struct session *s, usec_t now)
 
 		if (p->phase == LISTENING && now >= p->answer_by)
 			session_dialogue_event(s, p, DIALOGUE_SILENT, NULL, 0, now);
-		if (!should_open(s, p, now))
+		run_recorder(s, p, now);
+		if (!should_open(s, p, now) || !has_recorder(p))
 			continue;
 		if (now < p->again_at) /* a poll is no reason to wait longer for data */
 			start_watch_anew(s, p);
 		session_dialogue_event(s, p, DIALOGUE_OPEN, NULL, 0, now);
+		run_recorder(s, p, now);
 	}
+}
+
+void session_dialogue_calm(struct session *s, usec_t now)
+{
+	if (!session_tell_running(s))
+		s->calm_at = USEC_INFINITY;
+	else if (s->calm_at == USEC_INFINITY)
+		s->calm_at = now + CALM_FOR;
 }
 
 void session_dialogue_run(struct session *s, usec_t now)
 {
+	session_dialogue_calm(s, now);
 	deliver(s, now);
 	open_dialogues(s, now);
 }
 
+static usec_t memory_due(const struct session *s, const struct part *p)
+{
+	bool other = p->asked != session_dialogue_target(s, p);
+
+	if (part_waits(s, p) || !session_dialogue_may_open(s, p))
+		return USEC_INFINITY;
+	if (p->phase == SHUT)
+		return session_dialogue_target(s, p) ? s->calm_at : USEC_INFINITY;
+	if (p->phase != IDLE)
+		return USEC_INFINITY;
+	return other ? s->calm_at : MAX(s->calm_at, MIN(p->again_at, p->retry_at));
+}
+
 usec_t session_dialogue_due(const struct session *s, const struct part *p)
 {
+	if (p->phase == LISTENING && asks(p) && !s->closing)
+		return p->ask_at;
 	if (p->phase == LISTENING)
 		return s->closing ? s->close_by : p->answer_by;
 	if (s->closing)
 		return USEC_INFINITY;
+	if (p->profile->records)
+		return memory_due(s, p);
 	if (p->phase == IDLE && session_dialogue_may_open(s, p))
 		return MIN(p->again_at, p->retry_at);
 	return USEC_INFINITY;
@@ -242,7 +308,7 @@ void session_dialogue_close(struct session *s, usec_t now)
 		struct part *p = &s->parts[i];
 
 		if (p->phase == SHUT || p->phase == WRITING || p->closing ||
-		    (p->phase == LISTENING && now < s->close_by))
+		    (p->phase == LISTENING && now < s->close_by && !p->profile->records))
 			continue;
 		p->closing = true;
 		p->n_commands = 0;

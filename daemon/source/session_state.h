@@ -36,6 +36,12 @@ struct part {
 	usec_t retry_at; /* it has a problem */
 	char why[WHY_SIZE];
 	struct dialogue dialogue;
+	/* of a profile that records, once its dialogue was opened; freed with the session */
+	struct recorder *recorder;
+	bool to_ask, answered; /* its owner; and he has */
+	usec_t ask_at;	       /* not before */
+	enum recorder_phase told_phase;
+	uint8_t told_percent;
 };
 
 /* One characteristic on this link. */
@@ -94,6 +100,7 @@ struct session {
 	struct heard heard[HEARD_MAX];
 	unsigned n_heard;
 	usec_t heard_at;
+	usec_t calm_at;	   /* all streams have been running for a while then; USEC_INFINITY: not */
 	unsigned patience; /* silences last 1 << patience as long */
 	bool spoke;	   /* one of those that are watched did */
 	struct session_counts counts;
@@ -133,6 +140,12 @@ static inline bool line_settled(const struct line *l)
 	return !line_can_subscribe(l) || l->on || l->why[0];
 }
 
+/* A memory is looked at when nothing else is to be done. */
+static inline bool part_waits(const struct session *s, const struct part *p)
+{
+	return p->profile->records && (!s->handler.recorder || s->calm_at == USEC_INFINITY);
+}
+
 /* session_dialogue.c */
 
 /* What a dialogue is to start: what is wanted, and has a characteristic to come by. */
@@ -145,6 +158,8 @@ void session_dialogue_hear(struct session *s, enum characteristic c, const uint8
 			   size_t size);
 /* All events that are due: what was heard, answers that did not come, what is to be opened. */
 void session_dialogue_run(struct session *s, usec_t now);
+/* Do all streams run? Since when decides whether a memory may be looked at. */
+void session_dialogue_calm(struct session *s, usec_t now);
 usec_t session_dialogue_due(const struct session *s, const struct part *p);
 /* Could it be opened, if there is reason to? */
 bool session_dialogue_may_open(const struct session *s, const struct part *p);

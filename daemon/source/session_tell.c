@@ -41,7 +41,8 @@ static void find_reasons(const struct session *s, struct reasons *ret)
 		const struct line *l = &s->lines[c];
 		bool control = l->what && l->what->use & PROFILE_CONTROL;
 
-		if (l->what && l->why[0] && line_desired(s, l) && (control || l->what->kinds))
+		if (l->what && !l->part->profile->records && l->why[0] && line_desired(s, l) &&
+		    (control || l->what->kinds))
 			add_reason(ret, l->part,
 				   (control ? l->part->kinds : l->what->kinds) & s->wanted, l->why);
 	}
@@ -49,7 +50,7 @@ static void find_reasons(const struct session *s, struct reasons *ret)
 		const struct part *p = &s->parts[i];
 		unsigned missing = p->kinds & s->wanted & ~p->dialogue.running;
 
-		if (p->offered && p->why[0] &&
+		if (p->offered && p->why[0] && !p->profile->records &&
 		    (p->kinds & s->wanted || (!p->kinds && p->profile->converse)))
 			add_reason(ret, p, missing ? missing : p->kinds & s->wanted, p->why);
 	}
@@ -58,7 +59,7 @@ static void find_reasons(const struct session *s, struct reasons *ret)
 /* Once its characteristics are settled. */
 static bool part_runs(const struct session *s, const struct part *p)
 {
-	if (!part_used(s, p) || !p->profile->converse || p->why[0])
+	if (!part_used(s, p) || !p->profile->converse || p->why[0] || p->profile->records)
 		return true;
 	if (p->phase == SHUT)
 		return !session_dialogue_may_open(s, p) ||
@@ -73,7 +74,7 @@ bool session_tell_running(const struct session *s)
 	for (unsigned c = 0; c < CHARACTERISTIC_MAX_; c++) {
 		const struct line *l = &s->lines[c];
 
-		if (l->what && line_desired(s, l) && !line_settled(l))
+		if (l->what && !l->part->profile->records && line_desired(s, l) && !line_settled(l))
 			return false;
 	}
 	for (size_t i = 0; i < s->n_parts; i++)
@@ -105,6 +106,31 @@ void session_tell_silent(const struct line *l, char ret[static WHY_SIZE])
 		       (unsigned)(l->silent_for / USEC_PER_SEC));
 }
 
+/* A question is answered within the call; its dialogue hears of it with the next tick. */
+static bool tell_recorders(struct session *s, const struct session_handler *h, const bool *freed)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < s->n_parts; i++) {
+		struct part *p = &s->parts[i];
+		bool asks = p->to_ask;
+
+		if (!p->recorder || (!asks && p->recorder->phase == p->told_phase &&
+				     p->recorder->percent == p->told_percent))
+			continue;
+		p->told_phase = p->recorder->phase;
+		p->told_percent = p->recorder->percent;
+		p->to_ask = false;
+		p->answered = asks;
+		s->due_at_once |= asks;
+		any |= asks;
+		h->recorder(h->userdata, p->recorder);
+		if (*freed)
+			return false;
+	}
+	return any;
+}
+
 /* Each call may free the session, or come back into it. */
 void session_tell(struct session *s, const struct frame *frame, bool changed)
 {
@@ -129,6 +155,8 @@ void session_tell(struct session *s, const struct frame *frame, bool changed)
 		memcpy(why, s->need_why, sizeof(why));
 		h.need(h.userdata, s->need, why);
 	}
+	if (!freed)
+		changed |= tell_recorders(s, &h, &freed);
 	if (!freed && changed)
 		h.changed(h.userdata);
 	if (!freed)

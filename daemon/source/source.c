@@ -56,6 +56,9 @@ unsigned source_wanted(const struct config *config, const char *address)
 {
 	const struct config_device *device = config_device_find(config, address);
 
+	/* What a memory fills are the gaps of a heart's stream. */
+	if (device && device->backfill && device->kinds & 1U << KIND_HEART_RATE)
+		return device->kinds | RECORDER_WANTED;
 	if (device)
 		return device->kinds;
 	return config->auto_enroll ? CONFIG_KINDS_DEFAULT : 0;

@@ -9,6 +9,7 @@
 #include "model/frame.h"
 #include "model/profile.h"
 #include "model/record.h"
+#include "model/recorder.h"
 
 #include <systemd/sd-event.h>
 
@@ -55,6 +56,8 @@ struct source_handler {
 	void (*device)(void *userdata, const struct source_device *device);
 	/* This one is not looked for any more: neither configured nor to be enrolled. */
 	void (*forgotten)(void *userdata, const char *device);
+	/* Its memory asks, or is elsewhere than it was (model/recorder.h). NULL: none is touched. */
+	void (*recorder)(void *userdata, const char *device, struct recorder *recorder);
 	/*
 	 * The source as a whole came (problem NULL) or went (a sentence): no simulator, no
 	 * bluetoothd, no adapter.
@@ -86,7 +89,10 @@ int source_new(sd_event *event, const struct config *config, struct profiles pro
 void source_set_config(struct source *s, const struct config *config);
 /* Does the change need another source, not just source_set_config()? */
 bool source_differs(const struct config *a, const struct config *b);
-/* The kinds that the owner wants of this device, 1 << enum kind; 0: none, it is not to be connected. */
+/*
+ * The kinds that the owner wants of this device, 1 << enum kind, and RECORDER_WANTED; 0: none, it is
+ * not to be connected.
+ */
 unsigned source_wanted(const struct config *config, const char *address);
 
 /* --- the kinds; source_new() chooses --- */

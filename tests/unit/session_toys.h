@@ -96,6 +96,7 @@ static inline void toy_converse(struct dialogue *d, enum dialogue_event event, c
 		}
 		break;
 	case DIALOGUE_CLOSE: toy_say(d, 0xa0); break;
+	case DIALOGUE_ANSWERED: break;
 	}
 }
 

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "decode/protocol.h"
+#include "model/recorder.h"
 #include "readings.h"
 
 #include <ctype.h>
@@ -34,8 +35,11 @@ static void check_characteristic(const struct protocol *p, const struct profile_
 
 	assert_in_range(c->characteristic, 1, CHARACTERISTIC_MAX_ - 1);
 	assert_ptr_equal(protocol_of(c->characteristic), p); /* no other one has it */
-	assert_int_equal(c->kinds & ~(unsigned)PROFILE_KINDS_ALL, 0);
-	assert_true(c->kinds == 0 || c->use & streams);
+	if (p->profile.records)
+		assert_int_equal(c->kinds, RECORDER_WANTED);
+	else
+		assert_int_equal(c->kinds & ~(unsigned)PROFILE_KINDS_ALL, 0);
+	assert_true(c->kinds == 0 || c->use & (streams | PROFILE_CONTROL));
 	assert_true(c->silence == 0 || c->kinds != 0);
 	assert_true(!(c->use & PROFILE_CONTROL) || p->profile.converse);
 	assert_true(!(c->use & PROFILE_ANSWERS) || (c->use & streams && p->profile.converse));
