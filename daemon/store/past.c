@@ -16,7 +16,7 @@ enum { LOOK_BACK_IDS = 1000000 };
 bool past_offset(const struct store *s, int64_t *ret_us)
 {
 	*ret_us = s->clock.offset_us;
-	return s->clock.synchronised;
+	return s->clock_known;
 }
 
 /* Blocks that wait for a clock segment (clk 0) do not say when they were. */

@@ -14,7 +14,7 @@ enum {
 	PAST_SLICE = 1024,
 };
 
-/* wall = CLOCK_BOOTTIME + offset now. False: the clock is not synchronised. */
+/* wall = CLOCK_BOOTTIME + offset now. False: the clock was not synchronised in this run yet. */
 bool past_offset(const struct store *s, int64_t *ret_us);
 /*
  * Calls back for each record of the stream from some time before `since_wall_us` on, in the order in

@@ -22,6 +22,7 @@ enum { BEATS_MAX_HERE = 20000, RR = 800 };
 
 struct room {
 	struct place *place;
+	const struct clock_state *clock;
 	struct store *store;
 	struct config config;
 	struct config_device device;
@@ -53,7 +54,7 @@ static void open_room(struct room *r, struct place *p)
 	r->device.kinds = 1U << KIND_HEART_RATE;
 	r->config.devices = &r->device;
 	r->config.n_devices = 1;
-	r->store = open_store(p);
+	r->store = open_with(p, r->clock, NULL);
 	assert_int_equal(collect_new(r->store, &r->config, GAP_DAEMON_DOWN, &handler, &r->collect),
 			 0);
 	r->source = collect_source(r->collect);
@@ -72,6 +73,7 @@ static struct room *make_room(struct place *p)
 	struct room *r = calloc(1, sizeof(*r));
 
 	assert_non_null(r);
+	r->clock = &synced;
 	for (size_t i = 0; i < BEATS_MAX_HERE; i++)
 		r->rr[i] = RR;
 	open_room(r, p);
@@ -414,12 +416,21 @@ static void when_it_is_not_the_time(void **state)
 	struct room *r = make_room(*state);
 	char name[RECORDER_NAME_SIZE];
 
-	assert_int_equal(ask(r, RECORDER_MAY), RECORDER_WAIT); /* nothing was heard yet */
-	(void)minute_away(r, name);
-	store_set_clock(r->store, &unsynced);
+	close_room(r);
+	r->clock = &unsynced;
+	open_room(r, *state);
+	beat(r);
 	assert_int_equal(ask(r, RECORDER_MAY), RECORDER_NO);
 	assert_string_equal(r->recorder.why, "its memory waits for the clock of this hub");
 	store_set_clock(r->store, &synced);
+	assert_int_equal(store_resolve_clock(r->store, CLK_UTC, r->place->now, synced.offset_us),
+			 0);
+	assert_int_equal(ask(r, RECORDER_MAY), RECORDER_YES);
+	close_room(r);
+	r->clock = &synced;
+	open_room(r, *state);
+	assert_int_equal(ask(r, RECORDER_MAY), RECORDER_WAIT); /* nothing was heard yet */
+	(void)minute_away(r, name);
 	r->place->now += 60 * USEC_PER_SEC; /* silent */
 	assert_int_equal(ask(r, RECORDER_NAME), RECORDER_WAIT);
 	assert_int_equal(take(r, name, HUNDRED_SECONDS, 0), RECORDER_WAIT);
