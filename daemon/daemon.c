@@ -22,6 +22,7 @@
 #include "decode/protocol.h"
 #include "model/catalog.h"
 #include "network.h"
+#include "rewinds.h"
 #include "sleep.h"
 #include "source/capture.h"
 #include "summary.h"
@@ -371,6 +372,17 @@ static int on_capture(void *userdata, int fd, const char *device)
 	return r == CAPTURE_E_BUSY ? CONTROL_E_BUSY : r == CAPTURE_E_SOCKET ? CONTROL_E_SOCKET : r;
 }
 
+static int on_rewind(void *userdata, const struct control_rewind *wish, struct tables *ret,
+		     char why[static 200])
+{
+	struct daemon *d = userdata;
+	int r = rewinds_do(d->store, wish, now_of(d), ret, why);
+
+	if (r == 0 && !wish->dry_run)
+		uploader_wake(d->uploader, false);
+	return r;
+}
+
 static const char *on_state(void *userdata)
 {
 	struct daemon *d = userdata;
@@ -606,6 +618,7 @@ static int start_rooms(struct daemon *d)
 					  .store = on_store,
 					  .sync = on_sync,
 					  .capture = on_capture,
+					  .rewind = on_rewind,
 					  .state = on_state};
 	struct control_options options = {.runtime_dir = d->config->runtime_dir,
 					  .system_bus = d->config->system_bus};

@@ -11,6 +11,10 @@
  *                                                       btsnoop file comes through the SEQPACKET
  *                                                       socket, a message a packet. device: its
  *                                                       address, or "" for all
+ *                Rewind(s sink, s stream, t after_seq, x since_us, b dry_run)
+ *                       -> a(sasaav) tables             "rewound": what of the stream is sent
+ *                                                       again, from behind after_seq on or, if
+ *                                                       since_us is not 0, from that time on
  *                Subscribe()                            private socket only: signals from now on
  *                Version s, State s                     properties
  *                SyncEvent(x wall_us, s type, s data_type, b success, u count, u retries,
@@ -35,7 +39,7 @@ struct store;
  * "sinks"          sinks
  * "devices"        devices
  * "queue"          queue, queue_summary (one row)
- * "anchors"        anchors
+ * "anchors"        anchors, anchors_summary (one row)
  * "quarantine"     quarantine, quarantine_summary (one row)
  * "unreadable"     unreadable: the last frames that could not be decoded
  * "audit"          audit (one row), lines
@@ -46,6 +50,7 @@ enum control_error {
 	CONTROL_E_UNKNOWN = 1, /* no such tables */
 	CONTROL_E_BUSY,	       /* there are as many as there may be */
 	CONTROL_E_SOCKET,      /* that is not a SEQPACKET socket */
+	CONTROL_E_REFUSED,     /* for a reason that comes with it */
 };
 
 #define CONTROL_CONFIG_COLUMNS "section name key value file line"
@@ -54,6 +59,18 @@ enum control_error {
 	"number time_wall_us type data_type success count retries duration_us latency_us sink " \
 	"reason"
 #define CONTROL_EVENT_SIGNATURE "xssbuuusstu"
+
+#define CONTROL_REWOUND_COLUMNS \
+	"sink device data_type subject stream after_seq records size_bytes held"
+
+/* What Rewind is asked for. */
+struct control_rewind {
+	const char *sink;
+	struct uuid stream;
+	uint64_t after_seq;
+	int64_t since_us; /* wall; 0: after_seq counts */
+	bool dry_run;
+};
 
 /* Lists longer than this are cut in an answer; their summary says how long they are. */
 enum { CONTROL_MAX_ROWS = 1000 };

@@ -145,6 +145,30 @@ static int on_capture(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return r < 0 ? sd_bus_reply_method_errno(m, r, NULL) : answer(c, m, "devices");
 }
 
+static int on_rewind(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	_cleanup_(tables_done) struct tables t = {0};
+	struct control *c = userdata;
+	struct control_rewind wish = {0};
+	const char *stream;
+	char why[200];
+	int dry_run, r = sd_bus_message_read(m, "sstxb", &wish.sink, &stream, &wish.after_seq,
+					     &wish.since_us, &dry_run);
+
+	if (r < 0)
+		return r;
+	wish.dry_run = dry_run;
+	if (!uuid_parse(stream, &wish.stream))
+		return sd_bus_reply_method_errorf(m, SD_BUS_ERROR_INVALID_ARGS,
+						  "\"%.40s\" is not the id of a stream", stream);
+	r = c->handler.rewind(c->handler.userdata, &wish, &t, why);
+	if (r == CONTROL_E_REFUSED)
+		return sd_bus_reply_method_errorf(m, SD_BUS_ERROR_INVALID_ARGS, "%s", why);
+	if (r == 0 && tables_failed(&t))
+		r = -ENOMEM;
+	return r < 0 ? sd_bus_reply_method_errno(m, r, NULL) : audits_reply(m, &t);
+}
+
 static int on_subscribe(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct control *c = userdata;
@@ -180,6 +204,11 @@ static const sd_bus_vtable vtable[] = {
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Capture", SD_BUS_ARGS("h", socket, "s", device),
 				SD_BUS_RESULT(TABLES_SIGNATURE, tables), on_capture,
+				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Rewind",
+				SD_BUS_ARGS("s", sink, "s", stream, "t", after_seq, "x", since_us,
+					    "b", dry_run),
+				SD_BUS_RESULT(TABLES_SIGNATURE, tables), on_rewind,
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_subscribe,
 				SD_BUS_VTABLE_UNPRIVILEGED),

@@ -29,6 +29,9 @@ struct control_handler {
 	 * taken unless it says no. CONTROL_E_BUSY, CONTROL_E_SOCKET.
 	 */
 	int (*capture)(void *userdata, int fd, const char *device);
+	/* `vitalctl anchors rewind`. CONTROL_E_REFUSED: `why` says it. */
+	int (*rewind)(void *userdata, const struct control_rewind *wish, struct tables *ret,
+		      char why[static 200]);
 	/* "healthy", "degraded", "not_working": the property. */
 	const char *(*state)(void *userdata);
 };

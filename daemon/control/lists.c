@@ -27,6 +27,20 @@ static void put_stream(struct table *t, const struct store *store, uint32_t numb
 	}
 }
 
+static void put_stream_id(struct table *t, const struct store *store, uint32_t number)
+{
+	struct stream_status stream;
+	char id[UUID_STRING_SIZE];
+
+	if (number < 1 || number > store_stream_count(store)) {
+		table_null(t);
+		return;
+	}
+	store_stream_status(store, number, &stream);
+	uuid_format(&stream.info.id, id);
+	table_string(t, id);
+}
+
 static void put_sink_name(struct table *t, const struct store *store, uint32_t number)
 {
 	struct sink_info sink;
@@ -65,6 +79,7 @@ static void put_row(void *userdata, const struct batch_row *row)
 	table_i64(t, row->number);
 	put_sink_name(t, l->s->store, row->sink);
 	put_stream(t, l->s->store, row->stream);
+	put_stream_id(t, l->s->store, row->stream);
 	table_string(t, row->status < ARRAY_SIZE(status) ? status[row->status] : NULL);
 	table_string(t, row->priority < ARRAY_SIZE(priority) ? priority[row->priority] : NULL);
 	table_u64(t, row->count);
@@ -85,7 +100,7 @@ static void put_queue(const struct snapshot *s, struct tables *ret)
 	struct listing l = {.s = s};
 
 	l.t = tables_add(ret, "queue",
-			 "number sink device data_type status priority records retries "
+			 "number sink device data_type stream status priority records retries "
 			 "next_attempt_us first_seq last_seq created_wall_us last_attempt_wall_us "
 			 "last_error");
 	if (s->store)
@@ -106,6 +121,7 @@ static void put_anchor(struct table *t, const struct snapshot *s, uint32_t sink,
 	put_sink_name(t, s->store, sink);
 	put_stream(t, s->store, stream);
 	table_string(t, status.info.subject);
+	put_stream_id(t, s->store, stream);
 	table_u64(t, c.anchor);
 	table_u64(t, c.cursor);
 	table_u64(t, status.last_seq);
@@ -117,15 +133,31 @@ static void put_anchor(struct table *t, const struct snapshot *s, uint32_t sink,
 	table_bool(t, c.held);
 }
 
+static void put_anchors_summary(const struct snapshot *s, struct tables *ret)
+{
+	struct table *t = tables_add(ret, "anchors_summary", "incarnation gateway");
+	char incarnation[UUID_STRING_SIZE];
+	struct store_figures figures;
+
+	if (!s->store)
+		return;
+	store_figures(s->store, &figures);
+	uuid_format(&figures.incarnation, incarnation);
+	table_string(t, incarnation);
+	table_string(t, s->config ? s->config->gateway : NULL);
+}
+
 static void put_anchors(const struct snapshot *s, struct tables *ret)
 {
-	struct table *t = tables_add(ret, "anchors",
-				     "sink device data_type subject anchor_seq cursor_seq last_seq "
-				     "confirmed waiting quarantined moved exempt held");
+	struct table *t =
+		tables_add(ret, "anchors",
+			   "sink device data_type subject stream anchor_seq cursor_seq last_seq "
+			   "confirmed waiting quarantined moved exempt held");
 
 	for (uint32_t i = 1; s->store && i <= store_sink_count(s->store); i++)
 		for (uint32_t j = 1; j <= store_stream_count(s->store); j++)
 			put_anchor(t, s, i, j);
+	put_anchors_summary(s, ret);
 }
 
 static void put_quarantined(void *userdata, const struct quarantined *q)

@@ -157,10 +157,22 @@ struct question {
 	bool critical;	    /* of Sync */
 	const char *device; /* of Capture */
 	int socket;
+	const struct control_rewind *rewind; /* of Rewind */
 };
+
+static int put_rewind(const struct control_rewind *w, sd_bus_message *m)
+{
+	char stream[UUID_STRING_SIZE];
+
+	uuid_format(&w->stream, stream);
+	return sd_bus_message_append(m, "sstxb", w->sink, stream, w->after_seq, w->since_us,
+				     (int)w->dry_run);
+}
 
 static int put_arguments(const struct question *q, sd_bus_message *m)
 {
+	if (q->rewind)
+		return put_rewind(q->rewind, m);
 	if (q->which)
 		return sd_bus_message_append(m, "s", q->which);
 	if (q->device)
@@ -334,6 +346,13 @@ static int client_do(struct client *c, const struct question *q, struct tables *
 int client_ask(struct client *c, const char *which, struct tables *ret)
 {
 	const struct question q = {.member = "Query", .which = which};
+
+	return client_do(c, &q, ret);
+}
+
+int client_rewind(struct client *c, const struct control_rewind *wish, struct tables *ret)
+{
+	const struct question q = {.member = "Rewind", .rewind = wish};
 
 	return client_do(c, &q, ret);
 }

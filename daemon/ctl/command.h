@@ -12,6 +12,7 @@ enum exit_code {
 	EXIT_DEGRADED = 1,
 	EXIT_NOT_WORKING = 2,
 	EXIT_USAGE = 64,
+	EXIT_BAD_DATA = 65,
 	EXIT_UNAVAILABLE = 69,
 	EXIT_NO_MEMORY = 71,
 	EXIT_DENIED = 77,
@@ -39,5 +40,7 @@ int command_config(struct ctl *ctl, int argc, char **argv);
 int command_capture(struct ctl *ctl, int argc, char **argv);
 int command_sync(struct ctl *ctl, int argc, char **argv);
 
+/* "--name VALUE" or "--name=VALUE" at argv[*i], which is then at the value. False: it is not that. */
+bool command_value(int argc, char **argv, int *i, const char *name, const char **ret);
 /* Complains of an argument that a command does not know. Returns EXIT_USAGE. */
 int command_bad_argument(const char *command, const char *argument);

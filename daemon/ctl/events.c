@@ -6,6 +6,7 @@
  */
 #include "ctl/print.h"
 #include "ctl/text.h"
+#include "ctl/when.h"
 #include "model/event.h"
 #include "model/record.h"
 #include "util/human.h"
@@ -13,7 +14,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 /* What is wanted. Strings are argv's. */
@@ -24,55 +24,6 @@ struct wanted {
 	bool failed, follow;
 	uint64_t seen; /* the number of the newest that was printed */
 };
-
-/* "90s", "15min", "1h", "2d": microseconds; false: not like that. */
-static bool parse_duration(const char *s, usec_t *ret)
-{
-	static const struct {
-		const char *unit;
-		uint64_t seconds;
-	} units[] = {{"s", 1}, {"m", 60}, {"min", 60}, {"h", 3600}, {"d", 86400}};
-	char *end;
-	unsigned long n;
-
-	if (*s < '0' || *s > '9')
-		return false;
-	errno = 0;
-	n = strtoul(s, &end, 10);
-	if (errno || n > 100000)
-		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
-		if (streq(end, units[i].unit)) {
-			*ret = n * units[i].seconds * USEC_PER_SEC;
-			return true;
-		}
-	return false;
-}
-
-/* "2026-03-01 12:00:00", with T or without seconds; "12:00" is today. UTC, as the page shows it. */
-static bool parse_moment(const char *s, int64_t now_us, int64_t *ret)
-{
-	static const char *const formats[] = {"%Y-%m-%d %H:%M:%S",  "%Y-%m-%dT%H:%M:%S",
-					      "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M",
-					      "%Y-%m-%dT%H:%M",	    "%Y-%m-%d",
-					      "%H:%M:%S",	    "%H:%M"};
-	time_t now = (time_t)(now_us / (int64_t)USEC_PER_SEC);
-
-	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
-		struct tm tm = {0};
-		const char *end;
-
-		if (formats[i][1] == 'H' && !gmtime_r(&now, &tm))
-			continue;
-		tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
-		end = strptime(s, formats[i], &tm);
-		if (!end || *end)
-			continue;
-		*ret = (int64_t)timegm(&tm) * (int64_t)USEC_PER_SEC;
-		return true;
-	}
-	return false;
-}
 
 static void put_words(struct table *t, const char *s)
 {
@@ -287,38 +238,20 @@ static int bad_kind(const char *name)
 	return EXIT_USAGE;
 }
 
-/* "--name VALUE" and "--name=VALUE". */
-static bool take_value(int argc, char **argv, int *i, const char *name, const char **ret)
-{
-	size_t n = strlen(name);
-
-	if (streq(argv[*i], name) && *i + 1 < argc)
-		*ret = argv[++*i];
-	else if (strncmp(argv[*i], name, n) == 0 && argv[*i][n] == '=')
-		*ret = argv[*i] + n + 1;
-	else
-		return false;
-	return true;
-}
-
 int command_events(struct ctl *ctl, int argc, char **argv)
 {
 	struct wanted w = {.ctl = ctl, .since_us = INT64_MIN};
-	int64_t now = clock_wall_usec();
-	usec_t ago;
 
 	for (int i = 1; i < argc; i++)
 		if (streq(argv[i], "--failed"))
 			w.failed = true;
 		else if (streq(argv[i], "--follow") || streq(argv[i], "-f"))
 			w.follow = true;
-		else if (!take_value(argc, argv, &i, "--since", &w.since) &&
-			 !take_value(argc, argv, &i, "--sink", &w.sink) &&
-			 !take_value(argc, argv, &i, "--kind", &w.kind))
+		else if (!command_value(argc, argv, &i, "--since", &w.since) &&
+			 !command_value(argc, argv, &i, "--sink", &w.sink) &&
+			 !command_value(argc, argv, &i, "--kind", &w.kind))
 			return command_bad_argument("events", argv[i]);
-	if (w.since && parse_duration(w.since, &ago))
-		w.since_us = now - (int64_t)ago;
-	else if (w.since && !parse_moment(w.since, now, &w.since_us))
+	if (w.since && !when_parse(w.since, clock_wall_usec(), &w.since_us))
 		return bad_since(w.since);
 	if (w.kind && !is_kind(w.kind))
 		return bad_kind(w.kind);

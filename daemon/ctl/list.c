@@ -1,4 +1,5 @@
 /* The commands that show one table: queue, anchors, quarantine, unreadable, devices. */
+#include "ctl/anchors.h"
 #include "ctl/print.h"
 #include "ctl/text.h"
 #include "util/human.h"
@@ -277,6 +278,16 @@ int command_queue(struct ctl *ctl, int argc, char **argv)
 
 int command_anchors(struct ctl *ctl, int argc, char **argv)
 {
+	static const struct {
+		const char *name;
+		int (*run)(struct ctl *ctl, int argc, char **argv);
+	} words[] = {{"export", anchors_export},
+		     {"import", anchors_import},
+		     {"rewind", anchors_rewind}};
+
+	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(words); i++)
+		if (streq(argv[1], words[i].name))
+			return words[i].run(ctl, argc - 1, argv + 1);
 	return list(ctl, "anchors", argc, argv, make_anchors);
 }
 

@@ -1,8 +1,8 @@
 /*
  * vitalctl: asks vitald how it is and what it holds. A table of commands; each lives in a file of
  * its own and prints either a page for people or, with --json, one JSON value for scripts. Options
- * that all commands share may stand before or after the command. Read only, but for `sync`, and for the file that
- * `capture` writes.
+ * that all commands share may stand before or after the command. Read only, but for `sync`, `anchors rewind|import`, and
+ * the files that `capture` and `anchors export` write.
  */
 #include "ctl/client.h"
 #include "ctl/command.h"
@@ -42,8 +42,19 @@ static const struct command commands[] = {
 	 "Batches whose first attempts failed, the most urgent first: how many records,\n"
 	 "how often tried, when next, and what the server said last.",
 	 command_queue},
-	{"anchors", "", "up to where each server has confirmed", "vitalctl anchors",
-	 "For each server and stream the anchor: everything up to there is confirmed.",
+	{"anchors", "[export [FILE] | import FILE | rewind SINK STREAM] [...]",
+	 "up to where each server has confirmed; send again", "vitalctl anchors",
+	 "For each server and stream the anchor: everything up to there is confirmed.\n\n"
+	 "  anchors export [FILE]             writes all of them as JSON, to keep them\n"
+	 "  anchors import FILE [--dry-run]   sends again what was confirmed since the export\n"
+	 "  anchors rewind SINK STREAM|--all --to SEQ|--since WHEN [--dry-run]\n"
+	 "                                    sends again what is behind SEQ, or not older\n\n"
+	 "STREAM: a wearable (its address), wearable/kind like a0:b1:c2:d3:e4:f5/ecg, or the\n"
+	 "beginning of an id. SEQ: as this list shows it, like 12.345; 0 is everything that is\n"
+	 "still here. WHEN: 15min, 2d, or a time, UTC. --dry-run says what would be sent and\n"
+	 "changes nothing. Nothing can be skipped by any of this, or lost: a server counts what\n"
+	 "it has already as duplicates. An import that is ahead of this hub, or of another one,\n"
+	 "is refused as a whole.",
 	 command_anchors},
 	{"quarantine", "", "records that a server refused for good", "vitalctl quarantine",
 	 "They are kept, and everything else goes on without them.", command_quarantine},
@@ -132,6 +143,19 @@ static int unknown(const char *name)
 		(void)fprintf(stderr, "; did you mean `vitalctl %s`?", nearest);
 	(void)fprintf(stderr, "\n`vitalctl --help` lists them\n");
 	return EXIT_USAGE;
+}
+
+bool command_value(int argc, char **argv, int *i, const char *name, const char **ret)
+{
+	size_t n = strlen(name);
+
+	if (streq(argv[*i], name) && *i + 1 < argc)
+		*ret = argv[++*i];
+	else if (strncmp(argv[*i], name, n) == 0 && argv[*i][n] == '=')
+		*ret = argv[*i] + n + 1;
+	else
+		return false;
+	return true;
 }
 
 int command_bad_argument(const char *command, const char *argument)

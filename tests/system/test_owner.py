@@ -178,3 +178,168 @@ def test_config_in_force(new_hub):
     assert report["running"] is False and report["differs"] is None
     assert key(report, "sync", "retention") == {
         "section": "sync", "name": "", "key": "retention", "value": "7d", "file": None, "line": None}
+
+
+def held_by_server(hub):
+    return hub.receiver.state()["totals"]["accepted"], hub.receiver.state()["totals"]["duplicate"]
+
+
+def anchors(hub):
+    return {(a["device"], a["data_type"]): a for a in hub.ctl_json("anchors")}
+
+
+def recorded(new_hub, *options, **more):
+    """A hub with 5 streams, everything confirmed, the straps gone, the daemon up."""
+    hub = new_hub(**more)
+    hub.start_straps("--straps", 3, "--ecg", 2, "--speed", 10, *options)
+    hub.start_daemon()
+    accepted(hub, 150)
+    hub.stop_straps()
+    assert hub.wait_empty(20)
+    return hub
+
+
+def test_rewind(new_hub):
+    """What is rewound arrives again, all of it and nothing else, as duplicates; the cursor stays, the books balance."""
+    hub = recorded(new_hub)
+    before, total, duplicates = anchors(hub), *held_by_server(hub)
+    device = "c0:de:00:00:00:01"
+    stream = before[device, "heart_rate"]
+    after = stream["anchor_seq"] - 10
+    words = ("anchors", "rewind", "demo", f"{device}/heart_rate", "--to", str(after))
+    dry = hub.ctl_json(*words, "--dry-run")
+    assert dry["dry_run"] is True
+    (row,) = dry["rewound"]
+    assert (row["stream"], row["records"], row["after_seq"]) == (stream["stream"], 10, after)
+    assert 500 < row["size_bytes"] < 5000
+    status, page, _ = hub.ctl(*words, "--dry-run")
+    assert status == 0 and "10 records" in page and "would be sent again; nothing was changed" in page
+    assert anchors(hub) == before, "a dry run changed something"
+    done = hub.ctl_json(*words)
+    assert done == {"dry_run": False, "rewound": dry["rewound"]}
+    assert hub.receiver.wait(20, duplicate=duplicates + 10), hub.receiver.state()
+    assert hub.wait_empty(20)
+    assert anchors(hub) == before, "a cursor moved"
+    short = f"{after >> 28}.{after & (1 << 28) - 1}"
+    everything = hub.ctl_json("anchors", "rewind", "demo", "--all", "--to", "0")
+    assert {(r["device"], r["data_type"]): r["records"] for r in everything["rewound"]} == {
+        key: a["confirmed"] for key, a in before.items()}
+    assert hub.receiver.wait(20, duplicate=duplicates + 10 + total), hub.receiver.state()
+    assert hub.wait_empty(20)
+    assert hub.ctl_json("anchors", "rewind", "demo", stream["stream"][:8], "--to", short, "--dry-run") == dry
+    assert held_by_server(hub) == (total, duplicates + 10 + total)
+    assert "The owner has 10 heart_rate records of c0:de:00:00:00:01 sent again" in hub.said()
+    assert hub.stop() == 0
+    judge(hub)
+
+
+def test_rewind_since_a_time(new_hub):
+    hub = recorded(new_hub)
+    _, duplicates = held_by_server(hub)
+    times = sorted(t for (t,) in hub.receiver.query("SELECT t_us FROM records WHERE type != 'gap'"))
+    middle = times[len(times) // 2] // 1_000_000 * 1_000_000
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(middle // 1_000_000))
+    done = hub.ctl_json("anchors", "rewind", "demo", "--all", "--since", moment)
+    n = sum(r["records"] for r in done["rewound"])
+    younger = sum(t >= middle for t in times)
+    assert younger <= n <= len(times), (younger, n, len(times))
+    assert hub.receiver.wait(20, duplicate=duplicates + n) and hub.wait_empty(20)
+    assert hub.receiver.state()["totals"]["duplicate"] == duplicates + n
+    assert hub.ctl_json("anchors", "rewind", "demo", "--all", "--since", "2100-01-01")["rewound"] == []
+    assert hub.stop() == 0
+    judge(hub)
+
+
+def test_rewind_while_the_server_is_down(new_hub):
+    """What is rewound then waits like all else, survives SIGKILL, and goes once the server is back."""
+    hub = recorded(new_hub)
+    total, duplicates = held_by_server(hub)
+    hub.receiver.down()
+    done = hub.ctl_json("anchors", "rewind", "demo", "--all", "--to", "0")
+    assert sum(r["records"] for r in done["rewound"]) == total
+    hub.kill()
+    hub.start_daemon()
+    assert hub.waiting() >= total
+    again = hub.ctl_json("anchors", "rewind", "demo", "--all", "--to", "0")
+    assert again["rewound"] == [], "what waits already waits once"
+    hub.receiver.up()
+    assert hub.receiver.wait(20, duplicate=duplicates + total)
+    assert hub.wait_empty(20) and hub.stop() == 0
+    judge(hub)
+
+
+def test_anchors_go_out_and_in(new_hub):
+    """An export, more records, the import: the difference goes again, not a record more; and a second time too."""
+    hub = recorded(new_hub)
+    file = hub.dir / "anchors.json"
+    before = hub.receiver.state()["totals"]["accepted"]
+    assert hub.ctl("anchors", "export", str(file))[:2] == (0, "")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert hub.ctl("anchors", "export", str(file))[0] == 69, "never written over"
+    exported = json.loads(file.read_text())
+    assert exported["format"] == "vitald-anchors" and exported["version"] == 1
+    summary = hub.status()["summary"]
+    assert exported["incarnation"] == summary["incarnation"] and exported["gateway"] == "gw-test"
+    assert {(a["device"], a["data_type"]): (a["anchor"], a["cursor"], a["rows"]) for a in exported["anchors"]} == {
+        key: (a["anchor_seq"], a["cursor_seq"], []) for key, a in anchors(hub).items()}
+    hub.start_straps("--straps", 3, "--ecg", 2, "--speed", 10)
+    accepted(hub, 60)
+    hub.stop_straps()
+    assert hub.wait_empty(20)
+    after, duplicates = held_by_server(hub)
+    dry = hub.ctl_json("anchors", "import", str(file), "--dry-run")
+    assert sum(r["records"] for r in dry["rewound"]) == after - before > 0
+    done = hub.ctl_json("anchors", "import", str(file))
+    assert done["rewound"] == dry["rewound"]
+    assert hub.receiver.wait(20, duplicate=duplicates + after - before) and hub.wait_empty(20)
+    assert held_by_server(hub) == (after, duplicates + after - before)
+    out = hub.ctl("anchors", "export")[1]
+    now = hub.dir / "now.json"
+    now.write_text(out)
+    assert hub.ctl_json("anchors", "import", str(now))["rewound"] == [], "a round trip changes nothing"
+    assert "nothing to send again" in hub.ctl("anchors", "import", str(now))[1]
+    assert hub.stop() == 0
+    status, _, error = hub.ctl("anchors", "import", str(file))
+    assert status == 69 and "start" in error
+    assert json.loads(hub.ctl("anchors", "export")[1])["anchors"] == json.loads(out)["anchors"], "from the store"
+
+
+def test_bad_imports(new_hub):
+    """Refused as a whole, with the line and in words, and nothing is sent again."""
+    hub = recorded(new_hub)
+    totals = held_by_server(hub)
+    text = hub.ctl("anchors", "export")[1]
+    anchor = hub.ctl_json("anchors")[0]["anchor_seq"]
+    stream = hub.ctl_json("anchors")[0]["stream"]
+    lower = text.replace(f'"anchor":{anchor},', '"anchor":0,')
+    assert lower != text
+    bad = {
+        "ahead": (lower.replace('"anchor":0,', f'"anchor":{anchor + 1},', 1), ":2: ", "nothing may be skipped"),
+        "sink": (lower.replace('"sink":"demo"', '"sink":"other"', 1), ":2: ", "no server of that name"),
+        "stream": (lower.replace(stream, "00000000" + stream[8:]), ":2: ", "no such stream"),
+        "cut": (lower[:-20], ":6: ", ""),
+        "empty": ("", ":1: ", "ends too early"),
+        "other": ("{}", ":1: ", "no file of `vitalctl anchors export`"),
+    }
+    file = hub.dir / "bad.json"
+    for name, (content, line, words) in bad.items():
+        file.write_text(content)
+        status, said, error = hub.ctl("anchors", "import", str(file))
+        assert (status, said) == (65, ""), name
+        assert f"{file}{line}" in error and words in error, (name, error)
+    other = json.loads(lower)
+    other["incarnation"] = "11111111-2222-4333-8444-555555555555"
+    file.write_text(json.dumps(other).replace(stream, "00000000" + stream[8:]))
+    status, _, error = hub.ctl("anchors", "import", str(file))
+    assert status == 65 and "of another store" in error
+    assert held_by_server(hub) == totals and hub.waiting() == 0
+    file.write_text(json.dumps(other))
+    assert hub.ctl_json("anchors", "import", str(file), "--dry-run")["rewound"], "the streams are the same ones"
+    assert hub.ctl("anchors", "import", str(hub.dir / "none.json"))[0] == 65
+    for wrong in (("rewind", "demo", "--all"), ("rewind", "demo", "--to", "0"), ("rewind", "demo", "--all", "--to", "x"),
+                  ("rewind", "nobody", "--all", "--to", "0"), ("rewind", "demo", "c0:de", "--since", "1h", "--to", "0"),
+                  ("rewind", "demo", "zzzz", "--to", "0"), ("rewind", "--all", "--to", "0"), ("import",),
+                  ("rewind", "demo", "--all", "--since", "soon"), ("send",), ("export", "--dry-run")):
+        assert hub.ctl("anchors", *wrong)[0] == 64, wrong
+    assert held_by_server(hub) == totals
+    assert hub.stop() == 0

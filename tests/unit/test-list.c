@@ -25,6 +25,21 @@ int print_list(struct ctl *ctl, const char *which,
 	return 0;
 }
 
+int anchors_export(struct ctl *ctl, int argc, char **argv)
+{
+	return 3;
+}
+
+int anchors_import(struct ctl *ctl, int argc, char **argv)
+{
+	return 4;
+}
+
+int anchors_rewind(struct ctl *ctl, int argc, char **argv)
+{
+	return 5;
+}
+
 int command_bad_argument(const char *command, const char *argument)
 {
 	return 2;
