@@ -23,6 +23,7 @@
 #include "model/catalog.h"
 #include "network.h"
 #include "rewinds.h"
+#include "salvager.h"
 #include "sleep.h"
 #include "source/capture.h"
 #include "summary.h"
@@ -57,6 +58,7 @@ struct daemon {
 	struct sleep *sleep;
 	struct source *source;
 	struct uploader *uploader;
+	struct salvager *salvager;
 	struct control *control;
 	struct events *events;
 	sd_event_source *commit_timer, *tick, *after;
@@ -76,6 +78,7 @@ static void daemon_done(struct daemon *d)
 	d->control = control_free(d->control);
 	d->sleep = sleep_free(d->sleep);
 	d->network = network_free(d->network);
+	d->salvager = salvager_free(d->salvager);
 	d->capture = capture_free(d->capture);
 	d->collect = collect_free(d->collect);
 	d->timekeeper = timekeeper_free(d->timekeeper);
@@ -229,6 +232,24 @@ static void summarise(struct daemon *d, usec_t now)
 	summary_say(&d->summary);
 }
 
+/* Something that was written cannot be read: the next start sets the store aside and salvages it. */
+static void watch_damage(struct daemon *d)
+{
+	if (!store_is_damaged(d->store) || store_condemn(d->store) < 0)
+		return;
+	log_event(LOG_ERR, CATALOG_STORE_DAMAGED, NULL,
+		  "The store in %s is damaged: %s; a restart sets it aside and begins a new one",
+		  d->config->state_dir, store_problem(d->store));
+	(void)sd_event_exit(d->event, EXIT_FAILURE); /* only fails when it is exiting */
+}
+
+static void on_brought(void *userdata)
+{
+	struct daemon *d = userdata;
+
+	uploader_kick(d->uploader, now_of(d));
+}
+
 static void watch_lateness(struct daemon *d)
 {
 	struct store_figures figures;
@@ -299,6 +320,7 @@ static int on_tick(sd_event_source *source, uint64_t at, void *userdata)
 	summarise(d, now);
 	background(d, now);
 	watch_lateness(d);
+	watch_damage(d);
 	if (sd_event_source_set_time(source, now + TICK) < 0 ||
 	    sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) < 0)
 		log_error("The timer cannot be set");
@@ -418,7 +440,8 @@ static struct store_options store_options(const struct config *c)
 				      .max_size = c->max_size,
 				      .max_batches = c->max_batches,
 				      .free_reserve = c->free_reserve,
-				      .ballast = true};
+				      .ballast = true,
+				      .salvage = true};
 }
 
 static int reload(struct daemon *d)
@@ -446,6 +469,7 @@ static int reload(struct daemon *d)
 	}
 	d->uploader = uploader;
 	d->config = fresh;
+	salvager_set_config(d->salvager, fresh);
 	options = store_options(fresh);
 	store_set_options(d->store, &options);
 	log_init(LOG_TARGET_AUTO, fresh->log_level);
@@ -557,7 +581,7 @@ static int say_opening_failed(const struct daemon *d, int r)
 			  owner.role[0] ? owner.role : "unknown", owner.pid, d->config->state_dir);
 		return EXIT_BUSY;
 	case STORE_E_NEWER:
-	case STORE_E_CORRUPT:
+	case STORE_E_CORRUPT: /* the new one as well: it is not the store, it is the card */
 		log_event(LOG_ERR, CATALOG_STORE_TROUBLE, NULL, "%s; it was not touched",
 			  d->opening.problem);
 		return EXIT_STORE;
@@ -585,6 +609,10 @@ static void say_opening(const struct daemon *d)
 		log_event(LOG_WARNING, CATALOG_TAIL_FOREIGN, NULL,
 			  "The tail in %s is not of this store; it was set aside as tail.foreign",
 			  d->config->runtime_dir);
+	if (o->set_aside[0])
+		log_event(LOG_ERR, CATALOG_STORE_DAMAGED, NULL,
+			  "The store was damaged%s%s; it is kept in %s/%s, a new one was begun",
+			  o->damage[0] ? ": " : "", o->damage, d->config->state_dir, o->set_aside);
 	if (o->n_torn)
 		log_event(LOG_ERR, CATALOG_TAIL_FOREIGN, NULL,
 			  "The tail is damaged; what was readable is recovered, the rest is set "
@@ -628,6 +656,7 @@ static int start_rooms(struct daemon *d)
 					  .admitted = on_admitted,
 					  .fault = on_fault};
 	enum gap_reason why = d->opening.tail == TAIL_LOST ? GAP_POWER_CUT : GAP_DAEMON_DOWN;
+	struct salvager_handler salvager = {.userdata = d, .brought = on_brought};
 	struct uploader_handler uploader;
 	int r;
 
@@ -640,6 +669,8 @@ static int start_rooms(struct daemon *d)
 	if (r == 0)
 		r = uploader_new(d->event, d->store, d->config, UPLOADER_DAEMON,
 				 uploader_handler(d, &uploader), &d->uploader);
+	if (r == 0)
+		r = salvager_new(d->event, d->store, d->config, &salvager, &d->salvager);
 	if (r == 0)
 		watch_machine(d);
 	if (r == 0)

@@ -7,6 +7,7 @@
 #include "daemon.h"
 
 #include "model/config.h"
+#include "salvager.h"
 #include "source/source.h"
 #include "util/log.h"
 
@@ -73,6 +74,8 @@ int main(int argc, char **argv)
 	log_init(LOG_TARGET_AUTO, LOG_INFO);
 	if (argc > 1 && streq(argv[1], "simulate"))
 		return simulator_main(argc - 1, argv + 1);
+	if (argc == 3 && streq(argv[1], "salvage")) /* the daemon's own child */
+		return salvage_main(argv[2]);
 	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
 		switch (option) {
 		case 'c': path = optarg; break;

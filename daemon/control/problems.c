@@ -470,6 +470,34 @@ static void find_room(const struct store_figures *f, struct problem_list *list)
 	say(t->remedy, "find what fills it: `sudo du -xh / | sort -h | tail`; what waits is safe");
 }
 
+static void find_salvage(const struct snapshot *s, struct problem_list *list)
+{
+	for (size_t i = 0; i < store_salvage_count(s->store); i++) {
+		struct salvage_status v;
+		struct problem_text *t;
+		char a[HUMAN_SIZE + 8], b[HUMAN_SIZE + 8];
+
+		store_salvage_status(s->store, i, &v);
+		if (!v.kept)
+			continue;
+		t = add(list, v.ended_us == 0 ? SEVERITY_DEGRADED : SEVERITY_NOTICE,
+			"the store was damaged; it is kept in %s/%s",
+			s->config ? s->config->state_dir : "", v.dir);
+		if (v.ended_us == 0)
+			say(t->consequence, "what can be read is brought over: %s so far",
+			    human_records(v.brought, a));
+		else if (v.lost)
+			say(t->consequence, "%s brought over, %s lost; gaps tell the servers%s%s",
+			    human_records(v.brought, a), human_records(v.lost, b),
+			    v.words[0] ? "; " : "", v.words);
+		else
+			say(t->consequence, "%s brought over, none is known to be lost%s%s",
+			    human_records(v.brought, a), v.words[0] ? "; " : "", v.words);
+		say(t->remedy, "replace the card if it happens again; the folder goes by itself "
+			       "after 30 days");
+	}
+}
+
 static void find_store(const struct snapshot *s, struct problem_list *list)
 {
 	struct store_figures f;
@@ -484,6 +512,7 @@ static void find_store(const struct snapshot *s, struct problem_list *list)
 	store_figures(s->store, &f);
 	find_size(s, &f, list);
 	find_room(&f, list);
+	find_salvage(s, list);
 	if (f.tail_size && f.tail_used > f.tail_size / 10 * 8) {
 		t = add(list, SEVERITY_DEGRADED, "the tail is nearly full");
 		say(t->consequence, "records come faster than the card takes them");

@@ -79,7 +79,7 @@ const char *gap_reason_name(unsigned reason)
 		[GAP_MISSING_FRAMES] = "missing_frames", [GAP_CLOCK_RESET] = "clock_reset",
 		[GAP_STORE_FULL] = "store_full",	 [GAP_ADAPTER] = "adapter",
 		[GAP_BLUETOOTHD] = "bluetoothd",	 [GAP_SILENT] = "silent",
-		[GAP_BACKFILLED] = "backfilled"};
+		[GAP_BACKFILLED] = "backfilled",	 [GAP_SALVAGE] = "salvage"};
 
 	return name_of(names, ARRAY_SIZE(names), reason);
 }

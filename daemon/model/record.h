@@ -90,8 +90,9 @@ enum gap_reason {
 	 * They come next, with their times, which are in the past.
 	 */
 	GAP_BACKFILLED = 11,
+	GAP_SALVAGE = 12, /* n records were in a store that was damaged, and could not be read */
 };
-#define GAP_REASON_MAX 12
+#define GAP_REASON_MAX 13
 
 struct heart_rate {
 	uint16_t bpm;

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 void store_owner(const char *state_dir, const char *runtime_dir, struct owner_info *ret)
 {
@@ -96,7 +97,12 @@ size_t store_salvage_count(const struct store *s)
 
 void store_salvage_status(const struct store *s, size_t i, struct salvage_status *ret)
 {
+	char path[512];
+
 	*ret = s->salvages[i];
+	ret->kept =
+		snprintf(path, sizeof(path), "%s/%s", s->state_dir, ret->dir) < (int)sizeof(path) &&
+		access(path, F_OK) == 0;
 }
 
 uint64_t store_before(const struct store *s, uint32_t stream, uint64_t seq)

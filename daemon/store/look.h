@@ -181,6 +181,7 @@ struct salvage_status {
 	uint64_t settled; /* left there: every server had confirmed them */
 	uint64_t lost;
 	char words[160]; /* what else is to be said; "" if nothing */
+	bool kept;	 /* its folder is still there */
 };
 size_t store_salvage_count(const struct store *s);
 void store_salvage_status(const struct store *s, size_t i, struct salvage_status *ret);

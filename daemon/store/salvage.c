@@ -169,6 +169,18 @@ bool salvage_is_due(const char *state_dir)
 	return stat(db, &a) == 0 && a.st_size == 0 && stat(wal, &b) == 0 && b.st_size > 0;
 }
 
+void salvage_reason(const char *state_dir, char ret[static 256])
+{
+	struct buf why = {0};
+	char path[512];
+
+	ret[0] = '\0';
+	if (join(path, state_dir, SALVAGE_MARK) && file_read(path, 255, &why) == 0)
+		(void)snprintf(ret, 256, "%.*s", (int)strcspn((const char *)why.data, "\n"),
+			       (const char *)why.data); /* see below: it ends with a newline */
+	buf_done(&why);
+}
+
 int store_condemn(struct store *s)
 {
 	struct buf why = {0};

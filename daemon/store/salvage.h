@@ -16,6 +16,8 @@
 int salvage_set_aside(const char *state_dir, const char *runtime_dir, char ret_dir[static 40]);
 /* Was it condemned, or did setting it aside not come to its end? */
 bool salvage_is_due(const char *state_dir);
+/* What the owner wrote down who condemned it; "" if nobody did. */
+void salvage_reason(const char *state_dir, char ret[static 256]);
 /* Enters every folder that no salvage was ever begun for. At the start of an owner. */
 int salvage_enter(struct store *s);
 /* Removes the folders whose salvage ended before then. How many, or < 0. */

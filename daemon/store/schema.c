@@ -223,8 +223,8 @@ int schema_open(struct store *s, bool writable, bool *ret_created)
 		return store_fail(
 			s, STORE_E_NEWER,
 			"the store has version %d, this program knows up to %d: install the newer "
-			"vitald again",
-			version, MIGRATE_NEWEST);
+			"vitald again, or let it run `vitalctl store downgrade --to %d` first",
+			version, MIGRATE_NEWEST, MIGRATE_NEWEST);
 	if (!writable)
 		return version == MIGRATE_NEWEST
 			       ? 0

@@ -472,6 +472,8 @@ static int open_anew(const struct store_options *o, int owner_fd, usec_t now,
 	int r;
 
 	memcpy(fresh.damage, opening->problem, sizeof(fresh.damage));
+	if (!fresh.damage[0])
+		salvage_reason(o->state_dir, fresh.damage);
 	r = salvage_set_aside(o->state_dir, o->runtime_dir, fresh.set_aside);
 	if (r < 0) {
 		(void)snprintf(opening->problem, sizeof(opening->problem),

@@ -42,6 +42,7 @@ REASON = {
     "bluetoothd": 9,
     "silent": 10,
     "backfilled": 11,
+    "salvage": 12,
 }
 REASON_NAME = {number: name for name, number in REASON.items()}
 UNIT = {"%": 1, "Cel": 2, "[degF]": 3, "mm[Hg]": 4, "kPa": 5, "m[g]": 6, "{count}": 7, "/min": 8}

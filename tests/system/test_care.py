@@ -1,12 +1,16 @@
 """The store in trouble, with real processes: a card that somebody else filled, damage, backups, a way back."""
 
 import os
+import re
+import sqlite3
 import subprocess
+import time
 
 import pytest
 
+import balance as b
 from hub import until
-from scenario import accepted, gaps, judge, problems, settle
+from scenario import accepted, fill_while_down, gaps, judge, problems, settle
 
 STRAPS = ("--straps", 3, "--ecg", 2, "--speed", 10)
 
@@ -89,3 +93,175 @@ def test_starts_on_a_full_card(new_hub, card):
     until(lambda: "the card is full" not in problems(hub), 20, "there is room")
     settle(hub)
     judge(hub)
+
+
+# -- damage
+
+PAGE = 512
+
+
+def filled(new_hub, records=300, *, kill=False):
+    """A store with an outage in it, its daemon stopped or killed, the log in one file. Without `kill` only the log
+    has what is in it."""
+    hub = new_hub({"sync": {"durability_window": "100ms"}})
+    fill_while_down(hub, records)
+    if kill:
+        hub.kill()
+    else:
+        assert hub.stop() == 0
+        (hub.runtime_dir / "tail").unlink()
+    db = sqlite3.connect(hub.state_dir / "store.db")
+    assert db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    db.close()
+    return hub
+
+
+def pages_of(hub, table):
+    """The leaves of a table: pages of type 13 that its tree names."""
+    data = (hub.state_dir / "store.db").read_bytes()
+    db = sqlite3.connect(f"file:{hub.state_dir / 'store.db'}?mode=ro", uri=True)
+    root = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()[0]
+    db.close()
+    leaves = []
+
+    def visit(number):
+        page = data[(number - 1) * PAGE:number * PAGE]
+        if page[0] == 13:
+            leaves.append(number)
+            return
+        assert page[0] == 5
+        for i in range(int.from_bytes(page[3:5], "big")):
+            at = int.from_bytes(page[12 + 2 * i:14 + 2 * i], "big")
+            visit(int.from_bytes(page[at:at + 4], "big"))
+        visit(int.from_bytes(page[8:12], "big"))
+
+    visit(root)
+    return leaves
+
+
+def damage(hub, pages):
+    with open(hub.state_dir / "store.db", "r+b") as file:
+        for number in pages:
+            file.seek((number - 1) * PAGE)
+            file.write(b"\xa5" * PAGE)
+
+
+def salvaged(hub, timeout=30):
+    """What it says when it has read all of it: (brought over, on every server already, lost). Damage that is met
+    only when it is read ends the daemon; systemd would start it again."""
+    if until(lambda: READ.search(hub.said()) or not hub.alive, timeout, "it was salvaged, or met damage") is True:
+        assert hub.daemon.wait() == 1 and "is damaged" in hub.said()
+        hub.start_daemon()
+    return tuple(map(int, until(lambda: READ.search(hub.said()), timeout, "it was salvaged").groups()))
+
+
+READ = re.compile(r"The damaged store was read: (\d+) records were brought over, (\d+) are on every server already, "
+                  r"(\d+) are lost")
+
+
+def told_lost(hub):
+    return sum(n for told in gaps(hub).values() for reason, *_, n in told if reason == "salvage")
+
+
+def judge_salvage(hub, lost, *, twice=False):
+    """`twice`: it ended, or was killed, with answers under way; what they were for is sent under its new name as
+    well, and nobody can know."""
+    settle(hub)
+    audit = hub.audit()
+    assert audit["balanced"], audit
+    result = hub.balance(waiting=audit)
+    total = result["total"]
+    words = b.table(result)
+    assert total["lost"] == lost, words
+    assert not total["altered"] and not total["invented"], words
+    assert twice or not total["duplicated"], words
+    assert told_lost(hub) == lost
+
+
+@pytest.mark.parametrize("which", ["first", "middle", "last", "many"])
+def test_damaged_pages(new_hub, which):
+    """What lies on good pages arrives, what does not is counted, told to the server, and to the owner; wearables are
+    heard meanwhile."""
+    hub = filled(new_hub)
+    leaves = pages_of(hub, "record")
+    damage(hub, {"first": leaves[:1], "middle": leaves[len(leaves) // 2:][:2], "last": leaves[-1:],
+                 "many": leaves[::5]}[which])
+    began = time.monotonic()
+    hub.start_daemon()
+    assert time.monotonic() - began < 5
+    hub.receiver.up()
+    brought, _, lost = salvaged(hub)
+    assert brought > 100 and lost > 0
+    accepted(hub, 20)
+    kept = next(hub.state_dir.glob("damaged-*"))
+    assert (kept / "store.db").exists() and (kept / "done").exists()
+    assert kept.name in problems(hub)
+    judge_salvage(hub, lost, twice="met damage" in hub.said() or "is damaged" in hub.said())
+
+
+def test_tail_of_a_damaged_store(new_hub):
+    """Killed, and its log is damaged at its end: what the ring still has is not lost."""
+    hub = filled(new_hub, kill=True)
+    damage(hub, pages_of(hub, "record")[-3:])
+    hub.start_daemon()
+    hub.receiver.up()
+    assert salvaged(hub)[2] == 0
+    judge_salvage(hub, 0)
+
+
+@pytest.mark.parametrize("what", ["garbage", "zeroes", "header"])
+def test_nothing_can_be_read(new_hub, what):
+    """It is said, all of it is kept, and wearables are heard."""
+    hub = filled(new_hub, 60)
+    path = hub.state_dir / "store.db"
+    size = path.stat().st_size
+    path.write_bytes({"garbage": os.urandom(size), "zeroes": bytes(size),
+                      "header": os.urandom(1024) + path.read_bytes()[1024:]}[what])
+    whole = path.read_bytes()
+    hub.start_daemon()
+    hub.receiver.up()
+    assert salvaged(hub) == (0, 0, 0)
+    assert f"nothing could be read; {size} bytes are kept" in hub.said()
+    assert next(hub.state_dir.glob("damaged-*/store.db")).read_bytes() == whole
+    accepted(hub, 20)
+    settle(hub)
+    assert hub.audit()["balanced"]
+
+
+def test_killed_in_the_middle_of_a_salvage(new_hub):
+    """Again and again; it goes on where it was, brings nothing over twice and leaves nothing out."""
+    hub = new_hub({"sync": {"durability_window": "100ms"}})
+    fill_while_down(hub, 12000, "--straps", 8, "--ecg", 8, "--speed", 200)
+    hub.stop_straps()
+    assert hub.stop() == 0
+    (hub.runtime_dir / "tail").unlink()
+    db = sqlite3.connect(hub.state_dir / "store.db")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    damage(hub, pages_of(hub, "record")[7::60])
+    (hub.state_dir / "store.damaged").write_text("a test says so")
+    midway = {0}
+    while True:
+        hub.start_daemon()
+        until(lambda: (at := salvage_of(hub))[0] > max(midway) or at[2], 20, "some more was brought over", tick=0.0005)
+        hub.kill()
+        if salvage_of(hub)[2]:
+            break
+        midway.add(salvage_of(hub)[0])
+    assert len(midway) > 3, "it was not killed in the middle"
+    hub.start_daemon()
+    hub.receiver.up()
+    lost = salvage_of(hub)[1]
+    assert lost > 0
+    judge_salvage(hub, lost)
+
+
+def salvage_of(hub):
+    """(brought over, lost, has ended), as committed."""
+    db = sqlite3.connect(f"file:{hub.state_dir / 'store.db'}?mode=ro", uri=True, timeout=2)
+    try:
+        return db.execute("SELECT brought, lost, ended_us > 0 FROM salvage").fetchone() or (0, 0, 0)
+    except sqlite3.OperationalError:
+        return 0, 0, 0
+    finally:
+        db.close()
