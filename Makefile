@@ -121,7 +121,13 @@ $(FUZZERS): $(O)/fuzz/%: $(O)/fuzz/tests/fuzz/%.o $(O)/fuzz/librooms.a
 	$(SAY) '  CLANG $@'
 	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(PKG_LIBS)
 
-unit-build: $(UNIT_TESTS)
+# The daemon with clocks that a test moves, for tests/system.
+$(O)/tests/vitald-told: $(O)/tests/system/told-clock.o $(call objects,$(DAEMON_SOURCES)) $(O)/libvitald.a
+	@mkdir -p $(@D)
+	$(SAY) '  LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+unit-build: $(UNIT_TESTS) $(O)/tests/vitald-told
 fuzz-build: $(FUZZERS)
 unit: $(UNIT_TESTS)
 	@scripts/run-unit $(UNIT_TESTS)
@@ -187,5 +193,5 @@ clean:
 	rm -rf build build-sanitize tests/*/__pycache__ tests/*/*/__pycache__
 
 -include $(patsubst %.o,%.d,$(ROOM_OBJECTS) $(call objects,$(DAEMON_SOURCES) $(CTL_SOURCES) \
-	$(UNIT_SOURCES) $(UNIT_HELPERS) $(BENCH_SOURCES) $(BENCH_HELPERS)) $(FUZZ_OBJECTS) \
+	$(UNIT_SOURCES) $(UNIT_HELPERS) tests/system/told-clock.c $(BENCH_SOURCES) $(BENCH_HELPERS)) $(FUZZ_OBJECTS) \
 	$(FUZZ_SOURCES:%.c=$(O)/fuzz/%.o))
