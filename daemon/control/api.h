@@ -75,9 +75,27 @@ struct control_rewind {
 /* Lists longer than this are cut in an answer; their summary says how long they are. */
 enum { CONTROL_MAX_ROWS = 1000 };
 
+/* Why nobody answers, so that a daemon that hangs is not called dead. */
+struct control_absence {
+	enum {
+		CONTROL_DEAD,	   /* nobody owns the store */
+		CONTROL_HUNG,	   /* it is there and says nothing */
+		CONTROL_STARTING,  /* it owns the store and does not listen yet, or no longer */
+		CONTROL_WORKING,   /* another owns the store: a drain, a cleanup */
+		CONTROL_FORBIDDEN, /* we may not ask */
+	} kind;
+	usec_t silent_us; /* since the last sign of life; 0: not known */
+	int pid;	  /* of the owner; 0: not known */
+	const char *role; /* of the owner, or "" */
+};
+
+enum { CONTROL_ABSENCE_SIZE = 160 };
+/* In words, of which a sentence can be made: "vitald is not running, since 3 h ago". */
+void control_say_absence(const struct control_absence *a, char ret[static CONTROL_ABSENCE_SIZE]);
 /*
- * The same tables from a store that was opened with store_look(), when nobody answers. `why` is the
- * daemon's trouble in words ("the daemon is not running"), the first of the problems.
+ * The same tables from a store that was opened with store_look(), when nobody answers; NULL: there
+ * is none to be read. The absence is the first of the problems.
  */
-int control_tables_from_store(struct store *look, const struct config *config, const char *why,
-			      const char *which, struct tables *ret);
+int control_tables_from_store(struct store *look, const struct config *config,
+			      const struct control_absence *absence, const char *which,
+			      struct tables *ret);

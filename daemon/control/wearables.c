@@ -249,7 +249,8 @@ void wearables_put(const struct snapshot *s, struct tables *ret)
 	for (uint32_t i = 1; i <= n_streams; i++) {
 		store_stream_status(s->store, i, &stream);
 		if (!device_known(s, stream.info.device, i))
-			put_absent_device(t, s, stream.info.device, "the daemon is not running");
+			put_absent_device(t, s, stream.info.device,
+					  "only vitald knows, and it does not answer");
 	}
 	for (size_t i = 0; s->config && i < s->config->n_devices; i++)
 		if (!device_known(s, s->config->devices[i].address, n_streams + 1))

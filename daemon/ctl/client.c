@@ -37,6 +37,8 @@ struct client {
 	const struct config *config;
 	sd_bus *bus;
 	const char *name; /* of the daemon on that bus; NULL on the private socket */
+	struct owner_info owner;
+	struct control_absence absence;
 	client_event_cb event;
 	void *event_userdata;
 	int event_r; /* < 0: the callback wants no more */
@@ -198,7 +200,7 @@ static enum reach ask(struct client *c, const struct question *q, struct tables 
 		r = sd_bus_call(c->bus, m, audit ? PATIENCE_AUDIT : PATIENCE, &error, &reply);
 	if (r < 0) {
 		reach = reach_of_error(&error, r);
-		(void)snprintf(c->problem, sizeof(c->problem), "the daemon answers: %s",
+		(void)snprintf(c->problem, sizeof(c->problem), "vitald answers: %s",
 			       error.message ? error.message : strerror(-r));
 		*ret_r = sd_bus_error_is_set(&error) ? CLIENT_E_REFUSED : r;
 		return reach;
@@ -206,7 +208,7 @@ static enum reach ask(struct client *c, const struct question *q, struct tables 
 	r = tables_read(reply, ret);
 	if (r == TABLES_E_MALFORMED)
 		(void)snprintf(c->problem, sizeof(c->problem),
-			       "the daemon answers in a way that this vitalctl does not know");
+			       "vitald answers in a way that this vitalctl does not know");
 	*ret_r = r == TABLES_E_MALFORMED ? CLIENT_E_REFUSED : r;
 	return REACHED;
 }
@@ -238,28 +240,28 @@ static enum reach ask_daemon(struct client *c, const struct question *q, struct 
 
 static void explain(struct client *c, enum reach reach)
 {
+	struct control_absence *a = &c->absence;
 	usec_t now = clock_boot_usec();
-	struct owner_info owner;
-	char age[HUMAN_SIZE];
+	char what[CONTROL_ABSENCE_SIZE];
 
-	store_owner(c->state_dir, c->runtime_dir, &owner);
-	if (reach == SILENT && owner.heartbeat_us && owner.heartbeat_us <= now)
-		(void)snprintf(c->problem, sizeof(c->problem),
-			       "the daemon does not answer (heartbeat %s old)",
-			       human_duration(now - owner.heartbeat_us, age));
-	else if (reach == SILENT)
-		(void)snprintf(c->problem, sizeof(c->problem), "the daemon does not answer");
-	else if (reach == FORBIDDEN)
-		(void)snprintf(
-			c->problem, sizeof(c->problem),
-			"this user may not ask the daemon: use sudo, or join the group vitald");
-	else if (owner.locked && owner.pid)
-		(void)snprintf(
-			c->problem, sizeof(c->problem),
-			"the daemon cannot be reached, but its store is in use by %s, pid %d",
-			owner.role[0] ? owner.role : "somebody", owner.pid);
-	else
-		(void)snprintf(c->problem, sizeof(c->problem), "the daemon is not running");
+	store_owner(c->state_dir, c->runtime_dir, &c->owner);
+	*a = (struct control_absence){.pid = c->owner.pid, .role = c->owner.role};
+	if (c->owner.heartbeat_us && c->owner.heartbeat_us <= now)
+		a->silent_us = now - c->owner.heartbeat_us;
+	if (reach == SILENT) {
+		a->kind = CONTROL_HUNG;
+		a->silent_us = MAX(a->silent_us, PATIENCE); /* we waited so long ourselves */
+	} else if (reach == FORBIDDEN) {
+		a->kind = CONTROL_FORBIDDEN;
+	} else if (!c->owner.locked) {
+		a->kind = CONTROL_DEAD;
+	} else if (!c->owner.role[0] || streq(c->owner.role, "daemon")) {
+		a->kind = CONTROL_STARTING;
+	} else {
+		a->kind = CONTROL_WORKING;
+	}
+	control_say_absence(a, what);
+	(void)snprintf(c->problem, sizeof(c->problem), "%s", what); /* fits */
 }
 
 static void become_owner_of(const char *dir)
@@ -326,7 +328,7 @@ int client_query(struct client *c, const char *which, struct tables *ret)
 	/* of a daemon that may be well, who may not ask says nothing; of a dead one, that it is */
 	if (r && (r < 0 || reach == FORBIDDEN || !streq(which, "status")))
 		return r;
-	return control_tables_from_store(store, c->config, c->problem, which, ret);
+	return control_tables_from_store(store, c->config, &c->absence, which, ret);
 }
 
 /* What only the daemon can do. */
@@ -444,6 +446,6 @@ int client_listen(struct client *c)
 	}
 	if (c->event_r < 0)
 		return c->event_r;
-	(void)snprintf(c->problem, sizeof(c->problem), "the daemon has ended");
+	(void)snprintf(c->problem, sizeof(c->problem), "vitald has ended");
 	return CLIENT_E_ABSENT;
 }

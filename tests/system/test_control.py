@@ -61,7 +61,7 @@ def test_healthy(new_hub):
     assert ask(hub, "sync")[0] == 0
     settle(hub)
     status, report = ask(hub, "status")
-    assert status == 2 and report["summary"]["verdict"] .startswith("the daemon is not running")
+    assert status == 2 and report["summary"]["verdict"] .startswith("vitald is not running")
     assert report["summary"]["clean_stop"] is True and report["summary"]["waiting"] == 0
 
 

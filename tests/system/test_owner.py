@@ -3,11 +3,12 @@ in force; anchors exported, imported, rewound; and a daemon that is dead, hung, 
 
 import calendar
 import json
+import re
 import subprocess
 import time
 
 from hub import until
-from scenario import accepted, judge, settle, sink, sink_state
+from scenario import accepted, age_heartbeat, freeze, judge, settle, sink, sink_state, thaw
 
 COUNTED = ("immediate_success", "immediate_failed", "queued", "background_success")
 
@@ -126,7 +127,7 @@ def test_events_are_followed(new_hub):
             assert hub.stop() == 0
             rest = [json.loads(line)["number"] for line in all_of_it.stdout]
             assert numbers + rest == list(range(1, len(numbers + rest) + 1))
-            assert all_of_it.wait(10) == 69 and "the daemon has ended" in all_of_it.stderr.read()
+            assert all_of_it.wait(10) == 69 and "vitald has ended" in all_of_it.stderr.read()
             assert ecg.wait(10) == 69
         finally:
             all_of_it.kill()
@@ -343,3 +344,54 @@ def test_bad_imports(new_hub):
         assert hub.ctl("anchors", *wrong)[0] == 64, wrong
     assert held_by_server(hub) == totals
     assert hub.stop() == 0
+
+
+def trouble(hub):
+    """-> (exit status, the first problem)."""
+    status, said, _ = hub.ctl("status", "--json")
+    return status, json.loads(said)["problems"][0]
+
+
+def test_dead_is_not_hung(new_hub):
+    """Nobody there, somebody who says nothing, somebody who begins: three sentences, three things to do."""
+    hub = new_hub()
+    status, problem = trouble(hub)
+    assert status == 2 and problem["what"] == "vitald is not running" and "systemctl start" in problem["remedy"]
+    hub.start_straps("--straps", 1, "--ecg", 0, "--speed", 10)
+    hub.start_daemon()
+    accepted(hub, 10)
+    freeze(hub)
+    try:
+        status, problem = trouble(hub)
+        assert status == 2 and re.fullmatch(r"vitald does not answer for \d+ s", problem["what"])
+        assert "safe" in problem["consequence"] and "systemd restarts it" in problem["remedy"]
+        age_heartbeat(hub, 600)
+        status, problem = trouble(hub)
+        assert status == 2 and problem["what"].startswith("vitald does not answer for 10 min")
+        page = hub.ctl("status")[1]
+        assert page.startswith("NOT WORKING  vitald does not answer for 10 min")
+    finally:
+        thaw(hub)
+    until(lambda: hub.ctl("status")[0] == 0, 20, "well again")
+    hub.kill()
+    status, problem = trouble(hub)
+    assert status == 2 and re.fullmatch(r"vitald is not running, since .* ago", problem["what"])
+    assert "systemctl start" in problem["remedy"]
+
+
+def test_starting(new_hub):
+    """A daemon that holds the store and does not listen yet is no dead one."""
+    hub = new_hub()
+    hub.start_straps("--straps", 1, "--ecg", 0, "--speed", 10)
+    hub.start_daemon()
+    accepted(hub, 5)
+    freeze(hub)
+    try:
+        control = hub.runtime_dir / "control"
+        control.rename(hub.runtime_dir / "elsewhere")  # as before it is made
+        status, problem = trouble(hub)
+        assert status == 1 and problem["what"] == "vitald is starting" and "wait" in problem["remedy"]
+        (hub.runtime_dir / "elsewhere").rename(control)
+    finally:
+        thaw(hub)
+    settle(hub)

@@ -506,8 +506,51 @@ static void what_nobody_could_read(void **state)
 	says(&t, "unreadable", 1, "why", "too short");
 }
 
+/* The words of each are different, and say what to do; what to do is not the same. */
+static void why_nobody_answers(void **state)
+{
+	static const struct {
+		struct control_absence absence;
+		const char *state, *what, *remedy;
+	} cases[] = {
+		{{.kind = CONTROL_DEAD}, "not_working", "vitald is not running", "systemctl start"},
+		{{.kind = CONTROL_DEAD, .silent_us = 12 * USEC_PER_SEC},
+		 "not_working",
+		 "vitald is not running, since 12 s ago",
+		 "systemctl start"},
+		{{.kind = CONTROL_HUNG, .silent_us = 40 * USEC_PER_SEC, .pid = 7},
+		 "not_working",
+		 "vitald does not answer for 40 s",
+		 "systemd restarts it within 90 s; if it lasts: `sudo systemctl restart vitald`"},
+		{{.kind = CONTROL_STARTING},
+		 "degraded",
+		 "vitald is starting",
+		 "wait a few seconds"},
+		{{.kind = CONTROL_WORKING, .pid = 77, .role = "drain"},
+		 "not_working",
+		 "vitald is not running; `vitald drain` is at work (pid 77)",
+		 "systemctl start"},
+		{{.kind = CONTROL_FORBIDDEN}, "not_working", "this user may not ask", "sudo"},
+	};
+	struct place *p = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_(tables_done) struct tables t = {0};
+
+		assert_int_equal(control_tables_from_store(NULL, &p->config, &cases[i].absence,
+							   "status", &t),
+				 0);
+		says(&t, "summary", 0, "state", cases[i].state);
+		says(&t, "problems", 0, "what", cases[i].what);
+		says(&t, "problems", 0, "remedy", cases[i].remedy);
+		assert_true(table_get_string(tables_find(&t, "problems"), 0, "consequence")[0]);
+	}
+}
+
 static void without_the_daemon(void **state)
 {
+	static const struct control_absence dead = {.kind = CONTROL_DEAD,
+						    .silent_us = 12000 * USEC_PER_SEC};
 	struct place *p = *state;
 	_cleanup_(store_closep) struct store *look = NULL;
 	_cleanup_(tables_done) struct tables t = {0}, audit = {0}, events = {0};
@@ -516,19 +559,17 @@ static void without_the_daemon(void **state)
 	assert_int_equal(store_commit(p->store, p->now), 0);
 	hear(p, 2); /* in the tail only */
 	assert_int_equal(store_look(p->state, p->run, &look), 0);
-	assert_int_equal(control_tables_from_store(look, &p->config, "the daemon is not running",
-						   "status", &t),
-			 0);
+	assert_int_equal(control_tables_from_store(look, &p->config, &dead, "status", &t), 0);
 	says(&t, "summary", 0, "state", "not_working");
-	says(&t, "summary", 0, "verdict", "the daemon is not running");
+	says(&t, "summary", 0, "verdict", "vitald is not running, since 3 h 20 min ago");
 	says(&t, "devices", 0, "name", "Anna");
 	says(&t, "devices", 0, "state", "stopped");
 	says(&t, "sinks", 0, "state", "stopped");
 	assert_int_equal(number(&t, "sinks", "waiting"), 6);
-	assert_int_equal(control_tables_from_store(look, &p->config, "x", "audit", &audit), 0);
+	assert_int_equal(control_tables_from_store(look, &p->config, &dead, "audit", &audit), 0);
 	assert_int_equal(number(&audit, "audit", "balanced"), 1);
 	assert_int_equal(number(&audit, "lines", "in_tail"), 2);
-	assert_int_equal(control_tables_from_store(look, &p->config, "x", "events", &events), 0);
+	assert_int_equal(control_tables_from_store(look, &p->config, &dead, "events", &events), 0);
 	assert_int_equal(table_rows(tables_find(&events, "events")), 0);
 }
 
@@ -563,6 +604,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(all_that_is_known_of_a_wearable, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(quarantine_and_audit, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_nobody_could_read, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(why_nobody_answers, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(without_the_daemon, set_up, tear_down),
 		cmocka_unit_test(nothing_at_all),
 	};
