@@ -21,7 +21,9 @@
 #include "model/catalog.h"
 #include "model/config.h"
 #include "network.h"
+#include "renew.h"
 #include "util/log.h"
+#include "util/machine.h"
 #include "util/reach.h"
 
 #include <signal.h>
@@ -232,6 +234,7 @@ static int beside_owner(struct background *b)
 
 static int run(struct background *b)
 {
+	char machine[MACHINE_SIZE];
 	const struct store_options o = {.state_dir = b->config->state_dir,
 					.runtime_dir = b->config->runtime_dir,
 					.role = b->duty->name,
@@ -239,7 +242,8 @@ static int run(struct background *b)
 					.durability_window = b->config->durability_window,
 					.lazy_commit = b->config->lazy_commit,
 					.max_size = b->config->max_size,
-					.max_batches = b->config->max_batches};
+					.max_batches = b->config->max_batches,
+					.machine = machine};
 	const struct clock_state clock = clock_read(b->config->trust_clock);
 	struct store_opening opening = {0};
 	int r;
@@ -253,6 +257,7 @@ static int run(struct background *b)
 			 b->duty->verb);
 		return EXIT_SUCCESS;
 	}
+	machine_read("", machine);
 	r = store_open(&o, clock_boot_usec(), &clock, &opening, &b->store);
 	if (r == STORE_E_OWNED)
 		return beside_owner(b);
@@ -262,6 +267,7 @@ static int run(struct background *b)
 			  opening.problem[0] ? opening.problem : strerror(-r));
 		return r > 0 ? EXIT_STORE : EXIT_FAILURE;
 	}
+	renew_say_opening(&opening);
 	return as_owner(b, &clock);
 }
 

@@ -65,6 +65,13 @@ void collect_set_config(struct collect *c, const struct config *config)
 		collect_device_configure(c, i);
 }
 
+void collect_renamed(struct collect *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		for (size_t kind = 0; kind < KIND_MAX; kind++)
+			c->devices[i].flows[kind].stream = 0;
+}
+
 static void undecodable(struct collect *c, size_t i, const struct frame *f,
 			const struct decode_error *error)
 {

@@ -30,6 +30,8 @@ int collect_new(struct store *store, const struct config *config, enum gap_reaso
 		const struct collect_handler *handler, struct collect **ret);
 /* The config was loaded anew. Subjects and names count from the next record. */
 void collect_set_config(struct collect *c, const struct config *config);
+/* Streams have new names: their numbers are asked for anew. What goes on is not interrupted by it. */
+void collect_renamed(struct collect *c);
 /* What to give to a source, each time there is a new one: the links of the last one are gone. */
 struct source_handler collect_source(struct collect *c);
 /* Borrowed until the next frame. */

@@ -85,7 +85,7 @@ static int start(struct collect *c, size_t i, enum kind kind, struct flow *flow)
 	flow->started = true;
 	store_stream_status(c->store, flow->stream, &known);
 	/* A power cut may have taken all its records; that it had some its name tells. */
-	if (known.admitted == 0 && flow->stream > c->n_known)
+	if (known.admitted == 0 && flow->stream > c->n_known && !known.before)
 		return 0;
 	/* Heard in this run already: its place was given away, or its subject came back. */
 	flow->interrupted = seq_run(known.last_seq) == c->run ? GAP_LINK_LOSS : c->interrupted;
@@ -230,6 +230,6 @@ void collect_flow_take(struct collect *c, size_t i, const struct reading *readin
 void collect_flow_interrupt(struct device *d, enum gap_reason why)
 {
 	for (size_t kind = 0; kind < KIND_MAX; kind++)
-		if (d->flows[kind].stream && !d->flows[kind].interrupted)
+		if (d->flows[kind].started && !d->flows[kind].interrupted)
 			d->flows[kind].interrupted = why;
 }

@@ -22,6 +22,7 @@
 #include "decode/protocol.h"
 #include "model/catalog.h"
 #include "network.h"
+#include "renew.h"
 #include "rewinds.h"
 #include "salvager.h"
 #include "sleep.h"
@@ -30,6 +31,7 @@
 #include "timekeeper.h"
 #include "upload/uploader.h"
 #include "util/log.h"
+#include "util/machine.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -59,6 +61,8 @@ struct daemon {
 	struct source *source;
 	struct uploader *uploader;
 	struct salvager *salvager;
+	struct renew *renew;
+	char machine[MACHINE_SIZE];
 	struct control *control;
 	struct events *events;
 	sd_event_source *commit_timer, *tick, *after;
@@ -75,6 +79,7 @@ static void daemon_done(struct daemon *d)
 {
 	d->source = source_free(d->source);
 	d->uploader = uploader_free(d->uploader);
+	d->renew = renew_free(d->renew);
 	d->control = control_free(d->control);
 	d->sleep = sleep_free(d->sleep);
 	d->network = network_free(d->network);
@@ -177,9 +182,26 @@ static void on_sync_event(void *userdata, const struct sync_event *e)
 			 e->reason);
 }
 
+static void on_identity(void *userdata, enum incarnation_reason reason, const char *detail)
+{
+	struct daemon *d = userdata;
+
+	renew_want(d->renew, reason, detail);
+}
+
+static void on_renamed(void *userdata)
+{
+	struct daemon *d = userdata;
+
+	collect_renamed(d->collect);
+	uploader_renamed(d->uploader);
+}
+
 static const struct uploader_handler *uploader_handler(struct daemon *d, struct uploader_handler *h)
 {
-	*h = (struct uploader_handler){.userdata = d, .event = on_sync_event};
+	*h = (struct uploader_handler){.userdata = d,
+				       .event = on_sync_event,
+				       .identity = on_identity};
 	return h;
 }
 
@@ -321,6 +343,7 @@ static int on_tick(sd_event_source *source, uint64_t at, void *userdata)
 	background(d, now);
 	watch_lateness(d);
 	watch_damage(d);
+	renew_look(d->renew);
 	if (sd_event_source_set_time(source, now + TICK) < 0 ||
 	    sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) < 0)
 		log_error("The timer cannot be set");
@@ -341,6 +364,7 @@ static void fill_snapshot(struct daemon *d, struct sink_state *sinks, size_t n_s
 		.n_sinks = n_sinks,
 		.source_problem = collect_source_problem(d->collect),
 		.bus_problem = control_problem(d->control),
+		.identity_problem = renew_problem(d->renew),
 		.events = d->events,
 		.offline = is_offline(d),
 		.running = true,
@@ -429,7 +453,7 @@ static int start_source(struct daemon *d)
 	return source_new(d->event, d->config, protocol_profiles(), &handler, &d->source);
 }
 
-static struct store_options store_options(const struct config *c)
+static struct store_options store_options(const struct config *c, const char *machine)
 {
 	return (struct store_options){.state_dir = c->state_dir,
 				      .runtime_dir = c->runtime_dir,
@@ -439,6 +463,7 @@ static struct store_options store_options(const struct config *c)
 				      .lazy_commit = c->lazy_commit,
 				      .max_size = c->max_size,
 				      .max_batches = c->max_batches,
+				      .machine = machine,
 				      .free_reserve = c->free_reserve,
 				      .ballast = true,
 				      .salvage = true};
@@ -470,7 +495,7 @@ static int reload(struct daemon *d)
 	d->uploader = uploader;
 	d->config = fresh;
 	salvager_set_config(d->salvager, fresh);
-	options = store_options(fresh);
+	options = store_options(fresh, d->machine);
 	store_set_options(d->store, &options);
 	log_init(LOG_TARGET_AUTO, fresh->log_level);
 	collect_set_config(d->collect, fresh);
@@ -552,7 +577,7 @@ static int make_dir(const char *path)
 /* Waits for whoever owns the store; a drain lets go within a second. */
 static int open_store(struct daemon *d)
 {
-	const struct store_options o = store_options(d->config);
+	const struct store_options o = store_options(d->config, d->machine);
 	usec_t until = clock_boot_usec() + OWNER_WAIT;
 	int r;
 
@@ -657,6 +682,10 @@ static int start_rooms(struct daemon *d)
 					  .fault = on_fault};
 	enum gap_reason why = d->opening.tail == TAIL_LOST ? GAP_POWER_CUT : GAP_DAEMON_DOWN;
 	struct salvager_handler salvager = {.userdata = d, .brought = on_brought};
+	const struct renew_handler renew = {.userdata = d,
+					    .renamed = on_renamed,
+					    .moved = on_admitted,
+					    .fault = on_fault};
 	struct uploader_handler uploader;
 	int r;
 
@@ -666,6 +695,8 @@ static int start_rooms(struct daemon *d)
 				   &d->timekeeper);
 	if (r == 0)
 		r = collect_new(d->store, d->config, why, &collect, &d->collect);
+	if (r == 0)
+		r = renew_new(d->event, d->store, &renew, &d->renew);
 	if (r == 0)
 		r = uploader_new(d->event, d->store, d->config, UPLOADER_DAEMON,
 				 uploader_handler(d, &uploader), &d->uploader);
@@ -725,10 +756,12 @@ static int start_and_run(struct daemon *d)
 		log_error("Cannot make the event loop: %s", strerror(-r));
 		return EXIT_FAILURE;
 	}
+	machine_read("", d->machine);
 	r = open_store(d);
 	if (r != 0)
 		return say_opening_failed(d, r);
 	say_opening(d);
+	renew_say_opening(&d->opening);
 	r = start_rooms(d);
 	if (r == 0)
 		r = add_timers(d) < 0 ? -ENOMEM : 0;

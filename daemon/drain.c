@@ -8,6 +8,7 @@
 #include "daemon.h"
 #include "model/catalog.h"
 #include "model/config.h"
+#include "renew.h"
 #include "upload/uploader.h"
 #include "util/log.h"
 
@@ -15,6 +16,7 @@
 
 struct drain {
 	struct uploader *uploader;
+	struct renew *renew; /* NULL beside a hung owner, who has the names */
 	struct events *events;
 	uint64_t confirmed;
 };
@@ -33,6 +35,39 @@ static void on_sync_event(void *userdata, const struct sync_event *e)
 static void on_drained(void *userdata, const char *problem)
 {
 	background_end(userdata, problem);
+}
+
+static void on_identity(void *userdata, enum incarnation_reason reason, const char *detail)
+{
+	struct drain *d = ((struct background *)userdata)->work;
+
+	renew_want(d->renew, reason, detail);
+}
+
+static bool is_more_to_come(void *userdata)
+{
+	struct drain *d = ((struct background *)userdata)->work;
+
+	return renew_busy(d->renew);
+}
+
+static void on_renamed(void *userdata)
+{
+	struct drain *d = ((struct background *)userdata)->work;
+
+	uploader_renamed(d->uploader);
+}
+
+static void on_moved(void *userdata, usec_t now)
+{
+	struct drain *d = ((struct background *)userdata)->work;
+
+	uploader_kick(d->uploader, now);
+}
+
+static void on_fault(void *userdata, int r)
+{
+	background_end(userdata, strerror(-r));
 }
 
 static uint64_t waiting_of(const struct store *s)
@@ -57,15 +92,25 @@ static int begin(struct background *b)
 {
 	const struct uploader_handler handler = {.userdata = b,
 						 .event = on_sync_event,
-						 .drained = on_drained};
+						 .drained = on_drained,
+						 .identity = b->owner ? on_identity : NULL,
+						 .more = b->owner ? is_more_to_come : NULL};
+	const struct renew_handler renew = {.userdata = b,
+					    .renamed = on_renamed,
+					    .moved = on_moved,
+					    .fault = on_fault};
 	struct drain *d = calloc(1, sizeof(*d));
+	int r;
 
 	if (!d)
 		return -ENOMEM;
 	b->work = d;
 	if (b->owner && events_open(b->config->runtime_dir, true, &d->events) != 0)
 		d->events = NULL; /* events are a comfort */
-	return uploader_new(b->event, b->store, b->config, UPLOADER_DRAIN, &handler, &d->uploader);
+	r = b->owner ? renew_new(b->event, b->store, &renew, &d->renew) : 0;
+	return r < 0 ? r
+		     : uploader_new(b->event, b->store, b->config, UPLOADER_DRAIN, &handler,
+				    &d->uploader);
 }
 
 static void end(struct background *b)
@@ -75,6 +120,7 @@ static void end(struct background *b)
 	if (!d)
 		return;
 	uploader_free(d->uploader);
+	renew_free(d->renew);
 	events_close(d->events);
 	free(d);
 	b->work = NULL;
@@ -84,6 +130,8 @@ static void measure(struct background *b)
 {
 	const struct drain *d = b->work;
 
+	if (d && d->renew)
+		renew_look(d->renew);
 	b->done = d ? d->confirmed : 0; /* NULL: there was no memory for it */
 	b->todo = b->done + waiting_of(b->store);
 	background_count(b);

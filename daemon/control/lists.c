@@ -5,6 +5,8 @@
  */
 #include "control/lists.h"
 
+#include "store/identity.h"
+
 #include "model/config_show.h"
 
 struct listing {
@@ -322,12 +324,33 @@ static int put_events(const struct snapshot *s, struct tables *ret)
 	return events_each(s->events, INT64_MIN, put_event, &l);
 }
 
+static void put_incarnation(void *userdata, const struct incarnation *i)
+{
+	struct table *t = userdata;
+	char id[UUID_STRING_SIZE];
+
+	uuid_format(&i->id, id);
+	table_u64(t, i->number);
+	put_wall(t, i->began_us);
+	table_string(t, incarnation_word(i->reason));
+	table_string(t, i->detail);
+	table_string(t, id);
+}
+
+void lists_put_incarnations(const struct snapshot *s, struct tables *ret)
+{
+	struct table *t = tables_add(ret, "incarnations", "number began_wall_us reason detail id");
+
+	if (s->store)
+		store_each_incarnation(s->store, put_incarnation, t);
+}
+
 void lists_put_streams(const struct snapshot *s, struct tables *ret)
 {
 	struct table *t =
 		tables_add(ret, "streams",
 			   "device data_type subject id records last_seq last_wall_us gaps "
-			   "shed deleted salvage_lost");
+			   "shed deleted salvage_lost old");
 	struct stream_status stream;
 	char id[UUID_STRING_SIZE];
 
@@ -345,6 +368,7 @@ void lists_put_streams(const struct snapshot *s, struct tables *ret)
 		table_u64(t, stream.shed);
 		table_u64(t, stream.deleted);
 		table_u64(t, stream.salvage_lost);
+		table_bool(t, stream.old);
 	}
 }
 

@@ -3,6 +3,8 @@
 
 #include "control/snapshot.h"
 
+/* Adds the table of incarnations: since when streams have the names they have, and why. */
+void lists_put_incarnations(const struct snapshot *s, struct tables *ret);
 /* Adds the table of streams. */
 void lists_put_streams(const struct snapshot *s, struct tables *ret);
 /* Adds the tables of `which`. CONTROL_E_UNKNOWN: none of these. */

@@ -13,6 +13,7 @@
 #include "control/problems.h"
 
 #include "control/scores.h"
+#include "store/identity.h"
 #include "util/human.h"
 
 #include <inttypes.h>
@@ -22,6 +23,7 @@
 
 #define SLOW_COMMIT (500 * USEC_PER_MSEC)
 #define JUST_NOW    (5 * USEC_PER_SEC)
+#define A_WEEK	    (7 * 24 * 3600 * (int64_t)USEC_PER_SEC) /* names that changed are worth a look */
 #define STEP_NEWS   (3600 * USEC_PER_SEC) /* so long a clock that was set is worth a line */
 
 static struct problem_text *add(struct problem_list *list, enum severity severity,
@@ -317,6 +319,26 @@ static void find_sink_state(const struct snapshot *s, const char *name, uint64_t
 	say_safe(t->consequence, waiting);
 }
 
+/* Of no harm, but the only sign that a store was wiped or that another hub has our name. */
+static void find_unknown(const struct snapshot *s, const struct config_sink *sink,
+			 struct problem_list *list)
+{
+	const struct sink_state *state = problems_sink_state(s, sink->name);
+	struct problem_text *t;
+
+	if (!state || !state->unknown_streams)
+		return;
+	t = add(list, SEVERITY_NOTICE,
+		"the server \"%s\" holds %" PRIu64 " stream%s of \"%s\" that this store does not "
+		"know: it was wiped, replaced, or another hub has the same name",
+		sink->name, state->unknown_streams, state->unknown_streams == 1 ? "" : "s",
+		s->config->gateway);
+	say(t->consequence, "nothing there is changed or skipped: what is heard here has names of "
+			    "its own, and all of it is sent");
+	say(t->remedy, "was the card of this hub replaced or copied? If another hub is called the "
+		       "same, give one of them another `gateway`");
+}
+
 static void find_sink(const struct snapshot *s, const struct config_sink *sink,
 		      struct problem_list *list)
 {
@@ -347,6 +369,7 @@ static void find_sink(const struct snapshot *s, const struct config_sink *sink,
 		say(t->remedy,
 		    "was this machine cloned or restored? `vitalctl anchors` names them");
 	}
+	find_unknown(s, sink, list);
 	if (debt.quarantined) {
 		t = add(list, SEVERITY_NOTICE, "%s refused for good by \"%s\"",
 			human_records(debt.quarantined, n), sink->name);
@@ -531,6 +554,58 @@ static void find_store(const struct snapshot *s, struct problem_list *list)
 	}
 }
 
+static void note_last(void *userdata, const struct incarnation *i)
+{
+	*(struct incarnation *)userdata = *i;
+}
+
+/* What to do depends on what made us change. */
+static const char *identity_remedy(enum incarnation_reason reason)
+{
+	switch (reason) {
+	case INCARNATION_CONFLICT:
+	case INCARNATION_AHEAD:
+		return "does a second hub run with a copy of this card? Then stop one, or give it "
+		       "another `gateway`. Was a backup put back? Then nothing needs to be done";
+	case INCARNATION_MACHINE:
+		return "if the card was moved on purpose, nothing needs to be done; if it was "
+		       "copied, give one of the two hubs another `gateway`";
+	default: return "nothing needs to be done, if you put it back yourself";
+	}
+}
+
+static void find_identity(const struct snapshot *s, struct problem_list *list)
+{
+	struct incarnation last = {.reason = INCARNATION_FIRST};
+	struct problem_text *t;
+	char n[HUMAN_SIZE + 8];
+	uint64_t left;
+
+	if (!s->store)
+		return;
+	if (s->identity_problem) {
+		t = add(list, SEVERITY_DEGRADED, "%s", s->identity_problem);
+		say(t->consequence, "what that server refuses is held and kept here; it is tried "
+				    "again within the hour");
+		say(t->remedy, "ask whoever runs the server: it refuses names that nobody else "
+			       "ever used");
+	}
+	store_each_incarnation(s->store, note_last, &last);
+	if (last.reason == INCARNATION_FIRST || s->wall_us - last.began_us > A_WEEK)
+		return;
+	left = store_move_left(s->store);
+	t = add(list, SEVERITY_NOTICE, "this hub goes on under new names, because %s (%.60s)",
+		incarnation_words(last.reason), last.detail);
+	if (left)
+		say(t->consequence,
+		    "nothing is lost: %s of before move to the new names and are sent then",
+		    human_records(left, n));
+	else
+		say(t->consequence, "nothing is lost: what no server had yet is sent under the "
+				    "new names, all else stays as it was");
+	say(t->remedy, "%s", identity_remedy(last.reason));
+}
+
 static void find_bus(const struct snapshot *s, struct problem_list *list)
 {
 	struct problem_text *t;
@@ -571,6 +646,7 @@ void problems_find(const struct snapshot *s, struct problem_list *ret)
 		find_unseen(s, ret);
 	find_clock(s, ret);
 	find_step(s, ret);
+	find_identity(s, ret);
 	find_bus(s, ret);
 	sort(ret);
 }

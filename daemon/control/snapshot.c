@@ -278,6 +278,7 @@ static void put_status(const struct snapshot *s, struct tables *ret)
 	put_sinks(s, ret);
 	scores_put(s, ret);
 	lists_put_streams(s, ret);
+	lists_put_incarnations(s, ret);
 	put_problems(&list, ret);
 }
 

@@ -68,7 +68,9 @@ struct snapshot {
 	size_t n_problems;
 	bool offline;		    /* this machine has no network, and all servers need one */
 	const char *source_problem; /* why the source as a whole is not there */
-	const char *bus_problem;    /* control_problem(): why the system bus is not there */
+	const char
+		*identity_problem; /* renew_problem(): why names are not changed that should be */
+	const char *bus_problem;   /* control_problem(): why the system bus is not there */
 	struct events *events;
 
 	bool running; /* a daemon is looked at, not what one left behind */

@@ -5,6 +5,7 @@
  *
  * Slices of moving lie side by side, so a whole outage is one range.
  */
+#include "store/outbox.h"
 #include "store/state.h"
 
 int asides_reserve(struct store *s, size_t n)
@@ -102,4 +103,9 @@ uint64_t aside_next(const struct store *s, uint32_t sink, uint32_t stream, uint6
 			next = MIN(next, a->first_seq);
 	}
 	return next;
+}
+
+bool outbox_has_asides(const struct store *s, uint32_t sink, uint32_t stream)
+{
+	return aside_next(s, sink, stream, 0) != UINT64_MAX;
 }

@@ -98,7 +98,7 @@ static int write_cursors(struct store *s)
 					   (int64_t)c->quarantined,
 					   (int64_t)c->moved,
 					   (int64_t)c->exempt,
-					   c->held};
+					   c->refused ? 2 : c->held};
 		int r;
 
 		if (!c->dirty)

@@ -276,3 +276,19 @@ int store_new_incarnation(struct store *s, enum incarnation_reason reason, const
 	}
 	return identity_began(s, &fresh);
 }
+
+bool store_is_refused(const struct store *s, char ret_detail[static 120])
+{
+	for (uint32_t sink = 1; sink <= s->n_sinks; sink++)
+		for (uint32_t i = 1; !sink_of(s, sink)->info.retired && i <= s->n_streams; i++) {
+			const struct stream_state *st = stream_of(s, i);
+
+			if (st->old || !cursor_of(s, sink, i)->refused)
+				continue;
+			(void)snprintf(ret_detail, 120, "server \"%s\", %s of %s",
+				       sink_of(s, sink)->info.name, kind_name(st->info.kind),
+				       st->device);
+			return true;
+		}
+	return false;
+}

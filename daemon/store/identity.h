@@ -32,6 +32,11 @@ void store_each_incarnation(const struct store *s, store_incarnation_cb cb, void
 int store_new_incarnation(struct store *s, enum incarnation_reason reason, const char *detail,
 			  usec_t now);
 enum { INCARNATIONS_AN_HOUR = 3 };
+/*
+ * A server refuses a name that is in force, because it knows it in somebody else's hand; which, in
+ * words. It is not forgotten when the process ends.
+ */
+bool store_is_refused(const struct store *s, char ret_detail[static 120]);
 
 /*
  * One slice of moving, at most 64 KiB, in one commit. 0: ask again; STORE_E_MORE: found nothing yet, ask

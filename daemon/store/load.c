@@ -176,6 +176,7 @@ static int load_cursor(struct store *s, sqlite3_stmt *stmt)
 		.moved = (uint64_t)sqlite3_column_int64(stmt, 6),
 		.exempt = (uint64_t)sqlite3_column_int64(stmt, 7),
 		.held = sqlite3_column_int(stmt, 8) != 0,
+		.refused = sqlite3_column_int(stmt, 8) == 2,
 	};
 	return 0;
 }

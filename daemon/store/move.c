@@ -492,7 +492,7 @@ static void let_go(struct store *s, uint32_t stream)
 		struct cursor_state *c = cursor_of(s, sink, stream);
 
 		if (c->held && !sink_of(s, sink)->info.retired) {
-			c->held = false;
+			c->held = c->refused = false;
 			cursor_touch(s, c);
 		}
 	}

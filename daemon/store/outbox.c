@@ -172,7 +172,7 @@ int outbox_unhold(struct store *s, uint32_t sink, uint32_t stream)
 		return 0;
 	if (sink_of(s, sink)->in_flight)
 		return STORE_E_BUSY; /* records of this stream may be in it, cut before the hold */
-	c->held = false;
+	c->held = c->refused = false;
 	cursor_touch(s, c);
 	if (stream_of(s, stream)->old)
 		return 0;

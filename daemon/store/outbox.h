@@ -87,6 +87,10 @@ int outbox_split(struct store *s, struct cut *c, usec_t now, const char *error);
 /* The single record of this cut is refused for good. */
 int outbox_quarantine(struct store *s, struct cut *c, usec_t now, const char *code,
 		      const char *detail);
+/* Is any part of this stream none of this sink's, because it moved from or to another name? */
+bool outbox_has_asides(const struct store *s, uint32_t sink, uint32_t stream);
+/* Was it cut under names that are not in force any more? Then it is not sent, or not again. */
+bool outbox_is_old(const struct store *s, const struct cut *c);
 /*
  * No answer and no judgement (shutdown, handover): rows wait as before, an immediate cut is uncut.
  */

@@ -53,6 +53,14 @@ void outbox_release(struct store *s, struct cut *c)
 	land(s, c);
 }
 
+bool outbox_is_old(const struct store *s, const struct cut *c)
+{
+	for (size_t i = 0; i < c->n_ranges; i++)
+		if (stream_of(s, c->ranges[i].stream)->old)
+			return true;
+	return false;
+}
+
 /* Out of memory in the middle: what was not settled goes again, nothing may pass it. */
 static int settled(struct store *s, struct cut *c, int r)
 {
@@ -192,6 +200,7 @@ static int confirm_range(struct store *s, const struct cut *c, const struct cut_
 
 	if (e && (e->identity_conflict || conflict)) {
 		cursor_of(s, c->sink, range->stream)->held = true;
+		cursor_of(s, c->sink, range->stream)->refused |= e->identity_conflict;
 		cursor_touch(s, cursor_of(s, c->sink, range->stream));
 		s->force = true;
 	}

@@ -45,6 +45,7 @@ struct cursor_state {
 	uint64_t seq, id; /* id: at or above that of the record at seq, below that of the next */
 	uint64_t confirmed, quarantined, moved, exempt;
 	bool held;
+	bool refused; /* held, because our name is somebody else's there */
 	bool dirty;
 };
 

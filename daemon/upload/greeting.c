@@ -1,10 +1,13 @@
 /*
  * Compares what the server says it holds with what we know:
  *
- *	its last seq is of a run after ours   somebody else is us: a clone, or this store was set
- *	                                      back. Nothing may be sent under these numbers.
+ *	its last seq is one that we have      somebody else is us: a clone, or this store was set
+ *	not given out                         back. Nothing may be sent under these numbers.
  *	its last seq is below our anchor      the server was set back. What it lost is owed to it
  *	                                      again, as far as this store still has it.
+ *	it has streams that we never had      this store was wiped or replaced, or another hub has
+ *	                                      the same name: our names are others, so no harm is
+ *	                                      done, but it is told
  *	it does not know the address          an older server; nothing to compare
  *	(404, 405)
  *
@@ -76,38 +79,82 @@ static bool is_behind(const struct store *s, uint32_t sink, uint32_t stream,
 	return c.anchor - p->last_seq > excused;
 }
 
+/*
+ * A later run than ours, or in ours a later number: neither was given out here. Of a stream whose name is
+ * not in force any more that is no news.
+ */
+static bool is_ahead(const struct stream_status *status, const struct stream_position *p,
+		     uint64_t run, struct greeting *ret)
+{
+	uint64_t theirs = p ? seq_run(p->last_seq) : 0;
+
+	if (!p || status->old || theirs < run || (theirs == run && p->last_seq <= status->last_seq))
+		return false;
+	(void)snprintf(ret->why, sizeof(ret->why),
+		       "the server holds record %llu of run %llu of a stream, this store has only "
+		       "reached run %llu: it was copied or set back",
+		       (unsigned long long)(p->last_seq & SEQ_N_MAX), (unsigned long long)theirs,
+		       (unsigned long long)run);
+	(void)snprintf(ret->short_why, sizeof(ret->short_why), "run %llu, where we are in %llu",
+		       (unsigned long long)theirs, (unsigned long long)run);
+	return true;
+}
+
+static size_t count_unknown(const struct store *s, const struct stream_position *positions,
+			    size_t n)
+{
+	size_t n_unknown = n;
+
+	for (uint32_t i = 1; i <= store_stream_count(s); i++) {
+		struct stream_status status;
+
+		store_stream_status(s, i, &status);
+		n_unknown -= find(positions, n, &status.info.id) != NULL;
+	}
+	return n_unknown;
+}
+
+static int send_again(struct store *s, uint32_t sink, uint32_t stream,
+		      const struct stream_position *p, struct greeting *ret)
+{
+	uint64_t again;
+	int r = outbox_rewind(s, sink, stream, p ? p->last_seq : 0, &again);
+
+	if (r != 0)
+		return r < 0 ? r : -EIO;
+	/* Where records came from an older name, the last of them may be none of this sink's. */
+	if (again == 0 && outbox_has_asides(s, sink, stream))
+		return 0;
+	ret->n_behind++;
+	ret->n_again += again;
+	return 0;
+}
+
 static int compare(struct store *s, uint32_t sink, const struct stream_position *positions,
 		   size_t n, struct greeting *ret)
 {
 	struct store_figures figures;
+	int r = 0;
 
 	store_figures(s, &figures);
+	ret->n_unknown = count_unknown(s, positions, n);
 	for (uint32_t i = 1; i <= store_stream_count(s); i++) {
+		struct stream_status status;
+
+		store_stream_status(s, i, &status);
+		if (is_ahead(&status, find(positions, n, &status.info.id), figures.run.number, ret))
+			return GREETING_E_AHEAD;
+	}
+	for (uint32_t i = 1; r == 0 && i <= store_stream_count(s); i++) {
 		struct stream_status status;
 		const struct stream_position *p;
 
 		store_stream_status(s, i, &status);
 		p = find(positions, n, &status.info.id);
-		if (p && seq_run(p->last_seq) > figures.run.number) {
-			(void)snprintf(
-				ret->why, sizeof(ret->why),
-				"the server holds run %llu of a stream of which this store "
-				"has only reached run %llu: the store was copied or set back",
-				(unsigned long long)seq_run(p->last_seq),
-				(unsigned long long)figures.run.number);
-			return GREETING_E_AHEAD;
-		}
-		if (is_behind(s, sink, i, p)) {
-			uint64_t again;
-			int r = outbox_rewind(s, sink, i, p ? p->last_seq : 0, &again);
-
-			if (r != 0)
-				return r < 0 ? r : -EIO;
-			ret->n_behind++;
-			ret->n_again += again;
-		}
+		if (is_behind(s, sink, i, p))
+			r = send_again(s, sink, i, p, ret);
 	}
-	return 0;
+	return r;
 }
 
 int greeting_judge(struct store *s, uint32_t sink, const struct answer *a, struct greeting *ret)

@@ -16,7 +16,9 @@ enum {
 struct greeting {
 	size_t n_behind;  /* streams of which the server holds less than it once confirmed */
 	uint64_t n_again; /* records of them that are owed again */
+	size_t n_unknown; /* streams under our gateway's name that this store never had */
 	char why[180];	  /* of GREETING_E_* */
+	char short_why[64];
 };
 
 int greeting_send(struct http *h, const char *gateway, const char *token, usec_t timeout,

@@ -201,15 +201,32 @@ static void greeting_done(struct route *r, const struct greeting *g, usec_t now)
 
 	r->greeted = true;
 	health_unknown(&r->health, now);
+	(void)snprintf(field, sizeof(field), "SINK=%s", r->sink->name); /* 32 at most */
+	if (g->n_unknown > 0 && r->count.unknown_streams == 0)
+		log_event(LOG_WARNING, CATALOG_SERVER_KNOWS_MORE, LOG_FIELDS(field),
+			  "sink %s holds %zu streams of \"%s\" that this store does not know: it "
+			  "was wiped or replaced, or another hub has the same name",
+			  r->sink->name, g->n_unknown, r->config->gateway);
+	r->count.unknown_streams = g->n_unknown;
 	if (g->n_behind == 0)
 		return;
 	if (r->config->reconcile) /* there may be holes below its end */
 		reconcile_ask(r->reconcile, RECONCILE_RECENT, 0);
-	(void)snprintf(field, sizeof(field), "SINK=%s", r->sink->name); /* 32 at most */
 	log_event(LOG_WARNING, CATALOG_SERVER_BEHIND, LOG_FIELDS(field),
 		  "sink %s holds less than it once confirmed, of %zu streams: the server was set "
 		  "back; %llu records are sent again",
 		  r->sink->name, g->n_behind, (unsigned long long)g->n_again);
+}
+
+/* Held until there are new names; who cannot make any stays held. */
+static void greeting_ahead(struct route *r, const struct greeting *g, usec_t now)
+{
+	char detail[120];
+
+	(void)health_hold(&r->health, now, g->why, PROBE_SELDOM); /* as settle_sink() */
+	(void)snprintf(detail, sizeof(detail), "server \"%s\", %s", r->sink->name, g->short_why);
+	if (r->handler->identity)
+		r->handler->identity(r->handler->userdata, INCARNATION_AHEAD, detail);
 }
 
 static void on_greeting(void *userdata, const struct answer *a)
@@ -229,7 +246,7 @@ static void on_greeting(void *userdata, const struct answer *a)
 	else if (q == GREETING_E_REFUSED)
 		greeting_refused(r, a, now);
 	else if (q == GREETING_E_AHEAD)
-		(void)health_hold(&r->health, now, g.why, PROBE_SELDOM); /* as settle_sink() */
+		greeting_ahead(r, &g, now);
 	else
 		greeting_failed(r, &transient, a, now);
 	arm(r, now);
@@ -350,6 +367,10 @@ static bool send_waiting(struct route *r, usec_t now)
 	for (size_t i = 0; i < LANE_MAX_; i++) {
 		struct lane *l = &r->lanes[i];
 
+		if (l->state == LANE_WAITING && outbox_is_old(r->store, &l->cut)) {
+			lane_release(l, r->store);
+			return true;
+		}
 		if (l->state == LANE_WAITING && now >= l->retry_at) {
 			send_lane(r, l, now);
 			return true;
@@ -460,9 +481,15 @@ static usec_t trial_due(const struct route *r, usec_t work)
 	return r->reopen && !r->config->immediate ? MIN(work, r->not_before[LANE_BACKLOG]) : work;
 }
 
+/* Drain: records are moving to new names, and will be owed under those. */
+static bool more_to_come(const struct route *r)
+{
+	return r->drain && r->handler->more && r->handler->more(r->handler->userdata);
+}
+
 static usec_t next_time(const struct route *r, usec_t now)
 {
-	usec_t next = USEC_INFINITY;
+	usec_t next = more_to_come(r) ? now + STORE_SILENCE : USEC_INFINITY;
 	usec_t work = MIN(r->lanes[LANE_IMMEDIATE].state == LANE_IDLE ? immediate_due(r) : next,
 			  r->lanes[LANE_BACKLOG].state == LANE_IDLE ? backlog_due(r) : next);
 
@@ -487,7 +514,7 @@ static bool drained(struct route *r, usec_t now)
 {
 	usec_t due;
 
-	if (!r->drain || r->finished || !all_idle(r))
+	if (!r->drain || r->finished || !all_idle(r) || more_to_come(r))
 		return false;
 	if (is_up(r) && reconcile_is_busy(r->reconcile))
 		return false;
@@ -657,6 +684,8 @@ void route_kick(struct route *r, usec_t now)
 	usec_t wait;
 
 	r->kicked++;
+	if (r->drain)
+		arm_earlier(r, now); /* it moved here */
 	if (r->drain || !r->config->immediate || r->lanes[LANE_IMMEDIATE].state != LANE_IDLE)
 		return; /* its answer sets the timer */
 	wait = r->kicked < KICKS_WITHOUT_LINGER ? r->config->linger : 0;
@@ -692,6 +721,18 @@ void route_wake(struct route *r, bool critical)
 void route_return(struct route *r)
 {
 	hurry(r, loop_now(r) + spread(r), false);
+}
+
+void route_renamed(struct route *r)
+{
+	usec_t now = loop_now(r);
+
+	r->greeting = http_cancel(r->greeting);
+	r->greeted = false;
+	r->greetings = 0;
+	r->greet_at = 0;
+	breaker_hurry(&r->health.breaker, now);
+	arm(r, now);
 }
 
 void route_state(const struct route *r, struct sink_state *ret)

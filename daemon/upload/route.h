@@ -38,8 +38,8 @@ struct route {
 	bool more;		      /* the last immediate cut ended at its limit */
 	bool trial_new;		      /* the next trial takes what is new, not a row */
 	bool background; /* queue = no: the rows may go, for they are looked through just now */
-	bool reopen;		      /* what waited while it was down is not in rows yet */
-	unsigned kicked;	      /* records since the last immediate cut */
+	bool reopen;	 /* what waited while it was down is not in rows yet */
+	unsigned kicked; /* records since the last immediate cut */
 
 	struct http_call *greeting; /* GET /v1/streams under way */
 	bool greeted;
@@ -79,4 +79,5 @@ void route_kick(struct route *r, usec_t now);
 void route_wake(struct route *r, bool critical);
 void route_return(struct route *r);
 void route_reconcile(struct route *r, bool everything);
+void route_renamed(struct route *r);
 void route_state(const struct route *r, struct sink_state *ret);

@@ -224,6 +224,22 @@ static void count_entry(struct route *r, const struct receipt_entry *e, uint64_t
 	r->count.duplicates += e->duplicate;
 }
 
+/* All names are in doubt, not only this one: whoever holds it has a copy of the whole store. */
+static void on_identity_conflict(struct route *r, uint32_t stream)
+{
+	struct stream_status status;
+	char detail[120];
+
+	store_stream_status(r->store, stream, &status);
+	if (status.old)
+		return; /* it was sent before the names were changed */
+	say_conflict(r, stream, "our run number under another nonce: is a clone at work?");
+	(void)snprintf(detail, sizeof(detail), "server \"%s\", %s of %s", r->sink->name,
+		       kind_name(status.info.kind), status.info.device);
+	if (r->handler->identity)
+		r->handler->identity(r->handler->userdata, INCARNATION_CONFLICT, detail);
+}
+
 static void look_for_trouble(struct route *r, const struct lane *l, const struct receipt_entry *e,
 			     usec_t now)
 {
@@ -240,8 +256,7 @@ static void look_for_trouble(struct route *r, const struct lane *l, const struct
 		n++;
 	}
 	if (e->identity_conflict)
-		say_conflict(r, e->stream,
-			     "our run number under another nonce: is a clone at work?");
+		on_identity_conflict(r, e->stream);
 	else if (conflict)
 		say_conflict(r, e->stream, "the same number, other content");
 	if (!bad)

@@ -131,6 +131,12 @@ void uploader_return(struct uploader *u)
 		route_return(&u->routes[i]);
 }
 
+void uploader_renamed(struct uploader *u)
+{
+	for (size_t i = 0; i < u->n_routes; i++)
+		route_renamed(&u->routes[i]);
+}
+
 size_t uploader_sink_count(const struct uploader *u)
 {
 	return u->n_routes;

@@ -27,6 +27,13 @@ struct uploader_handler {
 	void (*drained)(void *userdata, const char *problem);
 	/* A comparison with one sink has ended; it was said in the journal. May be NULL. */
 	void (*reconciled)(void *userdata, const struct reconcile_state *result);
+	/*
+	 * A server knows our names in somebody else's hand. Whoever can begin anew does so and says
+	 * uploader_renamed(); from the loop, not from here. NULL: nobody can.
+	 */
+	void (*identity)(void *userdata, enum incarnation_reason reason, const char *detail);
+	/* UPLOADER_DRAIN: is more to come, by and by? Then it has not ended. May be NULL. */
+	bool (*more)(void *userdata);
 };
 
 struct uploader *uploader_free(struct uploader *u);
@@ -42,6 +49,9 @@ void uploader_kick(struct uploader *u, usec_t now);
 void uploader_wake(struct uploader *u, bool critical);
 /* The network is back, for all hubs of the street: the same, within seconds that are drawn by lot. */
 void uploader_return(struct uploader *u);
+
+/* Streams have new names: each server is greeted again, and what was held for the old ones is tried. */
+void uploader_renamed(struct uploader *u);
 
 enum sink_state_name {
 	SINK_UP,       /* confirmed last, or not tried yet */
@@ -62,7 +72,8 @@ struct sink_state {
 	uint64_t background_success, background_failed;
 	uint64_t requests, records_confirmed, duplicates, quarantined;
 	uint64_t bytes_sent;
-	uint64_t drain_rate; /* records a second lately, backlog; 0: unknown */
+	uint64_t drain_rate;	  /* records a second lately, backlog; 0: unknown */
+	uint64_t unknown_streams; /* of our gateway at the server, and not of this store */
 };
 size_t uploader_sink_count(const struct uploader *u);
 void uploader_sink_state(const struct uploader *u, size_t index, struct sink_state *ret);

@@ -216,6 +216,29 @@ static void a_marked_backup(void **state)
 	store_close(s);
 }
 
+/* What a server refused is known to the next process, until there are other names. */
+static void a_refusal_is_not_forgotten(void **state)
+{
+	struct place *p = *state;
+	struct store *s = open_store(p);
+	uint32_t sink, stream = stream_of_kind(s, KIND_ECG);
+	char detail[120];
+
+	assert_int_equal(store_sink(s, "home", true, false, &sink), 0);
+	(void)admit(p, s, stream, 60);
+	assert_false(store_is_refused(s, detail));
+	cursor_of(s, sink, stream)->held = cursor_of(s, sink, stream)->refused = true;
+	cursor_touch(s, cursor_of(s, sink, stream));
+	assert_int_equal(store_finish(s, p->now), 0);
+	store_close(s);
+	s = open_store(p);
+	assert_true(store_is_refused(s, detail));
+	assert_string_equal(detail, "server \"home\", ecg of a0:b1:c2:d3:e4:f5");
+	assert_int_equal(store_new_incarnation(s, INCARNATION_CONFLICT, detail, p->now), 0);
+	assert_false(store_is_refused(s, detail));
+	store_close(s);
+}
+
 /* --- kills --- */
 
 /* Commits that a process lives to see, before the one in whose middle it ends. */
@@ -287,6 +310,7 @@ int main(void)
 		store_test(a_server_cannot_have_it_again_and_again),
 		store_test(another_machine),
 		store_test(a_marked_backup),
+		store_test(a_refusal_is_not_forgotten),
 		cmocka_unit_test(a_kill_at_every_step),
 	};
 
