@@ -24,6 +24,7 @@ LIFE = 10**9  # added to the numbers of each further life of the straps
 PATIENCE = 120  # for anything that should take a second; the machine is emulated and others use it
 ETC = "/etc/vitald"
 STRAPS = "/run/vitald/straps"
+TIMERS = sorted(path.name for path in (TOP / "systemd").glob("*.timer"))
 DROP_INS = "/etc/systemd/system"
 
 RECEIVER_UNIT = """[Service]
@@ -127,9 +128,47 @@ class Installed(Guest):
                    " systemctl is-active vitald", "vitald runs again")
         return self.pid()
 
-    def journal(self, *words):
+    def journal(self, *words, unit="vitald"):
         """Messages of the unit in this boot, by words of journalctl such as MESSAGE_ID=...; the last ones."""
-        return self.must(f"journalctl -b -q --no-pager -o cat -n 200 -u vitald {' '.join(words)}")
+        return self.must(f"journalctl -b -q --no-pager -o cat -n 200 -u {unit} {' '.join(words)}")
+
+    # -- timers; times are CLOCK_MONOTONIC of the guest, in microseconds
+
+    def monotonic_us(self):
+        return int(float(self.must("cut -d' ' -f1 /proc/uptime")) * 1e6)
+
+    def service(self, timer):
+        return self.show(timer, "Unit")["Unit"]
+
+    def timer_says(self, timer, what):
+        path = "".join(c if c.isalnum() else f"_{ord(c):02x}" for c in timer)
+        return int(self.must("busctl get-property org.freedesktop.systemd1 /org/freedesktop/systemd1/unit/"
+                             f"{path} org.freedesktop.systemd1.Timer {what}").split()[1])
+
+    def last_run(self, timer):
+        return self.timer_says(timer, "LastTriggerUSecMonotonic")
+
+    def next_run(self, timer):
+        return self.timer_says(timer, "NextElapseUSecMonotonic")
+
+    def fires(self, timer, first, again=None):
+        """Shortens a timer: it fires so long from now, and so long after each run; then starts it."""
+        self.must(f"systemctl stop {timer}")
+        self.drop_in(timer, "[Timer]", "OnBootSec=", "OnUnitActiveSec=", f"OnActiveSec={first}",
+                     *([f"OnUnitActiveSec={again}"] if again else []), "RandomizedDelaySec=0", "AccuracySec=1ms")
+        self.must(f"systemctl start {timer}")
+
+    def as_installed(self, timer):
+        """Takes that back."""
+        self.must(f"systemctl stop {timer}")
+        self.drop_in(timer)
+        self.must(f"systemctl start {timer}")
+
+    def until_exit(self, service, since_us, timeout=PATIENCE):
+        """Until a run of the service that began after that time is over -> its exit status."""
+        self.until(f"systemctl show {service} -p ExecMainStartTimestampMonotonic -p ExecMainExitTimestampMonotonic --value |"
+                   f" (read a; read b; [ $a -gt {since_us} ] && [ $b -ge $a ])", f"{service} has run", timeout)
+        return int(self.show(service, "ExecMainStatus")["ExecMainStatus"])
 
     # -- vitald
 
@@ -138,6 +177,12 @@ class Installed(Guest):
 
     def audit(self):
         return json.loads(self.sh("vitalctl audit --json 2>/dev/null")[1])
+
+    def committed(self, more):
+        """Until the daemon has written to the card so many times more."""
+        has = self.status()["summary"]["commits"]
+        self.until(f"n=$(vitalctl status --json | grep -Eo '\"commits\":[0-9]+' | cut -d: -f2); [ $n -ge {has + more} ]",
+                   f"{more} commits")
 
     def tell(self, command):
         assert self.must(f"vitald simulate --socket {STRAPS} --tell '{command}'").strip() == "ok"
@@ -149,6 +194,12 @@ class Installed(Guest):
         self.until(f"test -S {STRAPS}", "the straps are there")
 
     # -- receiver
+
+    def serve(self, config=CONFIG):
+        """A receiver, and a configuration that sends to it; it counts when the daemon starts."""
+        self.start_receiver()
+        self.write(f"{ETC}/vitald.conf.d/lab.conf", config)
+        self.must(f"echo right >/run/token && install -m 0640 -o root -g vitald /run/token {ETC}/token")
 
     def start_receiver(self):
         self.must("systemctl start receiver")
