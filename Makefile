@@ -142,8 +142,8 @@ bench:
 	@$(MAKE) --no-print-directory all $(BENCHES)
 	@VITALD_BUILD=$(O) scripts/bench $(BENCH_OPTIONS)
 
-UNITS := vitald.service vitald-sync.service vitald-sync.timer \
-	vitald-cleanup.service vitald-cleanup.timer vitald-recover.path \
+UNITS := vitald.service vitald-sync.service vitald-sync.timer vitald-reconcile.service \
+	vitald-reconcile.timer vitald-cleanup.service vitald-cleanup.timer vitald-recover.path \
 	vitald-recover.service
 # What several units have in common is written once: a line @NAME@ is the file systemd/name.in.
 FILL_UNIT = sed -e '/^@BACKGROUND@$$/{r systemd/background.in' -e 'd}' systemd/$$unit | \

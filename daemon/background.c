@@ -252,6 +252,10 @@ static int run(struct background *b)
 		log_info("[features] timers = no: the timer does nothing here");
 		return EXIT_SUCCESS;
 	}
+	if (b->by_timer && b->duty == &duty_reconcile && !b->config->reconcile) {
+		log_info("[features] reconcile = no: the timer does nothing here");
+		return EXIT_SUCCESS;
+	}
 	if (access(b->config->state_dir, F_OK) < 0 || access(b->config->runtime_dir, F_OK) < 0) {
 		log_info("There is no store at %s yet: nothing to %s", b->config->state_dir,
 			 b->duty->verb);

@@ -30,7 +30,7 @@ struct duty {
 	int (*summarise)(const struct background *b);
 };
 
-extern const struct duty duty_drain, duty_cleanup;
+extern const struct duty duty_drain, duty_reconcile, duty_cleanup;
 
 struct background {
 	const struct duty *duty;

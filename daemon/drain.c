@@ -1,6 +1,7 @@
 /*
  * `vitald drain`: sends what waits, with the background's own patience, until nothing is left or
- * nothing works. (What it does beside a daemon, and when it ends early: background.c.)
+ * nothing works. `vitald reconcile`: the same, and asks each server what it holds, so that what it
+ * lacks waits, too. (What they do beside a daemon, and when they end early: background.c.)
  */
 #include "background.h"
 
@@ -113,12 +114,39 @@ static int begin(struct background *b)
 				    &d->uploader);
 }
 
+static int begin_reconcile(struct background *b)
+{
+	const struct drain *d;
+	int r = begin(b);
+
+	if (r != 0)
+		return r;
+	d = b->work;
+	uploader_reconcile(d->uploader, false);
+	return 0;
+}
+
+/* Sinks that were not compared to the end; what was found, the uploader has said. */
+static int count_incomplete(const struct drain *d)
+{
+	int n = 0;
+
+	for (size_t i = 0; d->uploader && i < uploader_sink_count(d->uploader); i++) {
+		struct reconcile_state state;
+
+		uploader_reconcile_state(d->uploader, i, &state);
+		n += !state.ended && !state.unsupported;
+	}
+	return n;
+}
+
 static void end(struct background *b)
 {
 	struct drain *d = b->work;
 
 	if (!d)
 		return;
+	b->result = b->duty == &duty_reconcile ? count_incomplete(d) : 0;
 	uploader_free(d->uploader);
 	renew_free(d->renew);
 	events_close(d->events);
@@ -137,19 +165,35 @@ static void measure(struct background *b)
 	background_count(b);
 }
 
-static int summarise(const struct background *b)
+static int exit_status(const struct background *b)
+{
+	bool left = b->todo > b->done || b->result > 0;
+
+	return left && !b->stopped ? EXIT_BUSY : EXIT_SUCCESS;
+}
+
+static void say(const struct background *b, const char *what)
 {
 	uint64_t waiting = b->todo - b->done;
 
-	log_event(waiting ? LOG_WARNING : LOG_NOTICE, CATALOG_DRAIN, NULL,
-		  "Drain: %llu records confirmed, %llu still wait%s%s%s",
+	log_event(waiting || b->result > 0 ? LOG_WARNING : LOG_NOTICE, b->duty->catalog, NULL,
+		  "%s: %llu records confirmed, %llu still wait%s%s%s", what,
 		  (unsigned long long)b->done, (unsigned long long)waiting,
 		  b->problem[0] ? " because " : "", b->problem,
 		  b->owner ? ""
 			   : "; the daemon is hung, so nothing was moved: it will send them again");
-	if (b->stopped)
-		return EXIT_SUCCESS;
-	return waiting ? EXIT_BUSY : EXIT_SUCCESS;
+}
+
+static int summarise(const struct background *b)
+{
+	say(b, "Drain");
+	return exit_status(b);
+}
+
+static int summarise_reconcile(const struct background *b)
+{
+	say(b, b->result > 0 ? "Reconcile, not to the end" : "Reconcile");
+	return exit_status(b);
 }
 
 const struct duty duty_drain = {
@@ -163,4 +207,17 @@ const struct duty duty_drain = {
 	.end = end,
 	.measure = measure,
 	.summarise = summarise,
+};
+
+const struct duty duty_reconcile = {
+	.name = "reconcile",
+	.verb = "compare",
+	.catalog = CATALOG_RECONCILE,
+	.ask = ASK_RECONCILE,
+	.online = true,
+	.beside_hung = true,
+	.begin = begin_reconcile,
+	.end = end,
+	.measure = measure,
+	.summarise = summarise_reconcile,
 };

@@ -22,6 +22,7 @@ static const char help[] =
 	"Commands\n"
 	"  (none)        be the daemon; systemd does this: systemctl start vitald\n"
 	"  drain         upload what waits, then end; beside a running, hung or dead daemon\n"
+	"  reconcile     compare with what the servers hold, and send again what they lack\n"
 	"  cleanup       check the store, delete what was confirmed long ago\n"
 	"  simulate      play wearables, for tests and the demo: vitald simulate --help\n"
 	"\n"
@@ -32,9 +33,13 @@ static const char help[] =
 	"      --version       print the version and end\n"
 	"  -h, --help          this\n"
 	"\n"
-	"Exit status: 0 well; 64 usage; 65 the store is newer or damaged and was not touched;\n"
-	"75 something is left, try again later; 78 a mistake in the config; 1 anything "
-	"else.\n"
+	"Three layers: what is heard is sent at once; what failed waits in a queue and is tried\n"
+	"again; drain, reconcile and cleanup, started by timers, look after the rest. They ask a\n"
+	"running daemon, and do it themselves for a dead one. Without a network they do nothing.\n"
+	"\n"
+	"Exit status: 0 done, or nothing to do; 64 usage; 65 the store is newer or damaged and\n"
+	"was not touched; 75 something is left, try again later; 78 a mistake in the config;\n"
+	"1 anything else.\n"
 	"\n"
 	"How is it doing?  vitalctl status        What happened?  sudo journalctl -u vitald\n";
 
@@ -50,7 +55,7 @@ static int check_config(const char *path)
 
 static const struct duty *duty_find(const char *command)
 {
-	static const struct duty *const duties[] = {&duty_drain, &duty_cleanup};
+	static const struct duty *const duties[] = {&duty_drain, &duty_reconcile, &duty_cleanup};
 
 	for (size_t i = 0; i < ARRAY_SIZE(duties); i++)
 		if (streq(duties[i]->name, command))

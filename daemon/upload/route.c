@@ -308,6 +308,7 @@ static void on_reconcile_found(void *userdata)
 {
 	struct route *r = userdata;
 
+	r->background = true; /* it is part of it */
 	arm_earlier(r, loop_now(r));
 }
 

@@ -100,7 +100,7 @@ def test_both_at_work_send_nothing_twice(new_hub):
 
 # -- timers = no
 
-@pytest.mark.parametrize("command", ["drain", "cleanup"])
+@pytest.mark.parametrize("command", ["drain", "reconcile", "cleanup"])
 def test_timers_can_be_switched_off(new_hub, command):
     hub = new_hub({"features": {"timers": "no"}})
     fill_while_down(hub, 40)
@@ -210,7 +210,7 @@ def test_cleanup_does_nothing_beside_a_daemon_that_hangs(new_hub):
     judge(hub)
 
 
-@pytest.mark.parametrize("command", ["drain", "cleanup"])
+@pytest.mark.parametrize("command", ["drain", "reconcile", "cleanup"])
 def test_no_store(new_hub, command):
     hub = new_hub()
     hub.state_dir.rmdir()
@@ -236,6 +236,45 @@ def test_commands_of_two_kinds(new_hub):
     hub.receiver.clear()
     assert hub.drain()[0] == 0
     judge(hub)
+
+
+# -- reconcile
+
+def test_reconcile_brings_back_what_a_server_lost(new_hub):
+    """No daemon is there, the server was wiped: one command compares and sends all of it again. Twice is once."""
+    hub = new_hub()
+    hub.start_straps("--straps", 2, "--speed", 10)
+    hub.start_daemon()
+    accepted(hub, 60)
+    settle(hub)
+    held = hub.receiver.state()["totals"]["accepted"]
+    hub.receiver.wipe()
+    status, said = run(hub, "reconcile")
+    assert status == 0 and "Reconcile: " in said, said
+    judge(hub)
+    assert hub.receiver.state()["totals"]["accepted"] - held >= 60
+    sent = hub.receiver.state()["totals"]["accepted"]
+    assert run(hub, "reconcile")[0] == 0
+    assert hub.receiver.state()["totals"]["accepted"] == sent
+
+
+def test_reconcile_that_cannot_get_through_says_so(new_hub):
+    hub = new_hub()
+    hub.start_straps("--straps", 1, "--speed", 10)
+    hub.start_daemon()
+    accepted(hub, 20)
+    settle(hub)
+    hub.receiver.down()
+    status, said = run(hub, "reconcile")
+    assert status == 75, said
+    hub.receiver.up()
+    assert run(hub, "reconcile")[0] == 0
+
+
+def test_reconcile_can_be_switched_off_for_the_timer(new_hub):
+    hub = new_hub({"features": {"reconcile": "no"}})
+    status, said = run(hub, "reconcile", "--timer")
+    assert status == 0 and "reconcile = no" in said, said
 
 
 # -- on a terminal

@@ -12,9 +12,9 @@ import pytest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = os.environ.get("VITALD_BUILD", "build")
-OURS = ("vitald.service", "vitald-sync.service", "vitald-cleanup.service")  # by user vitald
+OURS = ("vitald.service", "vitald-sync.service", "vitald-reconcile.service", "vitald-cleanup.service")  # by user vitald
 SANDBOXED = (*OURS, "vitald-recover.service")
-TIMERS = ("vitald-sync.timer", "vitald-cleanup.timer")
+TIMERS = ("vitald-sync.timer", "vitald-reconcile.timer", "vitald-cleanup.timer")
 UNITS = (*SANDBOXED, *TIMERS, "vitald-recover.path")
 INSTALLED = {
     "usr/local/sbin/vitald": 0o755,
