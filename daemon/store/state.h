@@ -213,7 +213,6 @@ struct store {
 	size_t n_segments;
 	struct clock_note *notes; /* ascending; the last n_new_notes are to be written */
 	size_t n_notes, n_new_notes;
-	bool notes_pruned; /* what is below the first is to be deleted */
 	struct keep *keep;
 	size_t n_keep;
 	uint64_t undecoded;
@@ -240,6 +239,7 @@ struct store {
 	bool clock_known;     /* was synchronised at some time of this run */
 	uint8_t full;	      /* 0: room; 1: no new ECG; 2: nothing new */
 	uint8_t full_by_size; /* the same, by max_size alone */
+	bool notes_pruned;    /* notes below the first are to be deleted */
 	bool clean;
 	bool power_cut; /* since a daemon was last here */
 
