@@ -90,7 +90,7 @@ struct control_absence {
 };
 
 enum { CONTROL_ABSENCE_SIZE = 160 };
-/* In words, of which a sentence can be made: "vitald is not running, since 3 h ago". */
+/* In words, of which a sentence can be made: "vitald is not running (last alive 3 h ago)". */
 void control_say_absence(const struct control_absence *a, char ret[static CONTROL_ABSENCE_SIZE]);
 /*
  * The same tables from a store that was opened with store_look(), when nobody answers; NULL: there

@@ -44,8 +44,8 @@ void control_say_absence(const struct control_absence *a, char ret[static CONTRO
 	switch (a->kind) {
 	case CONTROL_DEAD:
 		(void)snprintf(ret, n, "vitald is not running%s%s%s",
-			       a->silent_us ? ", since " : "", a->silent_us ? age : "",
-			       a->silent_us ? " ago" : "");
+			       a->silent_us ? " (last alive " : "", a->silent_us ? age : "",
+			       a->silent_us ? " ago)" : "");
 		break;
 	case CONTROL_HUNG:
 		(void)snprintf(ret, n, "vitald does not answer%s%s", a->silent_us ? " for " : "",

@@ -127,10 +127,13 @@ static void find_source(const struct snapshot *s, struct problem_list *list)
 		say(t->consequence, "nothing more is heard");
 		say(t->remedy, "a restart plays it once more, a reload takes another `file`");
 	} else if (s->source_problem) {
-		t = add(list, SEVERITY_NOT_WORKING, "the source is not there: %s",
+		t = add(list, SEVERITY_NOT_WORKING, "the wearables cannot be heard: %s",
 			s->source_problem);
-		say(t->consequence, "no wearable is heard; it is tried again and again");
-		say(t->remedy, "see `sudo journalctl -u vitald -n 50`");
+		say(t->consequence,
+		    "nothing is recorded until they can; it is tried again by itself");
+		say(t->remedy,
+		    "is Bluetooth there, and switched on? `sudo journalctl -u vitald -n 50` "
+		    "says more");
 	} else if (s->n_devices == 0 && !(s->config && s->config->n_devices)) {
 		t = add(list, SEVERITY_DEGRADED, "no wearable has been seen yet");
 		say(t->consequence, "there is nothing to record");
@@ -222,10 +225,14 @@ static void find_device(const struct snapshot *s, const struct device_status *d,
 	if (s->config)
 		find_absence(s, name, d, list);
 	if (d->undecodable) {
-		t = add(list, SEVERITY_NOTICE, "%" PRIu64 " frame%s of %s could not be decoded",
-			d->undecodable, d->undecodable == 1 ? "" : "s", name);
-		say(t->consequence, "the newest of them are kept as they came");
-		say(t->remedy, "`vitalctl decode UUID HEX` says what is wrong with a frame");
+		t = add(list, SEVERITY_NOTICE,
+			"%" PRIu64 " message%s of %s could not be understood", d->undecodable,
+			d->undecodable == 1 ? "" : "s", name);
+		say(t->consequence,
+		    "the newest of them are kept as they came; the rest is recorded");
+		say(t->remedy,
+		    "a few are no trouble; `vitalctl unreadable` shows them, should it be "
+		    "many");
 	}
 	if (d->battery >= 0 && d->battery <= 15) {
 		t = add(list, SEVERITY_NOTICE, "the battery of %s is at %d %%", name, d->battery);
@@ -457,10 +464,15 @@ static void find_size(const struct snapshot *s, const struct store_figures *f,
 	if (!max || used < max / 10 * 9)
 		return;
 	t = add(list, used >= max ? SEVERITY_NOT_WORKING : SEVERITY_DEGRADED,
-		"the store holds %s of the %s it may", human_size(used, a), human_size(max, b));
-	say(t->consequence, used >= max ? "new samples are refused; gaps will say so"
-					: "when it is full, new samples are refused");
-	say(t->remedy, "get the server back, or raise max_size in [sync]");
+		"the storage for records is %sfull: %s of %s", used >= max ? "" : "nearly ",
+		human_size(used, a), human_size(max, b));
+	say(t->consequence,
+	    used >= max ? "what is measured now is not recorded, and the gap is noted; "
+			  "what waits is safe"
+			: "nothing is lost yet; when it is full, what is measured then is");
+	say(t->remedy,
+	    "it empties by itself when the server takes the records: is it there? Or raise "
+	    "max_size in [sync]");
 }
 
 /* The card, whoever filled it. */
@@ -521,6 +533,14 @@ static void find_salvage(const struct snapshot *s, struct problem_list *list)
 	}
 }
 
+static void say_no_store(struct problem_list *list)
+{
+	struct problem_text *t = add(list, SEVERITY_NOT_WORKING, "there is no store");
+
+	say(t->consequence, "what is measured cannot be kept");
+	say(t->remedy, "see `sudo journalctl -u vitald -n 50`");
+}
+
 static void find_store(const struct snapshot *s, struct problem_list *list)
 {
 	struct store_figures f;
@@ -529,7 +549,7 @@ static void find_store(const struct snapshot *s, struct problem_list *list)
 
 	if (!s->store) {
 		if (s->running)
-			(void)add(list, SEVERITY_NOT_WORKING, "there is no store");
+			say_no_store(list);
 		return;
 	}
 	store_figures(s->store, &f);
@@ -537,15 +557,22 @@ static void find_store(const struct snapshot *s, struct problem_list *list)
 	find_room(&f, list);
 	find_salvage(s, list);
 	if (f.tail_size && f.tail_used > f.tail_size / 10 * 8) {
-		t = add(list, SEVERITY_DEGRADED, "the tail is nearly full");
-		say(t->consequence, "records come faster than the card takes them");
-		say(t->remedy, "is the card failing? See `sudo journalctl -k`");
+		t = add(list, SEVERITY_DEGRADED,
+			"the card is too slow: the buffer before it is nearly "
+			"full");
+		say(t->consequence,
+		    "nothing is lost yet; when it is full, what is measured then is");
+		say(t->remedy,
+		    "is the card failing? `sudo journalctl -k` says so; then replace it");
 	}
 	if (f.commits_late) {
 		t = add(list, SEVERITY_NOTICE,
-			"%" PRIu64 " of %" PRIu64 " commits came later than promised",
+			"writing to the card took longer than promised, %" PRIu64 " of %" PRIu64
+			" times",
 			f.commits_late, f.commits);
-		say(t->consequence, "a power cut could have taken more than a moment's records");
+		say(t->consequence,
+		    "nothing was lost; a power cut just then could have taken more than "
+		    "a moment's records");
 		if (f.longest_commit_us >= SLOW_COMMIT)
 			say(t->remedy, "the slowest took %s: is the card worn out?",
 			    human_duration(f.longest_commit_us, a));
@@ -613,7 +640,8 @@ static void find_bus(const struct snapshot *s, struct problem_list *list)
 	if (!s->bus_problem)
 		return;
 	t = add(list, SEVERITY_NOTICE, "not on the system bus: %s", s->bus_problem);
-	say(t->consequence, "vitalctl goes on over its own socket; other programs cannot ask");
+	say(t->consequence,
+	    "nothing is lost, and vitalctl works; other programs cannot ask vitald");
 	say(t->remedy, "see `systemctl status dbus`, or set bus = none in [control]");
 }
 

@@ -100,7 +100,7 @@ def test_source_missing(new_hub):
     hub = new_hub()
     hub.start_daemon()
     status, report = ask(hub, "status")
-    assert status == 2 and "the source is not there" in report["problems"][0]["what"]
+    assert status == 2 and "the wearables cannot be heard" in report["problems"][0]["what"]
     hub.start_straps("--straps", 1, "--ecg", 0, "--speed", 10)
     accepted(hub, 3)
     until(lambda: hub.ctl("status")[0] == 0, 10, "healthy")

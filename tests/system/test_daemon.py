@@ -170,7 +170,7 @@ def test_starts_with_nothing(new_hub):
     hub.token_file.unlink()
     hub.start_daemon()
     what = problems(hub)
-    assert "the source is not there" in what and "the token file" in what
+    assert "the wearables cannot be heard" in what and "the token file" in what
     assert hub.ctl("status")[0] == 2
     assert hub.stop() == 0
 

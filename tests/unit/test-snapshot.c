@@ -387,7 +387,7 @@ static void a_capture_that_has_ended(void **state)
 	problem_is(p, "the capture night is at its end");
 	assert_string_equal(snapshot_state(&p->snapshot), "degraded");
 	p->snapshot.config = before;
-	problem_is(p, "the source is not there: the capture night is at its end");
+	problem_is(p, "the wearables cannot be heard: the capture night is at its end");
 	assert_string_equal(snapshot_state(&p->snapshot), "not_working");
 }
 
@@ -516,7 +516,7 @@ static void why_nobody_answers(void **state)
 		{{.kind = CONTROL_DEAD}, "not_working", "vitald is not running", "systemctl start"},
 		{{.kind = CONTROL_DEAD, .silent_us = 12 * USEC_PER_SEC},
 		 "not_working",
-		 "vitald is not running, since 12 s ago",
+		 "vitald is not running (last alive 12 s ago)",
 		 "systemctl start"},
 		{{.kind = CONTROL_HUNG, .silent_us = 40 * USEC_PER_SEC, .pid = 7},
 		 "not_working",
@@ -561,7 +561,7 @@ static void without_the_daemon(void **state)
 	assert_int_equal(store_look(p->state, p->run, &look), 0);
 	assert_int_equal(control_tables_from_store(look, &p->config, &dead, "status", &t), 0);
 	says(&t, "summary", 0, "state", "not_working");
-	says(&t, "summary", 0, "verdict", "vitald is not running, since 3 h 20 min ago");
+	says(&t, "summary", 0, "verdict", "vitald is not running (last alive 3 h 20 min ago)");
 	says(&t, "devices", 0, "name", "Anna");
 	says(&t, "devices", 0, "state", "stopped");
 	says(&t, "sinks", 0, "state", "stopped");
