@@ -37,6 +37,9 @@ int command_devices(struct ctl *ctl, int argc, char **argv);
 int command_audit(struct ctl *ctl, int argc, char **argv);
 int command_events(struct ctl *ctl, int argc, char **argv);
 int command_config(struct ctl *ctl, int argc, char **argv);
+int command_backup(struct ctl *ctl, int argc, char **argv);
+int command_check(struct ctl *ctl, int argc, char **argv);
+int command_store(struct ctl *ctl, int argc, char **argv);
 int command_capture(struct ctl *ctl, int argc, char **argv);
 int command_sync(struct ctl *ctl, int argc, char **argv);
 

@@ -95,6 +95,27 @@ static const struct command commands[] = {
 	 "it to. Connections and handles in it are made up; values and times are real.\n\n"
 	 "What cannot be written fast enough is dropped and counted; the daemon never waits.",
 	 command_capture},
+	{"backup", "FILE", "copy the store while it is in use",
+	 "vitalctl backup /media/usb/vitald.db",
+	 "Writes all that is in the store into FILE, which must not exist: as one commit left\n"
+	 "it, looked over, and on the disk when this returns. As root or user vitald. It has\n"
+	 "health data in it.\n\n"
+	 "To go back to it: stop vitald, put FILE in place of store.db in its state\n"
+	 "directory (owned by vitald), remove store.db-wal and store.db-shm, start vitald.\n"
+	 "Records then get new streams, so that no number is ever used twice.",
+	 command_backup},
+	{"check", "[FILE] [--whole]", "is the store, or a backup, damaged?", "vitalctl check",
+	 "Looks over every page, then counts all records again (see `audit`); of a FILE only\n"
+	 "the first. --whole compares indices with their tables as well. As root or user\n"
+	 "vitald; the daemon goes on meanwhile, and nothing is written.\n\n"
+	 "Exit code: 0 sound, 1 the ledger does not balance, 65 damaged.",
+	 command_check},
+	{"store", "downgrade --to VERSION", "make the store one of an older vitald",
+	 "vitalctl store downgrade --to 1",
+	 "For going back to an older vitald, which refuses a newer store and names VERSION.\n"
+	 "Run by the newer one, before the older is installed, with vitald stopped. A copy of\n"
+	 "the store is left beside it. All records, and what each server has, stay.",
+	 command_store},
 	{"decode", "UUID HEX...", "say what a wearable's bytes mean",
 	 "vitalctl decode 2a37 16 3c 11 04", NULL, NULL},
 };

@@ -163,7 +163,11 @@ static bool is_other_machine(const char *noted, const char *here)
 void identity_judge(const struct store *s, const char *machine, struct incarnation *ret)
 {
 	*ret = (struct incarnation){.reason = INCARNATION_FIRST};
-	if (s->backup[0]) {
+	if (s->set_aside[0]) {
+		ret->reason = INCARNATION_SALVAGED;
+		(void)snprintf(ret->detail, sizeof(ret->detail), "the damaged one is kept in %s",
+			       s->set_aside);
+	} else if (s->backup[0]) {
 		ret->reason = INCARNATION_BACKUP;
 		(void)snprintf(ret->detail, sizeof(ret->detail), "the copy was made on %s",
 			       s->backup);

@@ -377,6 +377,8 @@ struct before {
 	struct cursor_state **cursors;
 	struct row_entry *rows;
 	size_t n_rows;
+	struct aside *asides;
+	size_t n_asides;
 	int64_t next_row;
 	uint64_t next_id;
 	usec_t dirty_since;
@@ -393,6 +395,7 @@ static void before_done(struct store *s, struct before *b)
 	free(b->cursors);
 	free(b->streams);
 	free(b->rows);
+	free(b->asides);
 }
 
 static void *copy_of(const void *p, size_t n, size_t size)
@@ -407,15 +410,17 @@ static void *copy_of(const void *p, size_t n, size_t size)
 static int remember(struct store *s, struct before *b)
 {
 	*b = (struct before){.n_rows = s->n_rows,
+			     .n_asides = s->n_asides,
 			     .next_row = s->next_row,
 			     .next_id = s->next_id,
 			     .dirty_since = s->dirty_since,
 			     .force = s->force};
 	b->streams = copy_of(s->streams, s->n_streams, sizeof(*s->streams));
 	b->rows = copy_of(s->rows, s->n_rows, sizeof(*s->rows));
+	b->asides = copy_of(s->asides, s->n_asides, sizeof(*s->asides));
 	b->runs = calloc(s->n_streams + 1, sizeof(*b->runs));
 	b->cursors = calloc(s->n_sinks + 1, sizeof(*b->cursors));
-	if (!b->streams || !b->rows || !b->runs || !b->cursors)
+	if (!b->streams || !b->rows || !b->asides || !b->runs || !b->cursors)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->n_streams; i++) {
 		b->runs[i] = copy_of(s->streams[i].runs, s->streams[i].n_runs,
@@ -447,6 +452,9 @@ static void restore(struct store *s, struct before *b)
 		       s->n_streams * sizeof(*s->sinks[i].cursors));
 	if (b->n_rows)
 		memcpy(s->rows, b->rows, b->n_rows * sizeof(*s->rows));
+	if (b->n_asides)
+		memcpy(s->asides, b->asides, b->n_asides * sizeof(*s->asides));
+	s->n_asides = b->n_asides;
 	s->n_rows = b->n_rows;
 	s->next_row = b->next_row;
 	s->next_id = b->next_id;
@@ -460,9 +468,16 @@ static int pass_at(struct store *s, uint32_t sink, const struct salvage_piece *p
 	struct cursor_state *c = cursor_of(s, sink, p->stream);
 	int r = outbox_owe_open(s, sink, p->stream);
 
+	if (r == 0)
+		r = asides_reserve(s, 1);
 	if (r != 0)
 		return r;
 	c->exempt += p->n;
+	aside_add(s, &(const struct aside){.sink = sink,
+					   .stream = p->stream,
+					   .first_seq = last_seq - p->n + 1,
+					   .last_seq = last_seq,
+					   .how = ASIDE_EXEMPT});
 	cursor_move(c, last_seq, s->next_id + p->n - 1);
 	return 0;
 }

@@ -186,6 +186,7 @@ struct store {
 	struct incarnation *incarnations; /* ascending */
 	size_t n_incarnations;
 	char machine[192]; /* the fingerprint that was noted; "": none */
+	char set_aside[40]; /* this store was made in place of a damaged one, kept there */
 	char backup[64];   /* the mark of a backup; "": none */
 	bool set_back;	   /* the tail is of this store, and of a later time */
 	struct aside *asides;

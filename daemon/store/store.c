@@ -450,6 +450,7 @@ static int open_once(const struct store_options *o, int owner_fd, usec_t now,
 	s->latest = now;
 	store_set_clock(s, clock);
 	s->owner_fd = owner_fd;
+	memcpy(s->set_aside, opening->set_aside, sizeof(s->set_aside));
 	room_before_open(s);
 	r = open_parts(s, o, opening, now);
 	s->replaying = false;

@@ -265,3 +265,71 @@ def salvage_of(hub):
         return 0, 0, 0
     finally:
         db.close()
+
+
+# -- copies, and the way back
+
+def put_back(hub, copy):
+    for name in ("store.db", "store.db-wal", "store.db-shm"):
+        (hub.state_dir / name).unlink(missing_ok=True)
+    copy.rename(hub.state_dir / "store.db")
+    (hub.state_dir / "store.db").chmod(0o600)
+
+
+def test_backup_under_load(new_hub):
+    """Made while records pour in; going back to it begins a new incarnation: nothing is numbered twice, and what was
+    heard since is at the receiver all the same."""
+    hub = new_hub({"sync": {"durability_window": "0"}})
+    hub.start_straps("--straps", 6, "--ecg", 4, "--speed", 30)
+    hub.start_daemon()
+    accepted(hub, 50)
+    copy = hub.dir / "copy.db"
+    status, said, _ = hub.ctl("backup", str(copy))
+    assert status == 0 and "looked over and whole" in said
+    assert hub.ctl("check", str(copy))[0] == 0
+    assert hub.ctl("backup", str(copy))[0] == 64, "it wrote over a file"
+    assert copy.stat().st_mode & 0o777 == 0o600
+    accepted(hub, 100)
+    assert hub.stop() == 0
+    put_back(hub, copy)
+    hub.start_daemon()
+    accepted(hub, 100)
+    settle(hub)
+    assert hub.audit()["balanced"]
+    result = hub.balance(waiting=hub.audit())
+    assert result["total"]["lost"] == 0 and result["total"]["two_contents"] == 0, b.table(result)
+    db = sqlite3.connect(hub.state_dir / "store.db")
+    assert db.execute("SELECT reason FROM incarnation ORDER BY number DESC").fetchone()[0] == "backup"
+    assert db.execute("SELECT count(*) FROM meta WHERE key = 'backup'").fetchone()[0] == 0
+    db.close()
+
+
+def test_check_finds_damage(new_hub):
+    hub = filled(new_hub, 60)
+    assert hub.ctl("check")[0] == 0
+    damage(hub, pages_of(hub, "record")[-1:])
+    before = (hub.state_dir / "store.db").read_bytes()
+    status, said, _ = hub.ctl("check")
+    assert status == 65 and "DAMAGED" in said
+    assert hub.ctl_json("check")["damaged"] is True
+    assert (hub.state_dir / "store.db").read_bytes() == before
+
+
+def test_downgrade_and_up_again(new_hub):
+    """Refused while the daemon runs; then down, with a copy beside it; and taken up again with all that waits."""
+    hub = new_hub()
+    fill_while_down(hub, 60)
+    status, _, said = hub.ctl("store", "downgrade", "--to", "1")
+    assert status == 69 and "systemctl stop vitald" in said
+    hub.stop_straps()
+    hub.kill()  # what only the tail has goes along
+    status, said, complaint = hub.ctl("store", "downgrade", "--to", "1")
+    assert status == 0, complaint
+    assert len(list(hub.state_dir.glob("store-version-*.db"))) == 1
+    db = sqlite3.connect(hub.state_dir / "store.db")
+    assert db.execute("PRAGMA user_version").fetchone()[0] == 1
+    db.close()
+    hub.start_daemon()
+    hub.receiver.up()
+    settle(hub)
+    judge(hub)
