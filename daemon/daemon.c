@@ -16,6 +16,7 @@
  */
 #include "daemon.h"
 
+#include "cleaning.h"
 #include "collect.h"
 #include "control/bus.h"
 #include "control/events.h"
@@ -61,6 +62,7 @@ struct daemon {
 	struct source *source;
 	struct uploader *uploader;
 	struct salvager *salvager;
+	struct cleaning *cleaning;
 	struct renew *renew;
 	char machine[MACHINE_SIZE];
 	struct control *control;
@@ -84,6 +86,7 @@ static void daemon_done(struct daemon *d)
 	d->sleep = sleep_free(d->sleep);
 	d->network = network_free(d->network);
 	d->salvager = salvager_free(d->salvager);
+	d->cleaning = cleaning_free(d->cleaning);
 	d->capture = capture_free(d->capture);
 	d->collect = collect_free(d->collect);
 	d->timekeeper = timekeeper_free(d->timekeeper);
@@ -342,6 +345,7 @@ static int on_tick(sd_event_source *source, uint64_t at, void *userdata)
 	summarise(d, now);
 	background(d, now);
 	watch_lateness(d);
+	cleaning_tick(d->cleaning, now);
 	watch_damage(d);
 	renew_look(d->renew);
 	if (sd_event_source_set_time(source, now + TICK) < 0 ||
@@ -408,6 +412,13 @@ static int on_sync(void *userdata, bool critical)
 	d->last_background = now_of(d); /* it is what the timer asks for: not twice */
 	uploader_wake(d->uploader, critical);
 	return 0;
+}
+
+static int on_cleanup(void *userdata)
+{
+	struct daemon *d = userdata;
+
+	return cleaning_start(d->cleaning);
 }
 
 static int on_capture(void *userdata, int fd, const char *device)
@@ -495,6 +506,7 @@ static int reload(struct daemon *d)
 	d->uploader = uploader;
 	d->config = fresh;
 	salvager_set_config(d->salvager, fresh);
+	cleaning_set_config(d->cleaning, fresh);
 	options = store_options(fresh, d->machine);
 	store_set_options(d->store, &options);
 	log_init(LOG_TARGET_AUTO, fresh->log_level);
@@ -670,6 +682,7 @@ static int start_rooms(struct daemon *d)
 					  .tables = on_tables,
 					  .store = on_store,
 					  .sync = on_sync,
+					  .cleanup = on_cleanup,
 					  .capture = on_capture,
 					  .rewind = on_rewind,
 					  .state = on_state};
@@ -702,6 +715,8 @@ static int start_rooms(struct daemon *d)
 				 uploader_handler(d, &uploader), &d->uploader);
 	if (r == 0)
 		r = salvager_new(d->event, d->store, d->config, &salvager, &d->salvager);
+	if (r == 0)
+		r = cleaning_new(d->event, d->store, d->config, &d->cleaning);
 	if (r == 0)
 		watch_machine(d);
 	if (r == 0)

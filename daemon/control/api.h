@@ -7,6 +7,7 @@
  *     interface  org.vitald.Manager1
  *                Query(s which) -> a(sasaav) tables     see table.h
  *                Sync(b critical) -> a(sasaav) tables   "sinks", as they are after the kick
+ *                Cleanup() -> a(sasaav) tables          "sinks"; the daily duties begin
  *                Capture(h socket, s device) -> a(sasaav) tables   "devices", as they are then; a
  *                                                       btsnoop file comes through the SEQPACKET
  *                                                       socket, a message a packet. device: its

@@ -109,6 +109,14 @@ static int on_sync(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return r < 0 ? sd_bus_reply_method_errno(m, r, NULL) : answer(c, m, "sinks");
 }
 
+static int on_cleanup(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct control *c = userdata;
+	int r = c->handler.cleanup(c->handler.userdata);
+
+	return r < 0 ? sd_bus_reply_method_errno(m, r, NULL) : answer(c, m, "sinks");
+}
+
 /* Takes fd. */
 static int capture(struct control *c, int fd, const char *device)
 {
@@ -202,6 +210,8 @@ static const sd_bus_vtable vtable[] = {
 	SD_BUS_METHOD_WITH_ARGS("Sync", SD_BUS_ARGS("b", critical),
 				SD_BUS_RESULT(TABLES_SIGNATURE, tables), on_sync,
 				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Cleanup", SD_BUS_NO_ARGS, SD_BUS_RESULT(TABLES_SIGNATURE, tables),
+				on_cleanup, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Capture", SD_BUS_ARGS("h", socket, "s", device),
 				SD_BUS_RESULT(TABLES_SIGNATURE, tables), on_capture,
 				SD_BUS_VTABLE_UNPRIVILEGED),

@@ -24,6 +24,8 @@ struct control_handler {
 	struct store *(*store)(void *userdata);
 	/* `vitalctl sync`: wake the uploader, commit the tail. */
 	int (*sync)(void *userdata, bool critical);
+	/* `vitald cleanup` beside a daemon: begin the daily duties. */
+	int (*cleanup)(void *userdata);
 	/*
 	 * `vitalctl capture`: what is heard of the device ("": of all) goes into the socket, which is
 	 * taken unless it says no. CONTROL_E_BUSY, CONTROL_E_SOCKET.

@@ -333,3 +333,36 @@ def test_downgrade_and_up_again(new_hub):
     hub.receiver.up()
     settle(hub)
     judge(hub)
+
+
+# -- cleaning up
+
+def test_cleanup_beside_a_daemon(new_hub):
+    """It is asked and does it in its loop: what is confirmed and old goes, a damaged store that was read long ago
+    goes, one that was not read stays."""
+    hub = filled(new_hub, 60)
+    damage(hub, pages_of(hub, "record")[-1:])
+    hub.start_daemon()
+    hub.receiver.up()
+    salvaged(hub)
+    accepted(hub, 20)
+    settle(hub)
+    kept = next(hub.state_dir.glob("damaged-*"))
+    other = hub.state_dir / "damaged-20200101T000000Z"
+    other.mkdir()
+    (other / "store.db").write_bytes(b"not read yet")
+    (other / "done").touch()  # by a store that is no more: nobody here knows when
+    db = sqlite3.connect(hub.state_dir / "store.db")
+    db.execute("UPDATE salvage SET ended_us = ended_us - 31 * 86400000000")
+    db.commit()
+    db.close()
+    hub.configure({"sync": {"retention": "1s"}})
+    hub.start_daemon()
+    done = subprocess.run([hub.vitald, "cleanup", "--config", str(hub.config_file)], text=True, capture_output=True,
+                          timeout=30, env=hub.env)
+    assert done.returncode == 0, done.stderr
+    until(lambda: re.search(r"Cleanup: .*retention.*, 1 damaged stores removed", hub.said()), 20, "it cleaned up")
+    assert not kept.exists() and (other / "store.db").exists()
+    audit = hub.audit()
+    assert audit["balanced"] and sum(line["deleted"] for line in audit["lines"]) > 20
+    assert hub.stop() == 0
