@@ -95,7 +95,7 @@ $(UNIT_TESTS): $(O)/tests/%: $(O)/tests/unit/%.o $(JOIN_OBJECTS) $(O)/libvitald.
 
 # These stop the clock and bring a bus of their own: not for every test.
 $(O)/tests/test-bluez $(O)/tests/test-bluez_recovery $(O)/tests/test-bluez_others: $(call objects,$(UNIT_HELPERS))
-$(O)/tests/test-network: $(O)/tests/unit/told-time.o
+$(O)/tests/test-network $(O)/tests/test-fleet: $(O)/tests/unit/told-time.o
 $(O)/tests/test-sleep: $(O)/tests/unit/told-time.o $(O)/tests/unit/fake-bus.o
 
 $(BENCHES): $(O)/bench/%: $(O)/tests/bench/%.o $(call objects,$(BENCH_HELPERS)) $(JOIN_OBJECTS) \
