@@ -354,9 +354,9 @@ def test_cleanup_beside_a_daemon(new_hub):
     (other / "done").touch()  # by a store that is no more: nobody here knows when
     db = sqlite3.connect(hub.state_dir / "store.db")
     db.execute("UPDATE salvage SET ended_us = ended_us - 31 * 86400000000")
+    db.execute("UPDATE record SET offset_us = offset_us - 8 * 86400000000")  # past retention
     db.commit()
     db.close()
-    hub.configure({"sync": {"retention": "1s"}})
     hub.start_daemon()
     done = subprocess.run([hub.vitald, "cleanup", "--config", str(hub.config_file)], text=True, capture_output=True,
                           timeout=30, env=hub.env)
