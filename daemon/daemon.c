@@ -421,6 +421,14 @@ static int on_cleanup(void *userdata)
 	return cleaning_start(d->cleaning);
 }
 
+static int on_reconcile(void *userdata, bool everything)
+{
+	struct daemon *d = userdata;
+
+	uploader_reconcile(d->uploader, everything);
+	return 0;
+}
+
 static int on_capture(void *userdata, int fd, const char *device)
 {
 	struct daemon *d = userdata;
@@ -683,6 +691,7 @@ static int start_rooms(struct daemon *d)
 					  .store = on_store,
 					  .sync = on_sync,
 					  .cleanup = on_cleanup,
+					  .reconcile = on_reconcile,
 					  .capture = on_capture,
 					  .rewind = on_rewind,
 					  .state = on_state};

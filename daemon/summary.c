@@ -30,7 +30,8 @@ static struct summary_line *line_of(struct summary *s, const struct sync_event *
 
 void summary_count(struct summary *s, const struct sync_event *e)
 {
-	struct summary_line *l = line_of(s, e);
+	/* A comparison in which nothing was missing is of no kind. */
+	struct summary_line *l = e->kind ? line_of(s, e) : NULL;
 
 	if (!l)
 		return;

@@ -8,6 +8,8 @@
  *                Query(s which) -> a(sasaav) tables     see table.h
  *                Sync(b critical) -> a(sasaav) tables   "sinks", as they are after the kick
  *                Cleanup() -> a(sasaav) tables          "sinks"; the daily duties begin
+ *                Reconcile(b everything) -> a(sasaav) tables   "reconcile": what was begun, or is
+ *                                                       under way; Query("reconcile") tells how far
  *                Capture(h socket, s device) -> a(sasaav) tables   "devices", as they are then; a
  *                                                       btsnoop file comes through the SEQPACKET
  *                                                       socket, a message a packet. device: its
@@ -43,6 +45,7 @@ struct store;
  * "anchors"        anchors, anchors_summary (one row)
  * "quarantine"     quarantine, quarantine_summary (one row)
  * "unreadable"     unreadable: the last frames that could not be decoded
+ * "reconcile"      reconcile, findings: what the servers lacked, hold alone or hold otherwise
  * "audit"          audit (one row), lines
  * "events"         events
  * "config"         config: every key in force, and where it was set

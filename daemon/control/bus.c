@@ -117,6 +117,17 @@ static int on_cleanup(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return r < 0 ? sd_bus_reply_method_errno(m, r, NULL) : answer(c, m, "sinks");
 }
 
+static int on_reconcile(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct control *c = userdata;
+	int everything, r = sd_bus_message_read(m, "b", &everything);
+
+	if (r < 0)
+		return r;
+	r = c->handler.reconcile(c->handler.userdata, everything);
+	return r < 0 ? sd_bus_reply_method_errno(m, r, NULL) : answer(c, m, "reconcile");
+}
+
 /* Takes fd. */
 static int capture(struct control *c, int fd, const char *device)
 {
@@ -212,6 +223,9 @@ static const sd_bus_vtable vtable[] = {
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Cleanup", SD_BUS_NO_ARGS, SD_BUS_RESULT(TABLES_SIGNATURE, tables),
 				on_cleanup, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Reconcile", SD_BUS_ARGS("b", everything),
+				SD_BUS_RESULT(TABLES_SIGNATURE, tables), on_reconcile,
+				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Capture", SD_BUS_ARGS("h", socket, "s", device),
 				SD_BUS_RESULT(TABLES_SIGNATURE, tables), on_capture,
 				SD_BUS_VTABLE_UNPRIVILEGED),

@@ -26,6 +26,8 @@ struct control_handler {
 	int (*sync)(void *userdata, bool critical);
 	/* `vitald cleanup` beside a daemon: begin the daily duties. */
 	int (*cleanup)(void *userdata);
+	/* `vitalctl reconcile`: compare with the servers, what is recent or everything. */
+	int (*reconcile)(void *userdata, bool everything);
 	/*
 	 * `vitalctl capture`: what is heard of the device ("": of all) goes into the socket, which is
 	 * taken unless it says no. CONTROL_E_BUSY, CONTROL_E_SOCKET.

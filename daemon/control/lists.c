@@ -5,9 +5,9 @@
  */
 #include "control/lists.h"
 
-#include "store/identity.h"
-
+#include "control/comparisons.h"
 #include "model/config_show.h"
+#include "store/identity.h"
 
 struct listing {
 	const struct snapshot *s;
@@ -409,6 +409,8 @@ int lists_put(const struct snapshot *s, const char *which, struct tables *ret)
 		return put_quarantine(s, ret);
 	if (streq(which, "unreadable"))
 		return put_unreadable(s, ret);
+	if (streq(which, "reconcile"))
+		return comparisons_put(s, ret);
 	if (streq(which, "audit"))
 		return put_audit(s, ret);
 	if (streq(which, "events"))

@@ -156,7 +156,7 @@ static enum reach reach_of_error(const sd_bus_error *error, int r)
 struct question {
 	const char *member;
 	const char *which;  /* of Query */
-	bool critical;	    /* of Sync */
+	bool yes;	    /* critical of Sync, everything of Reconcile */
 	const char *device; /* of Capture */
 	int socket;
 	const struct control_rewind *rewind; /* of Rewind */
@@ -179,7 +179,7 @@ static int put_arguments(const struct question *q, sd_bus_message *m)
 		return sd_bus_message_append(m, "s", q->which);
 	if (q->device)
 		return sd_bus_message_append(m, "hs", q->socket, q->device);
-	return sd_bus_message_append(m, "b", (int)q->critical);
+	return sd_bus_message_append(m, "b", (int)q->yes);
 }
 
 /* REACHED with *ret_r 0, CLIENT_E_REFUSED (problem says why) or < 0. */
@@ -361,7 +361,14 @@ int client_rewind(struct client *c, const struct control_rewind *wish, struct ta
 
 int client_sync(struct client *c, bool critical, struct tables *ret)
 {
-	const struct question q = {.member = "Sync", .critical = critical};
+	const struct question q = {.member = "Sync", .yes = critical};
+
+	return client_do(c, &q, ret);
+}
+
+int client_reconcile(struct client *c, bool everything, struct tables *ret)
+{
+	const struct question q = {.member = "Reconcile", .yes = everything};
 
 	return client_do(c, &q, ret);
 }

@@ -34,6 +34,8 @@ int client_listen(struct client *c);
 int client_rewind(struct client *c, const struct control_rewind *wish, struct tables *ret);
 /* Only the daemon can do this. */
 int client_sync(struct client *c, bool critical, struct tables *ret);
+/* As above: compare with the servers. The answer has the table "reconcile". */
+int client_reconcile(struct client *c, bool everything, struct tables *ret);
 /*
  * As above: what the daemon hears of the device ("": of all) goes into the socket from now on. The
  * answer has the table "devices".

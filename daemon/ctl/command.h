@@ -41,6 +41,7 @@ int command_backup(struct ctl *ctl, int argc, char **argv);
 int command_check(struct ctl *ctl, int argc, char **argv);
 int command_store(struct ctl *ctl, int argc, char **argv);
 int command_capture(struct ctl *ctl, int argc, char **argv);
+int command_reconcile(struct ctl *ctl, int argc, char **argv);
 int command_sync(struct ctl *ctl, int argc, char **argv);
 
 /* "--name VALUE" or "--name=VALUE" at argv[*i], which is then at the value. False: it is not that. */

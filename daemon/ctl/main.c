@@ -84,6 +84,18 @@ static const struct command commands[] = {
 	 "Ends every wait: commits what was heard, tries every server at once. Returns\n"
 	 "immediately; watch it with `vitalctl status --watch`.",
 	 command_sync},
+	{"reconcile", "[--all] [--wait] [--show]", "compare with what the servers say they hold",
+	 "vitalctl reconcile --wait",
+	 "Asks each server what it holds of what it has confirmed, and sends again exactly\n"
+	 "what it lacks: of the last reconcile_window, with --all of everything that is kept\n"
+	 "here. Returns at once; --wait stays until it has ended and shows how far it is.\n"
+	 "--show begins nothing: when it was last done, and what was found since.\n\n"
+	 "FOUND: lacked: the server had lost it, it is sent again. server only: it is not\n"
+	 "here, usually lost in a power cut. conflict: the server has other content; the\n"
+	 "stream is held.\n\n"
+	 "Exit code with --wait and --show: 0 everything is there or on its way; 1 a server\n"
+	 "could not be compared to the end, or holds other content.",
+	 command_reconcile},
 	{"capture", "FILE [--seconds N] [--device ADDRESS]",
 	 "write what wearables send into a file that replays",
 	 "vitalctl capture night.btsnoop --seconds 600",

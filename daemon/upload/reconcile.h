@@ -1,13 +1,10 @@
 /*
- * Missed data: compares what a sink says it holds with what it has confirmed, window by window, owes
- * it again exactly what it lacks, and writes down what was found. One a route, embedded by pointer;
- * it has a connection of its own and never more than one request under way.
+ * Missed data: decides when a sink is compared with, and with what of it, and tells what came of it.
+ * The comparison itself is comparison.c. One a route, by pointer.
  */
 #pragma once
 
-#include "upload/tally.h"
-#include "upload/token.h"
-#include "upload/uploader.h"
+#include "upload/comparison.h"
 
 struct reconcile;
 
@@ -27,22 +24,12 @@ struct reconcile_options {
 	void (*ended)(void *userdata);
 };
 
-enum reconcile_what {
-	RECONCILE_RECENT, /* the last reconcile_window; all, if nobody looked for very long */
-	RECONCILE_ALL,
-	/*
-	 * Beside an owner that hangs: what waits, before it is sent. Nothing is written down, and
-	 * if the server cannot be compared with, all of it is owed as before.
-	 */
-	RECONCILE_UNSENT,
-};
-
 struct reconcile *reconcile_free(struct reconcile *r);
 DEFINE_CLEANUP(struct reconcile *, reconcile_free)
 /* Borrows all that the options point at. */
 int reconcile_new(const struct reconcile_options *o, usec_t now, struct reconcile **ret);
-/* It is due from now on. `stream`: this one only; 0: all. */
-void reconcile_ask(struct reconcile *r, enum reconcile_what what, uint32_t stream);
+/* It is due from now on. SCOPE_RECENT is all of it, if nobody looked for very long. */
+void reconcile_ask(struct reconcile *r, enum comparison_scope scope);
 /* When reconcile_begin() is to be called, if the sink is up then. USEC_INFINITY: not now. */
 usec_t reconcile_due(const struct reconcile *r);
 /* < 0: no memory; nothing is under way then. */

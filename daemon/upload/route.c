@@ -211,7 +211,7 @@ static void greeting_done(struct route *r, const struct greeting *g, usec_t now)
 	if (g->n_behind == 0)
 		return;
 	if (r->config->reconcile) /* there may be holes below its end */
-		reconcile_ask(r->reconcile, RECONCILE_RECENT, 0);
+		reconcile_ask(r->reconcile, SCOPE_RECENT);
 	log_event(LOG_WARNING, CATALOG_SERVER_BEHIND, LOG_FIELDS(field),
 		  "sink %s holds less than it once confirmed, of %zu streams: the server was set "
 		  "back; %llu records are sent again",
@@ -335,7 +335,7 @@ static bool compare(struct route *r, usec_t now)
 
 void route_reconcile(struct route *r, bool everything)
 {
-	reconcile_ask(r->reconcile, everything ? RECONCILE_ALL : RECONCILE_RECENT, 0);
+	reconcile_ask(r->reconcile, everything ? SCOPE_ALL : SCOPE_RECENT);
 	arm_earlier(r, loop_now(r));
 }
 
@@ -613,7 +613,7 @@ static int open_reconcile(struct route *r, usec_t now)
 	int q = reconcile_new(&o, now, &r->reconcile);
 
 	if (q == 0 && !store_is_owner(r->store))
-		reconcile_ask(r->reconcile, RECONCILE_UNSENT, 0);
+		reconcile_ask(r->reconcile, SCOPE_UNSENT);
 	return q;
 }
 
@@ -742,6 +742,7 @@ void route_state(const struct route *r, struct sink_state *ret)
 			r->lanes[LANE_IMMEDIATE].attempts > 0;
 
 	*ret = r->count;
+	reconcile_state(r->reconcile, &ret->reconcile);
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", r->sink->name);
 	(void)snprintf(ret->reason, sizeof(ret->reason), "%s", r->health.reason);
 	ret->state = r->health.state;

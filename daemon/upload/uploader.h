@@ -53,40 +53,6 @@ void uploader_return(struct uploader *u);
 /* Streams have new names: each server is greeted again, and what was held for the old ones is tried. */
 void uploader_renamed(struct uploader *u);
 
-enum sink_state_name {
-	SINK_UP,       /* confirmed last, or not tried yet */
-	SINK_RETRYING, /* layer 1 is between attempts */
-	SINK_DOWN,     /* breaker open: transient failures, next attempt known */
-	SINK_HELD,     /* account failure: needs the owner, probed */
-};
-
-struct sink_state {
-	char name[33];
-	enum sink_state_name state;
-	char reason[200];			      /* why it is not up; "" when it is */
-	usec_t since;				      /* in this state */
-	usec_t next_attempt;			      /* 0: none planned */
-	int64_t last_success_us;		      /* wall; 0: never in this run */
-	uint64_t immediate_success, immediate_failed; /* batches of layer 1 */
-	uint64_t immediate_first_try;		      /*   ... confirmed by the first attempt */
-	uint64_t background_success, background_failed;
-	uint64_t requests, records_confirmed, duplicates, quarantined;
-	uint64_t bytes_sent;
-	uint64_t drain_rate;	  /* records a second lately, backlog; 0: unknown */
-	uint64_t unknown_streams; /* of our gateway at the server, and not of this store */
-};
-size_t uploader_sink_count(const struct uploader *u);
-void uploader_sink_state(const struct uploader *u, size_t index, struct sink_state *ret);
-
-/*
- * Compares what each server says it holds with what it has confirmed (reconcile.h), of the last
- * reconcile_window or of all time, and owes it again what it lacks. A sink that is not up is compared
- * when it is; one that is being compared goes on, and with `everything` looks at all of it after.
- * UPLOADER_DAEMON does it every reconcile_interval by itself. UPLOADER_DRAIN does it when asked, before
- * the loop runs or later: drained() then waits until it has ended and what it found is sent.
- */
-void uploader_reconcile(struct uploader *u, bool everything);
-
 enum reconcile_phase {
 	RECONCILE_IDLE,
 	RECONCILE_WAITING, /* for the sink to be up */
@@ -112,4 +78,40 @@ struct reconcile_state {
 	usec_t took;
 	char problem[160]; /* why it did not get through; "" */
 };
+
+enum sink_state_name {
+	SINK_UP,       /* confirmed last, or not tried yet */
+	SINK_RETRYING, /* layer 1 is between attempts */
+	SINK_DOWN,     /* breaker open: transient failures, next attempt known */
+	SINK_HELD,     /* account failure: needs the owner, probed */
+};
+
+struct sink_state {
+	char name[33];
+	enum sink_state_name state;
+	char reason[200];			      /* why it is not up; "" when it is */
+	usec_t since;				      /* in this state */
+	usec_t next_attempt;			      /* 0: none planned */
+	int64_t last_success_us;		      /* wall; 0: never in this run */
+	uint64_t immediate_success, immediate_failed; /* batches of layer 1 */
+	uint64_t immediate_first_try;		      /*   ... confirmed by the first attempt */
+	uint64_t background_success, background_failed;
+	uint64_t requests, records_confirmed, duplicates, quarantined;
+	uint64_t bytes_sent;
+	uint64_t drain_rate;	  /* records a second lately, backlog; 0: unknown */
+	uint64_t unknown_streams; /* of our gateway at the server, and not of this store */
+	struct reconcile_state reconcile;
+};
+size_t uploader_sink_count(const struct uploader *u);
+void uploader_sink_state(const struct uploader *u, size_t index, struct sink_state *ret);
+
+/*
+ * Compares what each server says it holds with what it has confirmed (reconcile.h), of the last
+ * reconcile_window or of all time, and owes it again what it lacks. A sink that is not up is compared
+ * when it is; one that is being compared goes on, and with `everything` looks at all of it after.
+ * UPLOADER_DAEMON does it every reconcile_interval by itself. UPLOADER_DRAIN does it when asked, before
+ * the loop runs or later: drained() then waits until it has ended and what it found is sent.
+ */
+void uploader_reconcile(struct uploader *u, bool everything);
+
 void uploader_reconcile_state(const struct uploader *u, size_t index, struct reconcile_state *ret);
