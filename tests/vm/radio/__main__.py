@@ -8,7 +8,7 @@ wearable.py, `slots` is how many links the controller can hold. Without it: WEAR
 
 LOG: one JSON object a line: {"t": CLOCK_MONOTONIC, "dev": index or null, "ev": ...}. "tx" with "hex" is a notification
 that was handed to the host; with "dropped" or "toolong" it was not. "cccd", "write": what the host asked for.
-"connected", "disconnected", "paired", "encrypted", "key-missing": links.
+"connected", "disconnected", "paired", "encrypted", "key-missing": links. "recording", "beat", "removed": a memory.
 
 SOCKET: one JSON object a line there, one back, {"ok": true}. `dev`: an index, an address, a name, or "all".
 

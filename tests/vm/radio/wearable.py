@@ -8,6 +8,7 @@ import os
 import struct
 
 import attributes
+import memory
 import pairing
 import services
 
@@ -35,6 +36,7 @@ DEFAULTS = {
     "battery": 87, "model": "H10", "serial": "00000001", "firmware": "5.0.0",
 }
 
+ALL = services.ALL | {"memory": memory.Memory}
 ATT, SIGNALLING, SECURITY = 4, 5, 6
 COMMAND_REJECT, MOVE_ETC = 0x01, (0x01, 0x03, 0x13)  # answers among the signalling codes
 
@@ -77,7 +79,7 @@ class Wearable:
         self.table.characteristic("2a01", "read", b"\x41\x03")  # a heart rate belt
         self.table.service("1801")
         self.table.characteristic("2a05", "indicate")
-        self.services = {name: services.ALL[name](self, self.table) for name in self.settings["services"]
+        self.services = {name: ALL[name](self, self.table) for name in self.settings["services"]
                          if name != "pmd" or self.settings["pmd"]}
         self.server = attributes.Server(self, self.table)
         if self.settings["private"]:
