@@ -264,7 +264,8 @@ static void apply_devices(struct l2cap_source *s)
 		if (!d && wish->kinds)
 			d = add(s, wish->address);
 		if (d)
-			l2cap_device_wish(d, wish->name, wish->kinds, is_random(wish));
+			l2cap_device_wish(d, wish->name, source_wanted(config, wish->address),
+					  is_random(wish));
 	}
 }
 
