@@ -27,7 +27,7 @@ STRAP = Recording(**{field.name: getattr(strap(0), field.name) for field in data
 
 def prepare(hub):
     hub.setup()
-    hub.start_radio([STRAP], services=["heart_rate", "battery", "information", "pmd", "memory"], mtu=100)
+    hub.start_radio([STRAP], services=["heart_rate", "battery", "information", "pmd", "memory"], mtu=232)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def recording_since(hub, since):
 
 
 def state_of_memory(hub):
-    devices = json.loads(hub.must("vitalctl --json devices"))["devices"]
+    devices = json.loads(hub.must("vitalctl --json devices"))
     return next(one["memory"] for one in devices if one["address"] == STRAP.address)
 
 
