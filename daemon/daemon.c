@@ -48,7 +48,10 @@
 #define PRUNE_SOON \
 	(30 * USEC_PER_SEC) /* there is no room, and nothing could go: each look is a commit */
 
-enum { PRUNE_SLICE = 256 };
+enum {
+	SUMMARY_CALM = 4, /* so many intervals, while all is well */
+	PRUNE_SLICE = 256
+};
 
 struct daemon {
 	const char *config_path;
@@ -251,7 +254,9 @@ static void prune(struct daemon *d, usec_t now)
 
 static void summarise(struct daemon *d, usec_t now)
 {
-	if (now < d->last_summary + d->config->summary_interval)
+	unsigned often = summary_is_calm(&d->summary) ? SUMMARY_CALM : 1;
+
+	if (now < d->last_summary + often * d->config->summary_interval)
 		return;
 	d->last_summary = now;
 	summary_say(&d->summary);

@@ -1,8 +1,11 @@
 /*
- * The summary, every 15 minutes while anything moved:
+ * The summary, every 15 minutes while anything moved, every hour while all went at once:
  *
  *     main, heart_rate: 900 records confirmed; at once 880 of 881 batches (99 %), 0.4 s after they were
  *     heard; 3 records queued; 3 from the queue in 1 of 1 batches
+ *
+ * A line that stands alone in the journal makes journald touch some thirty pages of its file: 96 of them
+ * a day are 10 MB of card, as much as all that vitald writes beside them.
  *
  * At most one line for each sink and kind, however much happened, also where a sink that left the
  * config makes room for another: what has no place in the table is left to its events.
@@ -52,6 +55,18 @@ void summary_count(struct summary *s, const struct sync_event *e)
 	case SYNC_RECONCILE: l->missing += e->count; break;
 	default: break;
 	}
+}
+
+bool summary_is_calm(const struct summary *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct summary_line *l = &s->lines[i];
+
+		if (l->bad || l->queued || l->good_later || l->bad_later || l->refused ||
+		    l->missing)
+			return false;
+	}
+	return true;
 }
 
 static void put_at_once(struct buf *b, const struct summary_line *l)

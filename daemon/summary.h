@@ -26,5 +26,7 @@ struct summary {
 };
 
 void summary_count(struct summary *s, const struct sync_event *e);
+/* All went at once, or nothing did: to say so can wait. */
+bool summary_is_calm(const struct summary *s);
 /* Says it and begins anew. Nothing, where nothing moved. */
 void summary_say(struct summary *s);

@@ -77,6 +77,26 @@ static void each_sink_and_kind(void **state)
 				     "batches (0 %)\n");
 }
 
+/* Anything but success at the first attempt is worth a line now. */
+static void calm(void **state)
+{
+	static const enum sync_event_type worth[] = {
+		SYNC_IMMEDIATE_FAILED,	SYNC_QUEUED,	  SYNC_BACKGROUND_SUCCESS,
+		SYNC_BACKGROUND_FAILED, SYNC_QUARANTINED, SYNC_RECONCILE};
+	static struct summary s;
+
+	assert_true(summary_is_calm(&s));
+	for (size_t i = 0; i < ARRAY_SIZE(worth); i++) {
+		count(&s, SYNC_IMMEDIATE_SUCCESS, KIND_HEART_RATE, 10, 100);
+		count(&s, SYNC_IMMEDIATE_SUCCESS, KIND_ECG, 10, 100);
+		assert_true(summary_is_calm(&s));
+		count(&s, worth[i], KIND_ECG, 1, 0);
+		assert_false(summary_is_calm(&s));
+		(void)say(&s);
+		assert_true(summary_is_calm(&s));
+	}
+}
+
 static void bounded(void **state)
 {
 	static struct summary s;
@@ -98,6 +118,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_sink_and_kind),
+		cmocka_unit_test(calm),
 		cmocka_unit_test(bounded),
 	};
 
