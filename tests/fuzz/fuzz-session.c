@@ -6,7 +6,7 @@
  *	01 r e    the operation under way ends with result r, error e; a read gives what follows
  *	02 c n    characteristic c says the n octets that follow
  *	03 h l    time passes: 256 h + l ticks of 20 ms
- *	04 k .    other kinds are wanted
+ *	04 k n    other kinds are wanted; n b3: the memory; b6-7: what its questions are answered with
  *	05 c .    the subscription to c ended
  *	06 . .    paired
  *	07 m .    MTU
@@ -35,6 +35,7 @@ struct play {
 	usec_t now;
 	bool under_way, pairing, over, within;
 	unsigned n_operations;
+	uint8_t answer; /* to what a memory asks */
 };
 
 static void begin(struct play *p, enum characteristic c)
@@ -91,6 +92,16 @@ static void on_changed(void *userdata)
 {
 }
 
+static void on_recorder(void *userdata, struct recorder *r)
+{
+	struct play *p = userdata;
+
+	CHECK(!p->over);
+	r->answer = p->answer % 3;
+	memcpy(r->name, "V1", 3);
+	memcpy(r->why, "no", 3);
+}
+
 /* As an owner's timer does. */
 static void settle(struct play *p)
 {
@@ -129,7 +140,12 @@ static void step(struct play *p, uint8_t what, uint8_t which, uint8_t how, struc
 			session_value(p->session, c, bytes_take(b, size), size, p->now, p->now);
 		break;
 	case 3: p->now += (which * 256U + how) * TICK; break;
-	case 4: session_set_wanted(p->session, which * 2U | (how & 7U) << 9, p->now); break;
+	case 4:
+		p->answer = how >> 6;
+		session_set_wanted(p->session,
+				   which * 2U | (how & 7U) << 9 | (how & 8U ? RECORDER_WANTED : 0),
+				   p->now);
+		break;
 	case 5: session_unsubscribed(p->session, c, p->now); break;
 	case 6:
 		p->pairing = false;
@@ -149,13 +165,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct play play = {.now = USEC_PER_SEC};
 	const struct session_carrier carrier = {&play,	  on_properties, on_read,
 						on_write, on_subscribe,	 on_read};
-	const struct session_handler handler = {&play, on_frame, on_need, on_rung, on_changed};
+	const struct session_handler handler = {&play,	 on_frame,   on_need,
+						on_rung, on_changed, on_recorder};
 	struct bytes b = bytes_make(data, size);
 	bool started = false;
 	unsigned n = 0;
 
-	if (session_new(protocol_profiles(), PROFILE_KINDS_ALL, &carrier, &handler, play.now,
-			&play.session) != 0)
+	if (session_new(protocol_profiles(), PROFILE_KINDS_ALL | RECORDER_WANTED, &carrier,
+			&handler, play.now, &play.session) != 0)
 		__builtin_trap();
 	for (; bytes_left(&b) >= 3; n++) {
 		uint8_t what = bytes_u8(&b), which = bytes_u8(&b), how = bytes_u8(&b);
