@@ -383,6 +383,12 @@ static void names_of_others(void **state)
 	assert_int_equal(strlen(name), 26);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		assert_int_equal(take(r, names[i], HUNDRED_SECONDS, 0), RECORDER_YES);
+	/* Another stream's, of this time: another hub, or another person. */
+	name[4] = name[4] == '0' ? '1' : '0';
+	assert_int_equal(take(r, name, HUNDRED_SECONDS, 0), RECORDER_YES);
+	assert_int_equal(held(r).n_filled, 0);
+	assert_int_equal(ask(r, RECORDER_NAME), RECORDER_YES);
+	memcpy(name, r->recorder.name, sizeof(name));
 	/* Ours, of another time: the future, the year 1970. */
 	memcpy(time, "7FFFFFFFFFFFFFFF", 16);
 	assert_int_equal(take(r, name, HUNDRED_SECONDS, 0), RECORDER_YES);
