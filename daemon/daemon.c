@@ -442,6 +442,13 @@ static int on_capture(void *userdata, int fd, const char *device)
 	return r == CAPTURE_E_BUSY ? CONTROL_E_BUSY : r == CAPTURE_E_SOCKET ? CONTROL_E_SOCKET : r;
 }
 
+static int on_accept(void *userdata, const char *sink)
+{
+	struct daemon *d = userdata;
+
+	return uploader_accept(d->uploader, sink);
+}
+
 static int on_rewind(void *userdata, const struct control_rewind *wish, struct tables *ret,
 		     char why[static 200])
 {
@@ -699,6 +706,7 @@ static int start_rooms(struct daemon *d)
 					  .reconcile = on_reconcile,
 					  .capture = on_capture,
 					  .rewind = on_rewind,
+					  .accept = on_accept,
 					  .state = on_state};
 	struct control_options options = {.runtime_dir = d->config->runtime_dir,
 					  .system_bus = d->config->system_bus};

@@ -188,6 +188,21 @@ static int on_rewind(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return r < 0 ? sd_bus_reply_method_errno(m, r, NULL) : audits_reply(m, &t);
 }
 
+static int on_accept_url(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct control *c = userdata;
+	const char *sink;
+	int r = sd_bus_message_read(m, "s", &sink);
+
+	if (r < 0)
+		return r;
+	r = c->handler.accept(c->handler.userdata, sink);
+	if (r == -ENOENT)
+		return sd_bus_reply_method_errorf(m, SD_BUS_ERROR_INVALID_ARGS,
+						  "no server is called \"%.40s\"", sink);
+	return r < 0 ? sd_bus_reply_method_errno(m, r, NULL) : answer(c, m, "sinks");
+}
+
 static int on_subscribe(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct control *c = userdata;
@@ -233,6 +248,9 @@ static const sd_bus_vtable vtable[] = {
 				SD_BUS_ARGS("s", sink, "s", stream, "t", after_seq, "x", since_us,
 					    "b", dry_run),
 				SD_BUS_RESULT(TABLES_SIGNATURE, tables), on_rewind,
+				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Accept", SD_BUS_ARGS("s", sink),
+				SD_BUS_RESULT(TABLES_SIGNATURE, tables), on_accept_url,
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_subscribe,
 				SD_BUS_VTABLE_UNPRIVILEGED),

@@ -318,6 +318,13 @@ static void find_sink_state(const struct snapshot *s, const char *name, uint64_t
 		t = add(list, SEVERITY_DEGRADED, "the server \"%s\" has been down for %s: %s", name,
 			since, state->reason);
 		say_next_attempt(s, state, "check the network and the server", t->remedy);
+	} else if (state->elsewhere) {
+		t = add(list, SEVERITY_DEGRADED, "the server \"%s\" is held: %s", name,
+			state->reason);
+		say(t->remedy,
+		    "the same server, moved: `vitalctl anchors accept %s`; another one: give it "
+		    "another name; a mistake: put the old url back",
+		    name);
 	} else {
 		t = add(list, SEVERITY_DEGRADED, "the server \"%s\" has refused us for %s: %s",
 			name, since, state->reason);

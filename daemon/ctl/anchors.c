@@ -537,3 +537,32 @@ int anchors_rewind(struct ctl *ctl, int argc, char **argv)
 		return EXIT_NO_MEMORY;
 	return again_end(&a, rewind_streams(&a, &w, tables_find(&t, "anchors")));
 }
+
+/* --- accept -------------------------------------------------------------------------------- */
+
+int anchors_accept(struct ctl *ctl, int argc, char **argv)
+{
+	_cleanup_(tables_done) struct tables t = {0};
+	struct buf page = {0};
+	int r;
+
+	if (argc != 2 || argv[1][0] == '-') {
+		(void)fprintf(stderr, "vitalctl: anchors accept needs the name of a server; see "
+				      "`vitalctl anchors --help`\n");
+		return EXIT_USAGE;
+	}
+	r = client_accept(ctl->client, argv[1], &t);
+	if (r)
+		return print_failure(ctl, r);
+	if (ctl->json) {
+		struct json j = json_make(&page);
+
+		print_json_rows(&j, tables_find(&t, "sinks"));
+		buf_string(&page, "\n");
+	} else {
+		buf_printf(&page,
+			   "%s: what it has confirmed counts at its new url; it is tried now\n",
+			   argv[1]);
+	}
+	return print_end(&page, EXIT_FINE);
+}

@@ -1,4 +1,4 @@
-/* `vitalctl anchors export | import | rewind`. */
+/* `vitalctl anchors export | import | rewind | accept`. */
 #pragma once
 
 #include "ctl/command.h"
@@ -6,3 +6,4 @@
 int anchors_export(struct ctl *ctl, int argc, char **argv);
 int anchors_import(struct ctl *ctl, int argc, char **argv);
 int anchors_rewind(struct ctl *ctl, int argc, char **argv);
+int anchors_accept(struct ctl *ctl, int argc, char **argv);

@@ -155,7 +155,7 @@ static enum reach reach_of_error(const sd_bus_error *error, int r)
 
 struct question {
 	const char *member;
-	const char *which;  /* of Query */
+	const char *which;  /* of Query; Accept: which sink */
 	bool yes;	    /* critical of Sync, everything of Reconcile */
 	const char *device; /* of Capture */
 	int socket;
@@ -348,6 +348,13 @@ static int client_do(struct client *c, const struct question *q, struct tables *
 int client_ask(struct client *c, const char *which, struct tables *ret)
 {
 	const struct question q = {.member = "Query", .which = which};
+
+	return client_do(c, &q, ret);
+}
+
+int client_accept(struct client *c, const char *sink, struct tables *ret)
+{
+	const struct question q = {.member = "Accept", .which = sink};
 
 	return client_do(c, &q, ret);
 }

@@ -31,6 +31,7 @@ int client_subscribe(struct client *c, client_event_cb cb, void *userdata);
 /* Until the daemon ends (CLIENT_E_ABSENT), or what the callback returned. */
 int client_listen(struct client *c);
 /* Only the daemon can do this; the table "rewound". */
+int client_accept(struct client *c, const char *sink, struct tables *ret);
 int client_rewind(struct client *c, const struct control_rewind *wish, struct tables *ret);
 /* Only the daemon can do this. */
 int client_sync(struct client *c, bool critical, struct tables *ret);

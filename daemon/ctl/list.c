@@ -283,7 +283,8 @@ int command_anchors(struct ctl *ctl, int argc, char **argv)
 		int (*run)(struct ctl *ctl, int argc, char **argv);
 	} words[] = {{"export", anchors_export},
 		     {"import", anchors_import},
-		     {"rewind", anchors_rewind}};
+		     {"rewind", anchors_rewind},
+		     {"accept", anchors_accept}};
 
 	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(words); i++)
 		if (streq(argv[1], words[i].name))

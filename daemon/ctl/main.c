@@ -42,11 +42,12 @@ static const struct command commands[] = {
 	 "Batches whose first attempts failed, the most urgent first: how many records,\n"
 	 "how often tried, when next, and what the server said last.",
 	 command_queue},
-	{"anchors", "[export [FILE] | import FILE | rewind SINK STREAM] [...]",
+	{"anchors", "[export [FILE] | import FILE | rewind SINK STREAM | accept SINK] [...]",
 	 "up to where each server has confirmed; send again", "vitalctl anchors",
 	 "For each server and stream the anchor: everything up to there is confirmed.\n\n"
 	 "  anchors export [FILE]             writes all of them as JSON, to keep them\n"
 	 "  anchors import FILE [--dry-run]   sends again what was confirmed since the export\n"
+	 "  anchors accept SINK               its url was changed, and it is the same server\n"
 	 "  anchors rewind SINK STREAM|--all --to SEQ|--since WHEN [--dry-run]\n"
 	 "                                    sends again what is behind SEQ, or not older\n\n"
 	 "STREAM: a wearable (its address), wearable/kind like a0:b1:c2:d3:e4:f5/ecg, or the\n"

@@ -36,7 +36,8 @@ static int code_of(const struct tables *t)
 
 static void make_json(struct buf *page, const struct tables *t)
 {
-	static const char *const lists[] = {"devices", "sinks", "rates", "streams", "incarnations", "problems"};
+	static const char *const lists[] = {"devices", "sinks",	       "rates",
+					    "streams", "incarnations", "problems"};
 	struct json j = json_make(page);
 
 	json_open(&j, '{');

@@ -150,6 +150,8 @@ static int load_sink(struct store *s, sqlite3_stmt *stmt)
 	(void)snprintf(info.name, sizeof(info.name), "%s", text(stmt, 1));
 	r = sink_add(s, &info);
 	if (r == 0)
+		(void)snprintf(sink_of(s, info.number)->address, ADDRESS_SIZE, "%s", text(stmt, 6));
+	if (r == 0)
 		sink_of(s, info.number)->times =
 			(struct finding_times){.confirmed_us = sqlite3_column_int64(stmt, 4),
 					       .reconciled_us = sqlite3_column_int64(stmt, 5)};
@@ -316,7 +318,8 @@ int schema_load(struct store *s)
 		 " WHERE id > coalesce((SELECT value FROM meta WHERE key = 'noted_id'), 0)"
 		 " GROUP BY 1, 2 ORDER BY 2",
 		 load_reach},
-		{"SELECT number, name, required, retired, confirmed_us, reconciled_us FROM sink "
+		{"SELECT number, name, required, retired, confirmed_us, reconciled_us, url FROM "
+		 "sink "
 		 "ORDER BY number",
 		 load_sink},
 		{"SELECT sink, stream, seq, id, confirmed, quarantined, moved, exempt,"

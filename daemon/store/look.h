@@ -23,6 +23,7 @@ enum store_error {
 	STORE_E_DENIED = 8,  /* may not read it */
 	STORE_E_MORE = 9,    /* looked at as much as one turn of a loop has time for: ask again */
 	STORE_E_BUSY = 10,   /* a request is under way: ask again when it has ended */
+	STORE_E_OTHER = 12,  /* another one than is known */
 	STORE_E_OFTEN = 11,  /* that happened too often lately */
 };
 

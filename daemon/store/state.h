@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "store/address.h"
 #include "store/finding.h"
 #include "store/identity.h"
 #include "store/outbox.h"
@@ -51,8 +52,9 @@ struct cursor_state {
 
 struct sink_entry {
 	struct sink_info info;
-	bool seen;	/* in the config of this start */
-	bool unwritten; /* new: the next commit writes it */
+	char address[ADDRESS_SIZE]; /* where it was confirmed; "": not known yet */
+	bool seen;		    /* in the config of this start */
+	bool unwritten;		    /* new: the next commit writes it */
 	struct finding_times times;
 	bool times_dirty;	      /* the next commit writes them, but none is made for them */
 	struct cursor_state *cursors; /* [stream number - 1] */

@@ -24,6 +24,7 @@
 #include "upload/route.h"
 
 #include "model/catalog.h"
+#include "store/address.h"
 #include "upload/greeting.h"
 #include "upload/settle.h"
 #include "util/log.h"
@@ -464,6 +465,8 @@ static bool credential_is_missing(struct route *r, usec_t now)
 /* Does one thing. False: there is nothing to do now. */
 static bool act(struct route *r, usec_t now)
 {
+	if (r->elsewhere)
+		return false;
 	if (send_waiting(r, now) || credential_is_missing(r, now))
 		return true;
 	if (!is_up(r))
@@ -497,7 +500,7 @@ static usec_t next_time(const struct route *r, usec_t now)
 	for (size_t i = 0; i < LANE_MAX_; i++)
 		if (r->lanes[i].state == LANE_WAITING)
 			next = MIN(next, r->lanes[i].retry_at);
-	if (r->greeting)
+	if (r->greeting || r->elsewhere)
 		return next;
 	if (!is_up(r)) {
 		if (r->health.breaker.state == BREAKER_TRIAL || !all_idle(r))
@@ -579,12 +582,37 @@ static int open_http(struct route *r)
 	return http_new(r->event, &o, &r->http);
 }
 
+/* Another server under the same name would miss what this one has confirmed. */
+static int know_address(struct route *r, usec_t now)
+{
+	char known[ADDRESS_SIZE], field[48], reason[sizeof(r->health.reason)];
+	int q = store_sink_address(r->store, r->number, r->sink->url, known);
+
+	r->elsewhere = q == STORE_E_OTHER;
+	if (!r->elsewhere)
+		return q;
+	(void)snprintf(reason, sizeof(reason),
+		       "its url was changed, it was %.110s; `vitalctl anchors "
+		       "accept %s` if it is the same server",
+		       known, r->sink->name);
+	(void)snprintf(field, sizeof(field), "SINK=%s", r->sink->name); /* 32 at most */
+	log_event(
+		LOG_ERR, CATALOG_SINK_MOVED, LOG_FIELDS(field),
+		"sink %s has another url than records were confirmed at (%.200s): nothing is sent "
+		"until that is accepted",
+		r->sink->name, known);
+	(void)health_hold(&r->health, now, reason, PROBE_SELDOM); /* nothing is tried */
+	return 0;
+}
+
 static int open_store(struct route *r, usec_t now)
 {
 	int q;
 
 	q = store_sink(r->store, r->sink->name, r->sink->required, r->sink->from == CONFIG_FROM_NOW,
 		       &r->number);
+	if (q == 0)
+		q = know_address(r, now);
 	if (q < 0)
 		return q;
 	if (r->drain)
@@ -736,6 +764,16 @@ void route_renamed(struct route *r)
 	arm(r, now);
 }
 
+int route_accept(struct route *r)
+{
+	int q = store_sink_moved(r->store, r->number, r->sink->url);
+
+	if (q == 0)
+		r->elsewhere = false;
+	route_renamed(r);
+	return q;
+}
+
 void route_state(const struct route *r, struct sink_state *ret)
 {
 	bool retrying = r->lanes[LANE_IMMEDIATE].state == LANE_WAITING &&
@@ -746,8 +784,9 @@ void route_state(const struct route *r, struct sink_state *ret)
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", r->sink->name);
 	(void)snprintf(ret->reason, sizeof(ret->reason), "%s", r->health.reason);
 	ret->state = r->health.state;
+	ret->elsewhere = r->elsewhere;
 	ret->since = r->health.since;
-	if (ret->state != SINK_UP)
+	if (ret->state != SINK_UP && !r->elsewhere)
 		ret->next_attempt = r->health.breaker.retry_at;
 	else if (retrying)
 		ret->next_attempt = r->lanes[LANE_IMMEDIATE].retry_at;

@@ -43,6 +43,7 @@ struct route {
 
 	struct http_call *greeting; /* GET /v1/streams under way */
 	bool greeted;
+	bool elsewhere; /* its url is not the one that records were confirmed at */
 	bool greeting_token_read;
 	unsigned greetings; /* failed attempts in a row */
 	usec_t greet_at;
@@ -80,4 +81,6 @@ void route_wake(struct route *r, bool critical);
 void route_return(struct route *r);
 void route_reconcile(struct route *r, bool everything);
 void route_renamed(struct route *r);
+/* Its owner says that it is the same server. < 0: that cannot be written down. */
+int route_accept(struct route *r);
 void route_state(const struct route *r, struct sink_state *ret);

@@ -131,6 +131,14 @@ void uploader_return(struct uploader *u)
 		route_return(&u->routes[i]);
 }
 
+int uploader_accept(struct uploader *u, const char *sink)
+{
+	for (size_t i = 0; i < u->n_routes; i++)
+		if (streq(u->routes[i].sink->name, sink))
+			return route_accept(&u->routes[i]);
+	return -ENOENT;
+}
+
 void uploader_renamed(struct uploader *u)
 {
 	for (size_t i = 0; i < u->n_routes; i++)

@@ -50,6 +50,8 @@ void uploader_wake(struct uploader *u, bool critical);
 /* The network is back, for all hubs of the street: the same, within seconds that are drawn by lot. */
 void uploader_return(struct uploader *u);
 
+/* The owner says that the sink of this name is the same server at another url. -ENOENT: none such. */
+int uploader_accept(struct uploader *u, const char *sink);
 /* Streams have new names: each server is greeted again, and what was held for the old ones is tried. */
 void uploader_renamed(struct uploader *u);
 
@@ -99,6 +101,7 @@ struct sink_state {
 	uint64_t requests, records_confirmed, duplicates, quarantined;
 	uint64_t bytes_sent;
 	uint64_t drain_rate;	  /* records a second lately, backlog; 0: unknown */
+	bool elsewhere;		  /* held because its url was changed: uploader_accept() */
 	uint64_t unknown_streams; /* of our gateway at the server, and not of this store */
 	struct reconcile_state reconcile;
 };

@@ -40,6 +40,11 @@ int anchors_rewind(struct ctl *ctl, int argc, char **argv)
 	return 5;
 }
 
+int anchors_accept(struct ctl *ctl, int argc, char **argv)
+{
+	return 5;
+}
+
 int command_bad_argument(const char *command, const char *argument)
 {
 	return 2;
