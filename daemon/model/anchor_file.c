@@ -309,7 +309,7 @@ static int read_format(struct reader *r)
 
 static int read_version(struct reader *r)
 {
-	uint64_t version;
+	uint64_t version = 0;
 	int k = read_number(r, "version", &version);
 
 	if (k == 0 && version != ANCHOR_FILE_VERSION)
