@@ -7,6 +7,7 @@ import json
 import pathlib
 import statistics
 import struct
+import subprocess
 import time
 
 import pytest
@@ -14,7 +15,8 @@ import pytest
 import balance as b
 import contract
 from hub import build_dir, until
-from scenario import accepted, problems, settle, sink
+from receiver import Receiver
+from scenario import SINK, accepted, problems, settle, sink, sink_state
 
 HOUR = 3_600_000_000
 NEAR_US = 20_000
@@ -129,6 +131,30 @@ def test_a_boot_in_1970(new_hub, tmp_path):
         right += [t_us - measured for measured, _, _, t_us, clk in found if clk == contract.CLK["utc"]]
     near(corrected)
     near(right)
+
+
+def test_a_certificate_of_the_future(new_hub, tmp_path):
+    """In 1970 no certificate is valid yet: that is the clock's fault, and ends with it, at once."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2",
+                    "-keyout", key, "-out", cert], check=True, capture_output=True)
+    hub, told = told_hub(new_hub, tmp_path, TRUST, synchronised=False, set_us=-time.time_ns() // 1000 + 30_000_000)
+    hub.receiver.stop()
+    hub.receiver = Receiver(hub.db, token="demo-token", cert=str(cert), key=str(key)).start()
+    hub.configure({SINK: {"url": f"https://127.0.0.1:{hub.receiver.port}", "ca_file": cert}})
+    hub.start_straps("--straps", 2, "--ecg", 0)
+    hub.start_daemon()
+    down = sink_state(hub, "down")
+    assert "not valid at this time" in down["reason"], down
+    until(lambda: (hub.waiting() or 0) >= 4, 15, "records wait")
+    assert sink(hub)["state"] == "down"  # never held: there is nothing for the owner to do
+    told.set(set_us=0, synchronised=1)
+    accepted(hub, 4, timeout=10)
+    assert sink_state(hub, "up")
+    settle(hub)
+    assert hub.audit()["balanced"]
+    assert len(pairs(hub, ZERO, "heart_rate")) > 1
 
 
 def test_synchronised_while_they_wait(new_hub, tmp_path):

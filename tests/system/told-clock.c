@@ -1,6 +1,6 @@
 /*
  * A daemon whose clocks a test moves: linked with vitald's own objects, this comes before the C
- * library's clock_gettime(), adjtimex() and timerfd, for the libraries too. VITALD_TOLD_CLOCK names
+ * library's clock_gettime(), time(), adjtimex() and timerfd, for the libraries too. VITALD_TOLD_CLOCK names
  * a file of three numbers of 64 bits, which may be written at any time:
  *
  *	0   added to CLOCK_REALTIME, microseconds: what the clock is set to
@@ -64,6 +64,17 @@ int clock_gettime(clockid_t id, struct timespec *ret)
 	else if (id == CLOCK_BOOTTIME)
 		*ret = moved(*ret, told->slept_us);
 	return r;
+}
+
+/* Of libcrypto, which judges certificates by it. */
+time_t time(time_t *ret)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now); /* never fails */
+	if (ret)
+		*ret = now.tv_sec;
+	return now.tv_sec;
 }
 
 int adjtimex(struct timex *t)
