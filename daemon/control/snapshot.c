@@ -178,7 +178,7 @@ static void put_verdict(struct table *t, const struct snapshot *s, const struct 
 
 static void put_store_figures(struct table *t, const struct snapshot *s)
 {
-	enum { FIGURES = 13 };
+	enum { FIGURES = 15 };
 	char incarnation[UUID_STRING_SIZE];
 	struct store_figures f;
 
@@ -201,6 +201,8 @@ static void put_store_figures(struct table *t, const struct snapshot *s)
 	wall_or_null(t, f.last_commit_wall_us);
 	table_u64(t, f.undecoded);
 	table_bool(t, f.clean);
+	table_u64(t, f.written_today);
+	table_u64(t, f.written_a_day);
 }
 
 static const char *source_word(const struct snapshot *s)
@@ -244,7 +246,8 @@ static void put_summary(const struct snapshot *s, const struct problem_list *lis
 		"clock_synchronised clock_error_us clock_step_us clock_step_wall_us durability_us "
 		"max_bytes "
 		"run incarnation tail_used_bytes tail_size_bytes tail_records log_bytes wal_bytes "
-		"commits commits_late longest_commit_us last_commit_wall_us undecoded clean_stop");
+		"commits commits_late longest_commit_us last_commit_wall_us undecoded clean_stop "
+		"written_today_bytes written_a_day_bytes");
 
 	put_verdict(t, s, list, worst_of(list));
 	table_string(t, VITALD_VERSION);

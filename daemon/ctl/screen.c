@@ -127,6 +127,9 @@ static void make_store(struct buf *out, const struct table *s, size_t width)
 		buf_printf(&line, ", on the disk within %s", human_duration(durability, b));
 	else
 		buf_string(&line, ", each record on the disk at once");
+	if (table_get_u64(s, 0, "written_today_bytes", 0))
+		buf_printf(&line, ", %s written today",
+			   human_size(table_get_u64(s, 0, "written_today_bytes", 0), b));
 	buf_u8(&line, 0);
 	if (!line.failed)
 		text_wrap(out, (const char *)line.data, width ? width : SIZE_MAX / 2, 2);

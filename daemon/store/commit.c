@@ -14,6 +14,7 @@
 
 #include "store/room.h"
 #include "store/state.h"
+#include "store/wear.h"
 
 #define RETRY_AFTER  (1 * USEC_PER_SEC) /* a failed commit is tried again this much later */
 #define SETTLE_AFTER (5 * USEC_PER_SEC) /* progress of rows is written down at the latest */
@@ -209,6 +210,8 @@ static int write_all(struct store *s)
 		r = notes_write(s);
 	if (r == 0 && s->import)
 		r = salvage_write(s);
+	if (r == 0)
+		r = wear_write(s, false);
 	return r == 0 ? streams_write(s) : r;
 }
 
@@ -241,6 +244,7 @@ static void committed(struct store *s)
 	s->dirty_since = USEC_INFINITY;
 	s->retry_at = 0;
 	s->commits++;
+	wear_written(s);
 	s->last_commit_wall_us = clock_wall_usec();
 }
 

@@ -4,6 +4,7 @@
  * other is corrupt and refused untouched.
  */
 #include "store/state.h"
+#include "store/wear.h"
 
 #include <stdio.h>
 
@@ -352,6 +353,9 @@ int schema_load(struct store *s)
 	if (r != 0)
 		return r;
 	identity_mark(s);
+	r = wear_load(s);
+	if (r != 0)
+		return r;
 	in_table = log_high_id(s, &r);
 	s->log_id = MAX(s->log_id, in_table);
 	return r;

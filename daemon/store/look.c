@@ -6,6 +6,7 @@
 
 #include "store/owner.h"
 #include "store/state.h"
+#include "store/wear.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
@@ -203,4 +204,5 @@ void store_figures(const struct store *s, struct store_figures *ret)
 		.card_free = s->card_free,
 		.reserve = s->reserve,
 	};
+	wear_figures(s, &ret->written_today, &ret->written_a_day);
 }

@@ -198,7 +198,8 @@ struct store_figures {
 	usec_t longest_commit_us;
 	uint64_t undecoded; /* ever */
 	int64_t last_commit_wall_us;
-	bool clean;	     /* the last owner stopped cleanly */
+	uint64_t written_today, written_a_day; /* bytes, see wear.c; 0: not known */
+	bool clean;			       /* the last owner stopped cleanly */
 	unsigned room_stage; /* 0: room; 1: below free_reserve; 2: curves are refused; 3: all is */
 	bool card_full;	     /* a commit found no room; until there is ballast again */
 	uint64_t card_free, reserve; /* bytes; 0: not looked at, or no reserve */

@@ -88,6 +88,8 @@ static const char *const statement_text[SQL_MAX_] = {
 			 " VALUES(?1, ?2, ?3, ?4)",
 	[SQL_DROP_NOTES] = "DELETE FROM clock_note WHERE number < ?1",
 	[SQL_PUT_CLOCKS] = "UPDATE sink SET clocks = ?2 WHERE number = ?1",
+	[SQL_ADD_WEAR] = "INSERT INTO wear(day, bytes, commits) VALUES(?1, ?2, ?3) ON CONFLICT(day)"
+			 " DO UPDATE SET bytes = bytes + ?2, commits = commits + ?3",
 	[SQL_USED] = "SELECT (page_count - freelist_count) * page_size, freelist_count * page_size"
 		     " FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
 };

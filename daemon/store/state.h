@@ -129,6 +129,15 @@ struct keep {
 	struct keep *next;
 };
 
+/* Bytes this process had the kernel write; wear.c. */
+struct wear {
+	uint64_t noted, seen; /* in the table; to be, with the commit under way */
+	uint64_t commits;     /* of s->commits, in the table */
+	int64_t day;	      /* since 1970 */
+	uint64_t today, average;
+	usec_t next; /* not written before this */
+};
+
 /* What the WAL may grow to before it is cut off, in pages. */
 enum { STORE_WAL_PAGES_CAP = 8000 };
 
@@ -156,6 +165,7 @@ enum statement {
 	SQL_ADD_NOTE,
 	SQL_DROP_NOTES,
 	SQL_PUT_CLOCKS,
+	SQL_ADD_WEAR,
 	SQL_USED,
 	SQL_PUT_HOUR,
 	SQL_TRIM_HOURS,
@@ -221,6 +231,7 @@ struct store {
 	uint64_t undecoded;
 	struct rates_hours rates;
 
+	struct wear wear;
 	struct salvage_status *salvages;
 	size_t n_salvages;
 	const struct import *import; /* written by the commit under way */

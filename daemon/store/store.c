@@ -31,6 +31,7 @@
 #include "store/room.h"
 #include "store/salvage.h"
 #include "store/state.h"
+#include "store/wear.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -617,6 +618,8 @@ int store_finish(struct store *s, usec_t now)
 	r = log_note_runs(s);
 	if (r == 0)
 		r = rates_write(s, true);
+	if (r == 0)
+		r = wear_write(s, true);
 	if (r == 0)
 		r = sql_put_meta_int(s, "clean", 1);
 	if (r == 0)
