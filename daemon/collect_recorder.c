@@ -113,7 +113,7 @@ static bool can_be_filled(uint8_t reason)
 	case GAP_MISSING_FRAMES: /* of other kinds */
 	case GAP_CLOCK_RESET:
 	case GAP_STORE_FULL: /* there was no room for it */
-	case GAP_SALVAGE: /* it was in reach then, and recorded nothing of its own */
+	case GAP_SALVAGE:    /* its stream has another name since, and the recording the old one */
 	case GAP_BACKFILLED: break;
 	}
 	return false;
