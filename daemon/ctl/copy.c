@@ -172,7 +172,7 @@ static int say_damaged(struct ctl *ctl, const char *why)
 		buf_printf(&page,
 			   "DAMAGED: %s\nNothing was changed. A restart of vitald that meets the "
 			   "damage sets the store aside\nand brings over what can be read: see "
-			   "SALVAGE in `man vitald`.\n",
+			   "`man vitald`.\n",
 			   why);
 	}
 	return print_end(&page, EXIT_BAD_DATA);
