@@ -230,6 +230,11 @@ static int judge_identity(struct store *s, const char *machine, struct store_ope
 			  struct incarnation *ret)
 {
 	identity_judge(s, machine, ret);
+	if (opening->created && opening->set_aside[0]) {
+		ret->reason = INCARNATION_SALVAGED;
+		(void)snprintf(ret->detail, sizeof(ret->detail), "%.*s",
+			       (int)sizeof(ret->detail) - 1, opening->damage);
+	}
 	if (opening->created || ret->reason != INCARNATION_FIRST) {
 		ret->began_us = clock_wall_usec();
 		opening->incarnation = ret->reason;
@@ -333,12 +338,13 @@ static int insert_pair(struct store *s, const struct run_entry *runs)
 int run_begin_pair(struct store *s, uint64_t like, uint64_t *ret)
 {
 	struct run_entry *runs = reallocarray(s->runs, s->n_runs + 2, sizeof(*runs));
-	struct run_entry *pair = runs + s->n_runs;
+	struct run_entry *pair;
 	int r;
 
 	if (!runs)
 		return -ENOMEM;
 	s->runs = runs;
+	pair = runs + s->n_runs;
 	for (size_t i = 0; i < s->n_runs; i++)
 		if (runs[i].info.number == like)
 			pair[0] = runs[i];
