@@ -312,7 +312,7 @@ int outbox_cut(struct store *s, uint32_t sink, const struct cut_taker *taker, st
 		r = outbox_reopen(s, sink, s->latest);
 		return r != 0 ? r : STORE_E_NOTHING;
 	}
-	if (!has_room(s, sink))
+	if (!has_room(s, sink) || s->n_new_quarantine >= QUARANTINE_PENDING_MAX)
 		return STORE_E_NOTHING;
 	k->in_flight_pos = k->cut_pos;
 	r = cut_slots(s, k, taker, &c);

@@ -65,6 +65,11 @@ usec_t outbox_next_due(const struct store *s, uint32_t sink);
 int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_taker *taker,
 		 struct cut *ret);
 /*
+ * A server chokes on something, and it may be one row: the next claim takes of one row alone, of
+ * that which failed least, whatever its priority.
+ */
+void outbox_take_turns(struct store *s, uint32_t sink);
+/*
  * All rows of this sink are due now (network back, `vitalctl sync`); with `critical`, also first.
  */
 void outbox_hurry(struct store *s, uint32_t sink, bool critical);

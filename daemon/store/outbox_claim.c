@@ -33,14 +33,21 @@ static bool is_aboard(const struct cut *c, uint32_t stream)
 	return false;
 }
 
+/* The same, when they take turns: what failed least first. */
+static bool turn_before(const struct store *s, const struct batch_row *a, const struct batch_row *b)
+{
+	return a->retry_count != b->retry_count ? a->retry_count < b->retry_count : before(s, a, b);
+}
+
 static struct row_entry *most_urgent(const struct store *s, const struct cut *c, usec_t now)
 {
+	bool turns = sink_of(s, c->sink)->take_turns;
 	struct row_entry *best = NULL;
 
 	for (size_t i = 0; i < s->n_rows; i++)
 		if (row_is_claimable(s, &s->rows[i].row, c->sink, now) &&
 		    !is_aboard(c, s->rows[i].row.stream) &&
-		    (!best || before(s, &s->rows[i].row, &best->row)))
+		    (!best || (turns ? turn_before : before)(s, &s->rows[i].row, &best->row)))
 			best = &s->rows[i];
 	return best;
 }
@@ -183,11 +190,13 @@ int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_ta
 	int r = 0, passed = STORE_E_NOTHING;
 
 	s->latest = MAX(s->latest, now);
+	if (s->n_new_quarantine >= QUARANTINE_PENDING_MAX)
+		return STORE_E_NOTHING;
 	while (r == 0 && !g.enough && (entry = most_urgent(s, &c, now)) != NULL) {
 		uint64_t run = seq_run(entry->row.first_seq);
 
-		if (c.n_records > 0 &&
-		    (entry->row.limit != 0 || run != c.run.number || goes_back(&c, &entry->row)))
+		if (c.n_records > 0 && (sink_of(s, sink)->take_turns || entry->row.limit != 0 ||
+					run != c.run.number || goes_back(&c, &entry->row)))
 			break;
 		r = claim_row(&g, entry);
 		if ((r == STORE_E_CLOCK || r == STORE_E_CORRUPT) && c.n_records == 0) {
@@ -199,12 +208,19 @@ int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_ta
 		else if (g.range.count == 0)
 			break;
 	}
+	if (r != STORE_E_MORE) /* then the turn is still to be taken */
+		sink_of(s, sink)->take_turns = false;
 	if (c.n_records > 0 && r >= 0) {
 		*ret = c;
 		return 0;
 	}
 	outbox_release(s, &c);
 	return r != 0 ? r : passed;
+}
+
+void outbox_take_turns(struct store *s, uint32_t sink)
+{
+	sink_of(s, sink)->take_turns = true;
 }
 
 void outbox_hurry(struct store *s, uint32_t sink, bool critical)

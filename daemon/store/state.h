@@ -61,8 +61,9 @@ struct sink_entry {
 	uint64_t cut_pos;	      /* in the tail: the next record to cut */
 	uint64_t in_flight_pos; /* where the cut under way began; cut_pos when there is none */
 	bool in_flight;
-	bool skipped;	/* a held stream's records were passed over since the last commit */
-	int64_t clocks; /* the last clock note that it has confirmed */
+	bool take_turns; /* the next claim: those first that failed least */
+	bool skipped;	 /* a held stream's records were passed over since the last commit */
+	int64_t clocks;	 /* the last clock note that it has confirmed */
 	bool clocks_dirty;
 	uint32_t *range_of; /* scratch while cutting: [stream - 1] -> index + 1 */
 };
@@ -197,10 +198,10 @@ struct store {
 	struct uuid incarnation;
 	struct incarnation *incarnations; /* ascending */
 	size_t n_incarnations;
-	char machine[192]; /* the fingerprint that was noted; "": none */
+	char machine[192];  /* the fingerprint that was noted; "": none */
 	char set_aside[40]; /* this store was made in place of a damaged one, kept there */
-	char backup[64];   /* the mark of a backup; "": none */
-	bool set_back;	   /* the tail is of this store, and of a later time */
+	char backup[64];    /* the mark of a backup; "": none */
+	bool set_back;	    /* the tail is of this store, and of a later time */
 	struct aside *asides;
 	size_t n_asides, asides_capacity;
 	struct staged *staged;
@@ -411,6 +412,12 @@ bool row_is_suspect(const struct batch_row *row);
 /* finding.c: within the commit's transaction; and when it is through */
 int finding_write(struct store *s);
 void finding_written(struct store *s);
+
+/*
+ * So much quarantine waits for a commit that nothing more is sent before one goes through: else a
+ * server that refuses everything, on a disk that takes nothing, would fill the memory.
+ */
+enum { QUARANTINE_PENDING_MAX = 1024 };
 
 /* outbox.c, for its neighbours */
 /* What is open in a stream becomes a row, and the cursor passes it. */

@@ -422,7 +422,10 @@ static bool reopen(struct route *r, usec_t now)
 	return true;
 }
 
-/* What a trial carries: rows first, unless it was rows that got a 5xx. */
+/*
+ * What a trial carries: rows first, unless it was rows that got a 5xx: then what is new, and if there is
+ * nothing new the rows take turns, so that one that the server chokes on does not stop the others.
+ */
 static bool try_again(struct route *r, usec_t now)
 {
 	struct lane *immediate = &r->lanes[LANE_IMMEDIATE], *backlog = &r->lanes[LANE_BACKLOG];
@@ -438,6 +441,8 @@ static bool try_again(struct route *r, usec_t now)
 	}
 	if (r->trial_new && fill_trial(r, immediate, immediate_due(r), now))
 		return true;
+	if (r->trial_new)
+		outbox_take_turns(r->store, r->number);
 	if (fill_trial(r, backlog, backlog_due(r), now) ||
 	    fill_trial(r, immediate, immediate_due(r), now))
 		return true;

@@ -572,6 +572,63 @@ static void a_damaged_record_does_not_stop_the_others(void **state)
 	store_close(s);
 }
 
+/* Commits fail and the server refuses everything: what waits to be written down is bounded. */
+static void quarantine_waits_for_a_commit(void **state)
+{
+	static struct rejection bad[256];
+	struct place *p = *state;
+	struct store *s = make(p);
+	unsigned n = 0;
+
+	for (int i = 0; i < 20; i++) {
+		admit_some(p, s, hr, 100);
+		assert_int_equal(store_commit(s, p->now), 0);
+	}
+	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+	while (claim(p, s) == 0) {
+		struct receipt_entry e = {.stream = hr, .rejected = bad, .n_rejected = taken.n};
+
+		for (size_t i = 0; i < taken.n; i++)
+			bad[i] = (struct rejection){.seq = taken.records[i].seq, .code = "bad"};
+		e.acked_through = bad[taken.n - 1].seq;
+		assert_int_equal(outbox_confirm(s, &cut, &e, 1, p->now), 0);
+		n += taken.n;
+	}
+	assert_int_equal(n, 1024);
+	assert_int_equal(cursor(s, hr).quarantined, 1024);
+	admit_some(p, s, hr, 1);
+	assert_int_equal(cut_new(s), STORE_E_NOTHING);
+	assert_int_equal(store_commit(s, p->now), 0);
+	assert_int_equal(claim(p, s), 0);
+	outbox_release(s, &cut);
+	assert_balanced(s);
+	store_close(s);
+}
+
+/* After a 5xx what failed least goes first, once. */
+static void rows_take_turns(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+
+	admit_some(p, s, hr, 3);
+	admit_some(p, s, ecg, 3);
+	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+	taken.room = 2;
+	assert_int_equal(claim(p, s), 0);
+	assert_int_equal(taken.records[0].stream, hr);
+	assert_int_equal(outbox_defer(s, &cut, p->now, 0, "500"), 0);
+	outbox_take_turns(s, sink);
+	assert_int_equal(claim(p, s), 0);
+	assert_int_equal(taken.records[0].stream, ecg);
+	outbox_release(s, &cut);
+	assert_int_equal(claim(p, s), 0);
+	assert_int_equal(taken.records[0].stream, hr);
+	outbox_release(s, &cut);
+	taken.room = 256;
+	store_close(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -592,6 +649,8 @@ int main(void)
 		store_test(a_low_limit_of_batches_does_not_wedge),
 		store_test(a_damaged_record_does_not_stop_the_others),
 		cmocka_unit_test(no_memory),
+		store_test(quarantine_waits_for_a_commit),
+		store_test(rows_take_turns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1271,6 +1271,37 @@ static void stopping_cancels_what_is_under_way(void **state)
 	assert_nothing_lost(w);
 }
 
+static uint32_t other_stream;
+
+static bool other_is_confirmed(struct world *w)
+{
+	struct cursor_status c;
+
+	store_cursor_status(w->store, 1, other_stream, &c);
+	return c.confirmed == 10;
+}
+
+/* A server chokes on one record of the oldest row, and nothing new is heard that could show it. */
+static void a_row_that_gets_5xx_starves_no_other(void **state)
+{
+	struct world *w = *state;
+	uint32_t first = w->stream;
+
+	w->bad_status = 500;
+	admit(w, 200);
+	assert_int_equal(store_stream(w->store, "a0:b1:c2:d3:e4:f6", KIND_HEART_RATE, "u-1",
+				      &other_stream),
+			 0);
+	w->bad[0] = 20; /* the other one does not reach so far */
+	w->stream = other_stream;
+	admit(w, 10);
+	w->stream = first;
+	start(w, UPLOADER_DAEMON);
+	run_until(w, other_is_confirmed);
+	assert_int_equal(cursor(w).quarantined, 0);
+	assert_int_equal(cursor(w).confirmed + cursor(w).waiting, 200);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -1315,6 +1346,7 @@ int main(void)
 		TEST(whatever_a_server_did_once_it_is_well_all_is_sent),
 		TEST(stopping_gives_the_cut_back),
 		TEST(stopping_cancels_what_is_under_way),
+		TEST(a_row_that_gets_5xx_starves_no_other),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
