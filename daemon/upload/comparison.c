@@ -339,7 +339,7 @@ static struct windows_query query_of(const struct comparison *c)
 
 static void ask_again(struct comparison *c, const char *why, usec_t retry_after, usec_t now)
 {
-	usec_t wait = (USEC_PER_SEC / 2) << (2 * c->attempts); /* 2 s, 8 s */
+	usec_t wait = c->o.config->backoff_min << (2 * (c->attempts - 1)); /* 2 s, 8 s */
 
 	if (c->attempts >= ATTEMPTS || retry_after > RETRY_MAX) {
 		give_up(c, now, "%s", why);

@@ -1,0 +1,325 @@
+/*
+ * upload/comparison with a real store and a server of which the test writes every answer: honest ones,
+ * wrong windows, half answers, others than were asked for, statuses. Whatever comes, nothing is owed
+ * again but what an understood answer lacks, the ledger balances, and the number of requests is
+ * bounded.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "http_server.h"
+#include "place.h"
+#include "sink/sink.h"
+#include "store/compare.h"
+#include "upload/comparison.h"
+#include "upload/tally.h"
+#include "util/digest.h"
+#include "util/log.h"
+
+enum { RECORDS = 5000 };
+
+static struct place *place;
+static struct store *store;
+static sd_event *loop;
+static struct server *server;
+static struct config config;
+static struct config_sink sink_config;
+static struct token token;
+static struct comparison *comparison;
+static struct reconcile_state state_;
+static uint32_t hr, sink;
+static uint64_t first, last;
+static bool ended, has[RECORDS + 1], altered[RECORDS + 1]; /* by n */
+static const char *answers[8];				   /* instead of honest ones */
+static int statuses[8];
+static size_t n_answers;
+static unsigned n_requests;
+
+/* The server */
+
+static int hash_one(void *userdata, const struct record *r)
+{
+	_cleanup_(buf_done) struct buf canonical = {0};
+	uint64_t n = r->seq & SEQ_N_MAX;
+
+	if (!has[n])
+		return 0;
+	record_canonical(r, &canonical);
+	canonical.data[8] ^= altered[n];
+	assert_int_equal(digest_update(userdata, canonical.data, canonical.size), 0);
+	return 0;
+}
+
+static void put_window(struct buf *out, uint64_t from, uint64_t to)
+{
+	_cleanup_(digest_freep) struct digest *d = NULL;
+	uint8_t hash[DIGEST_SHA256_SIZE];
+	uint64_t low = 0, high = 0;
+	unsigned n = 0;
+
+	assert_int_equal(digest_new(&d), 0);
+	for (uint64_t seq = MAX(from, first); seq <= MIN(to, last); seq++)
+		if (has[seq & SEQ_N_MAX]) {
+			low = low ? low : seq;
+			high = seq;
+			n++;
+		}
+	if (n == 0)
+		return;
+	assert_int_equal(store_read(store, hr, MAX(from, first), MIN(to, last), 0, hash_one, d), 0);
+	assert_int_equal(digest_finish(d, hash), 0);
+	buf_printf(out, "%s{\"first\":%llu,\"last\":%llu,\"count\":%u,\"sha256\":\"",
+		   out->size > 1 ? "," : "", (unsigned long long)low, (unsigned long long)high, n);
+	for (size_t i = 0; i < sizeof(hash); i++)
+		buf_printf(out, "%02x", hash[i]);
+	buf_string(out, "\"}");
+}
+
+static uint64_t parameter(const char *head, const char *name)
+{
+	const char *at = strstr(head, name);
+
+	assert_non_null(at);
+	return strtoull(at + strlen(name), NULL, 10);
+}
+
+static bool on_request(void *userdata, const struct server_request *q, struct buf *out)
+{
+	_cleanup_(buf_done) struct buf body = {0};
+	uint64_t from = parameter(q->head, "from_seq="), to = parameter(q->head, "to_seq=");
+	uint64_t width = parameter(q->head, "width=");
+	unsigned i = n_requests++;
+
+	assert_in_range((to - from) / width, 0, TALLY_WINDOWS - 1);
+	if (i < n_answers && (answers[i] || statuses[i])) {
+		server_respond(out, statuses[i] ? statuses[i] : 200, "",
+			       answers[i] ? answers[i] : "");
+		return false;
+	}
+	buf_string(&body, "[");
+	for (; from <= MIN(to, last); from += width)
+		put_window(&body, from, MIN(from + width - 1, to));
+	buf_string(&body, "]");
+	buf_u8(&body, 0);
+	server_respond(out, 200, "X-Ingest-Contract: 1\r\n", (const char *)body.data);
+	return false;
+}
+
+/* The hub */
+
+static void on_found(void *userdata)
+{
+}
+
+static void on_ended(void *userdata)
+{
+	comparison_state(comparison, &state_);
+	comparison = comparison_free(comparison);
+	ended = true;
+}
+
+static void confirm_all(unsigned n)
+{
+	static struct taken taken;
+	struct cut_taker taker = taker_of(&taken);
+	struct cut cut;
+
+	taken.room = 250;
+	while (n > 0) {
+		struct receipt_entry e = {.stream = hr};
+
+		for (unsigned i = 0; i < 100; i++, n--)
+			last = admit(place, store, hr, 60);
+		assert_int_equal(outbox_cut(store, sink, &taker, &cut), 0);
+		e.acked_through = last;
+		assert_int_equal(outbox_confirm(store, &cut, &e, 1, place->now), 0);
+		assert_int_equal(store_commit(store, place->now), 0);
+	}
+}
+
+static int begin(void **state)
+{
+	assert_int_equal(set_up(state), 0);
+	place = *state;
+	store = open_store(place);
+	hr = stream_of_kind(store, KIND_HEART_RATE);
+	assert_int_equal(store_sink(store, "main", true, false, &sink), 0);
+	confirm_all(RECORDS);
+	first = last - RECORDS + 1;
+	memset(has, 1, sizeof(has));
+	memset(altered, 0, sizeof(altered));
+	memset(answers, 0, sizeof(answers));
+	memset(statuses, 0, sizeof(statuses));
+	n_answers = n_requests = 0;
+	assert_true(sd_event_new(&loop) >= 0);
+	server = server_new(loop, on_request, NULL);
+	sink_config = (struct config_sink){.name = (char *)"main", .url = server->url};
+	config = (struct config){.background_timeout = 5 * USEC_PER_SEC,
+				 .backoff_min = 2 * USEC_PER_MSEC};
+	return 0;
+}
+
+static int finish(void **state)
+{
+	assert_balanced(store);
+	comparison = comparison_free(comparison);
+	store = store_close(store);
+	server = server_free(server);
+	sd_event_unref(loop);
+	return tear_down(state);
+}
+
+static const struct reconcile_state *compare(void)
+{
+	const struct comparison_options o = {.event = loop,
+					     .store = store,
+					     .number = sink,
+					     .config = &config,
+					     .sink = &sink_config,
+					     .token = &token,
+					     .scope = SCOPE_ALL,
+					     .found = on_found,
+					     .ended = on_ended};
+
+	ended = false;
+	n_requests = 0;
+	assert_int_equal(comparison_new(&o, NULL, 0, clock_boot_usec(), &comparison), 0);
+	while (!ended)
+		assert_true(sd_event_run(loop, 20 * USEC_PER_SEC) > 0);
+	return &state_;
+}
+
+static uint64_t waiting(void)
+{
+	struct cursor_status c;
+
+	store_cursor_status(store, sink, hr, &c);
+	return c.waiting;
+}
+
+static void everything_is_there(void **state)
+{
+	const struct reconcile_state *s = compare();
+
+	assert_true(s->ended);
+	assert_int_equal(s->compared, RECORDS);
+	assert_int_equal(s->again + s->server_only + s->conflicts, 0);
+	assert_int_equal(n_requests, 1);
+	assert_int_equal(waiting(), 0);
+}
+
+static void everything_is_gone(void **state)
+{
+	memset(has, 0, sizeof(has));
+	assert_int_equal(compare()->again, RECORDS);
+	assert_int_equal(n_requests, 1); /* an empty window needs no closer look */
+	assert_int_equal(waiting(), RECORDS);
+	assert_int_equal(compare()->again, 0); /* it is owed: there is nothing left to compare */
+}
+
+static void some_are_gone(void **state)
+{
+	has[1] = has[64] = has[65] = has[4096] = has[4097] = has[RECORDS] = false;
+	assert_int_equal(compare()->again, 6);
+	assert_int_equal(state_.compared, RECORDS - 6);
+	assert_int_equal(waiting(), 6);
+	assert_in_range(n_requests, 3, 12);
+}
+
+static void every_other_is_gone(void **state)
+{
+	for (size_t n = 1; n <= RECORDS; n += 2)
+		has[n] = false;
+	/* With more rows than ROWS_MAX it would pause until somebody sends them. */
+	for (size_t n = 401; n <= RECORDS; n++)
+		has[n] = true;
+	assert_int_equal(compare()->again, 200);
+	assert_int_equal(waiting(), 200);
+}
+
+static void one_is_another(void **state)
+{
+	struct cursor_status c;
+
+	altered[300] = true;
+	has[301] = false;
+	assert_int_equal(compare()->conflicts, 1);
+	assert_int_equal(state_.again, 1);
+	store_cursor_status(store, sink, hr, &c);
+	assert_true(c.held);
+}
+
+#define SHA "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+/* Not understood three times: then it gives up, and nothing is owed again. */
+static void answers_that_are_none(void **state)
+{
+	static const char *const wrong[] = {
+		"",
+		"[",
+		"{\"windows\":3}",
+		"[{\"first\":268435457,\"last\":268435457,\"count\":1,\"sha256\":\"00\"}]",
+		"[{\"first\":268435457,\"last\":268435457,\"count\":4000000000,\"sha256\":\"" SHA
+		"\"}]",
+		"[{\"first\":1,\"last\":1,\"count\":1,\"sha256\":\"" SHA "\"}]",
+		"[{\"first\":268439553,\"last\":268439553,\"count\":1,\"sha256\":\"" SHA "\"},"
+		"{\"first\":268435457,\"last\":268435457,\"count\":1,\"sha256\":\"" SHA "\"}]",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i += 3) {
+		answers[0] = wrong[i];
+		answers[1] = wrong[(i + 1) % ARRAY_SIZE(wrong)];
+		answers[2] = wrong[(i + 2) % ARRAY_SIZE(wrong)];
+		n_answers = 3;
+		(void)compare();
+		assert_false(state_.ended);
+		assert_true(state_.problem[0] != '\0');
+		assert_int_equal(n_requests, 3);
+		assert_int_equal(waiting(), 0);
+	}
+}
+
+static void it_comes_to_its_senses(void **state)
+{
+	statuses[0] = 503;
+	answers[1] = "<html>";
+	n_answers = 2;
+	has[7] = false;
+	assert_true(compare()->ended);
+	assert_int_equal(state_.again, 1);
+}
+
+static void a_server_without_windows(void **state)
+{
+	statuses[0] = 404;
+	n_answers = 1;
+	(void)compare();
+	assert_true(state_.unsupported);
+	assert_false(state_.ended);
+	assert_string_equal(state_.problem, "");
+	assert_int_equal(n_requests, 1);
+	statuses[0] = 403;
+	(void)compare();
+	assert_false(state_.unsupported);
+	assert_true(strstr(state_.problem, "403") != NULL);
+	assert_int_equal(n_requests, 1);
+	assert_int_equal(waiting(), 0);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, begin, finish)
+	const struct CMUnitTest tests[] = {
+		TEST(everything_is_there),    TEST(everything_is_gone),
+		TEST(some_are_gone),	      TEST(every_other_is_gone),
+		TEST(one_is_another),	      TEST(answers_that_are_none),
+		TEST(it_comes_to_its_senses), TEST(a_server_without_windows),
+	};
+
+	log_init(LOG_TARGET_STDERR, LOG_EMERG);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
