@@ -69,12 +69,12 @@ static int64_t find_step(const struct clock_watch *w, const struct clock_look *l
 	usec_t elapsed = look->now - MIN(w->looked, look->now);
 	int64_t limit_us = NOISE_US + (int64_t)(elapsed / (1000000 / DRIFT_PPM_MAX));
 
-	return w->ever && is_beyond(moved_us, limit_us) ? moved_us : 0;
+	return w->looked && is_beyond(moved_us, limit_us) ? moved_us : 0;
 }
 
 void clock_watch_know(struct clock_watch *w, usec_t noted_at, int64_t offset_us)
 {
-	w->noted = true;
+	w->noted = w->ever = true;
 	w->noted_at = noted_at;
 	w->noted_offset_us = offset_us;
 }
@@ -98,10 +98,10 @@ static void believe(struct clock_watch *w, const struct clock_look *look, struct
 {
 	int64_t step_us = find_step(w, look);
 
-	news->first = !w->ever;
-	news->again = w->ever && !w->synchronised;
+	news->first = !w->looked;
+	news->again = w->looked && !w->synchronised;
 	/* Before this run, in this boot: a first look, but not the first note. */
-	if (!w->ever && w->noted)
+	if (!w->looked && w->noted)
 		w->due |= is_beyond(look->clock.offset_us - w->noted_offset_us, NOISE_US);
 	w->due |= step_us || news->slept_us || is_worth_a_note(w, look);
 	note(w, look, news);

@@ -15,9 +15,9 @@ struct clock_look {
 /* Embedded; zeroed is new. The fields are clock_watch.c's, but for `last_step*`. */
 struct clock_watch {
 	bool synchronised; /* at the last look */
-	bool ever;	   /* ... or at any before */
+	bool ever;	   /* ... or at any before, in this boot */
 	int64_t offset_us; /* of the last look while it was synchronised */
-	usec_t looked;	   /* when that was */
+	usec_t looked;	   /* when that was; 0: never in this run */
 	usec_t slept_us;
 
 	bool noted;

@@ -79,7 +79,7 @@ struct snapshot {
 	int64_t wall_us;   /* at `now` */
 	usec_t started_us; /* CLOCK_BOOTTIME; 0: not known */
 	struct clock_state clock;
-	bool clock_ever;       /* it was synchronised at some time of this run */
+	bool clock_ever;       /* it was synchronised at some time of this boot */
 	int64_t clock_step_us; /* how far it was set the last time; 0: never in this run */
 	usec_t clock_step_at;
 };

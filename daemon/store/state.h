@@ -379,6 +379,7 @@ bool wall_resolve(const struct store *s, struct record *r);
 int wall_add_segment(struct store *s, const struct segment *segment);
 int wall_cover_past(struct store *s);
 void wall_expect_pending(struct store *s, usec_t now);
+void wall_remember(struct store *s); /* what an earlier run of this boot knew */
 
 /* rates.c */
 void rates_load(struct store *s, int64_t hour, uint32_t sink, const void *data, size_t size);

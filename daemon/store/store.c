@@ -421,6 +421,7 @@ static int open_parts(struct store *s, const struct store_options *o, struct sto
 	if (r == 0)
 		r = wall_cover_past(s);
 	wall_expect_pending(s, now);
+	wall_remember(s);
 	if (r == 0)
 		log_find_newest(s);
 	/* Not before the run is on the disk: until then it is what tells that the store was set back. */

@@ -125,6 +125,20 @@ void wall_expect_pending(struct store *s, usec_t now)
 }
 
 /*
+ * A daemon that is started anew in a boot whose clock was right before goes on as the last one would
+ * have: with the offset that was noted then, whatever became of the clock since.
+ */
+void wall_remember(struct store *s)
+{
+	struct clock_note noted;
+
+	if (s->clock_known || !store_clock_noted(s, &noted))
+		return;
+	s->clock.offset_us = noted.utc_us - noted.boot_us;
+	s->clock_known = true;
+}
+
+/*
  * Once it was right, an offset that is not synchronised is not believed: what somebody sets by hand
  * may be anything, while the last right one only drifts as the crystal does.
  */

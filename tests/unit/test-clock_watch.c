@@ -184,6 +184,7 @@ static void a_restart_is_no_news(void **state)
 	struct clock_news n;
 
 	clock_watch_know(&w, MINUTE, NOW);
+	assert_true(w.ever);
 	n = look(&w, 10 * MINUTE, true, NOW + 1000);
 	assert_true(n.first);
 	assert_false(n.note);

@@ -178,6 +178,30 @@ static void only_a_synchronised_offset_counts(void **state)
 	store_close(s);
 }
 
+/* The network went, and hours later the daemon is restarted: it was right in this boot. */
+static void a_restart_remembers_the_clock(void **state)
+{
+	struct place *p = *state;
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE);
+
+	assert_int_equal(store_note_clock(s, (int64_t)p->now, (int64_t)p->now + 42, 0), 0);
+	assert_int_equal(store_finish(s, p->now), 0);
+	store_close(s);
+	s = open_with(p, &unsynced, NULL);
+	(void)admit(p, s, stream, 60);
+	assert_int_equal(clocks_of(s, stream, 0), 1);
+	assert_int_equal(clks[0], CLK_UTC);
+	assert_int_equal(offsets[0], 42);
+	store_close(s);
+	change(p, "UPDATE clock_note SET boot_id = 'another'");
+	s = open_with(p, &unsynced, NULL);
+	(void)admit(p, s, stream, 61);
+	assert_int_equal(clocks_of(s, stream, STORE_E_CLOCK),
+			 1); /* of another boot it says nothing */
+	store_close(s);
+}
+
 /* Nothing spins, nothing is lost: the lanes say that they wait for the clock. */
 static void lanes_wait_for_the_clock(void **state)
 {
@@ -216,6 +240,7 @@ int main(void)
 		store_test(a_boot_that_is_over),
 		store_test(lanes_wait_for_the_clock),
 		store_test(only_a_synchronised_offset_counts),
+		store_test(a_restart_remembers_the_clock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
