@@ -72,8 +72,7 @@ static void say_too_often(struct renew *n)
 	bool first = !n->problem[0];
 
 	(void)snprintf(n->problem, sizeof(n->problem),
-		       "%s; new names were taken %d times within "
-		       "the hour and helped nothing (%.80s)",
+		       "%s; new names, %d times within the hour, helped nothing (%.40s)",
 		       incarnation_words(n->wanted), INCARNATIONS_AN_HOUR, n->detail);
 	if (first)
 		log_event(LOG_ERR, CATALOG_RENAMED_OFTEN, NULL,

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "control/problems.h"
+#include "store/identity.h"
 
 #include "place.h"
 
@@ -103,9 +104,82 @@ static void every_problem_is_plain(void **state)
 	are_plain(&s, 5);
 }
 
+static const struct problem_text *find(const struct snapshot *s, const char *what)
+{
+	static struct problem_list list;
+
+	problems_find(s, &list);
+	for (size_t i = 0; i < list.n; i++)
+		if (strstr(list.problem[i].what, what))
+			return &list.problem[i];
+	return NULL;
+}
+
+/* Why names were changed, for a week; what still moves; who is at the wrong address; who knows more than we. */
+static void names_and_addresses(void **state)
+{
+	static const enum incarnation_reason reasons[] = {INCARNATION_MACHINE, INCARNATION_BACKUP,
+							  INCARNATION_SALVAGED,
+							  INCARNATION_CONFLICT, INCARNATION_AHEAD};
+	struct place *p = *state;
+	_cleanup_(store_closep) struct store *store = open_store(p);
+	struct config_sink sink = {.name = (char *)"a-server-with-quite-a-long-name",
+				   .url = (char *)"https://x",
+				   .required = true};
+	struct config config = {.state_dir = p->state,
+				.gateway = (char *)"hub-1",
+				.sinks = &sink,
+				.n_sinks = 1};
+	struct sink_state at = {.name = "a-server-with-quite-a-long-name",
+				.state = SINK_HELD,
+				.elsewhere = true,
+				.unknown_streams = 7,
+				.reason = "its url was changed, it was https://y:443"};
+	struct snapshot s = {.store = store,
+			     .config = &config,
+			     .sinks = &at,
+			     .n_sinks = 1,
+			     .running = true,
+			     .now = p->now,
+			     .wall_us = clock_wall_usec()};
+	uint32_t number;
+
+	assert_int_equal(store_sink(store, sink.name, true, false, &number), 0);
+	assert_null(find(&s, "new names"));
+	assert_non_null(find(&s, "holds 7 streams of \"hub-1\""));
+	assert_non_null(strstr(find(&s, "url was changed")->remedy,
+			       "vitalctl anchors accept a-server-with-quite-a-long-name"));
+	for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
+		char problem[200];
+
+		(void)admit(p, store, stream_of_kind(store, KIND_HEART_RATE), 60);
+		assert_int_equal(
+			store_new_incarnation(
+				store, reasons[i],
+				"server \"a-server-with-quite-a-long-name\", blood_pressure of "
+				"a0:b1:c2:d3:e4:f5",
+				p->now),
+			0);
+		(void)snprintf(problem, sizeof(problem), "%s; it helped nothing",
+			       incarnation_words(reasons[i]));
+		s.identity_problem = problem;
+		are_plain(&s, 4);
+		assert_non_null(find(&s, incarnation_words(reasons[i])));
+		s.identity_problem = NULL;
+		assert_non_null(
+			strstr(find(&s, "new names")->consequence, "move to the new names"));
+	}
+	while (store_move(store, p->now) == 0)
+		;
+	assert_non_null(strstr(find(&s, "new names")->consequence, "what no server had yet"));
+	s.wall_us += 8 * 24 * 3600 * (int64_t)USEC_PER_SEC;
+	assert_null(find(&s, "new names"));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {store_test(every_problem_is_plain)};
+	const struct CMUnitTest tests[] = {store_test(every_problem_is_plain),
+					   store_test(names_and_addresses)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
