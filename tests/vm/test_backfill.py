@@ -13,7 +13,6 @@ AWAY_S = 60
 EDGE_S = 2.5  # at both ends of a gap: what is told by the live values, and how well a beginning is known
 NEAR_S = 1.5  # of the time of a beat: a connection event, and the strap's own answer
 DROP_IN = "/etc/systemd/system/vitald.service.d/l2cap.conf"
-FILES = "fb005c51-02e7-f387-1cad-8acd2d8df0c8"
 
 
 class Recording(Strap):
