@@ -418,8 +418,8 @@ static int remember(struct store *s, struct before *b)
 	b->streams = copy_of(s->streams, s->n_streams, sizeof(*s->streams));
 	b->rows = copy_of(s->rows, s->n_rows, sizeof(*s->rows));
 	b->asides = copy_of(s->asides, s->n_asides, sizeof(*s->asides));
-	b->runs = calloc(s->n_streams + 1, sizeof(*b->runs));
-	b->cursors = calloc(s->n_sinks + 1, sizeof(*b->cursors));
+	b->runs = calloc(s->n_streams + 1, sizeof(void *));
+	b->cursors = calloc(s->n_sinks + 1, sizeof(void *));
 	if (!b->streams || !b->rows || !b->asides || !b->runs || !b->cursors)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->n_streams; i++) {
@@ -443,13 +443,15 @@ static void restore(struct store *s, struct before *b)
 	for (size_t i = 0; i < s->n_streams; i++) {
 		struct run_count *runs = s->streams[i].runs; /* at least as large as it was */
 
-		memcpy(runs, b->runs[i], b->streams[i].n_runs * sizeof(*runs));
+		if (b->runs[i])
+			memcpy(runs, b->runs[i], b->streams[i].n_runs * sizeof(*runs));
 		s->streams[i] = b->streams[i];
 		s->streams[i].runs = runs;
 	}
 	for (size_t i = 0; i < s->n_sinks; i++)
-		memcpy(s->sinks[i].cursors, b->cursors[i],
-		       s->n_streams * sizeof(*s->sinks[i].cursors));
+		if (b->cursors[i])
+			memcpy(s->sinks[i].cursors, b->cursors[i],
+			       s->n_streams * sizeof(*s->sinks[i].cursors));
 	if (b->n_rows)
 		memcpy(s->rows, b->rows, b->n_rows * sizeof(*s->rows));
 	if (b->n_asides)
