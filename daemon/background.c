@@ -180,6 +180,10 @@ static int as_owner(struct background *b, const struct clock_state *clock)
 			  store_problem(b->store));
 		status = EXIT_FAILURE;
 	}
+	if (store_is_damaged(b->store) && store_condemn(b->store) == 0)
+		log_event(LOG_ERR, CATALOG_STORE_DAMAGED, NULL,
+			  "The store in %s is damaged: %s; vitald sets it aside when it starts",
+			  b->config->state_dir, store_problem(b->store));
 	return status;
 }
 

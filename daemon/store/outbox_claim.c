@@ -111,15 +111,15 @@ static int claim_record(void *userdata, const struct record *r)
 	return g->enough;
 }
 
-/* Nothing of this range is there to be read any more. */
-static int give_up_row(struct store *s, struct row_entry *entry)
+/*
+ * Nothing of this range is there to be read any more: the log lost what was written. It is not counted
+ * here, where every sink that has a row would count it again, but by whoever salvages the store.
+ */
+static int row_is_gone(struct store *s, const struct batch_row *row)
 {
-	struct stream_state *st = stream_of(s, entry->row.stream);
-
-	st->salvage_lost += entry->row.count;
-	st->dirty = true;
-	s->force = true;
-	return row_end(s, entry);
+	s->damaged = true;
+	return store_fail(s, STORE_E_CORRUPT, "%llu records of stream %u are gone from the log",
+			  (unsigned long long)row->count, (unsigned)row->stream);
 }
 
 static int claim_row(struct claiming *g, struct row_entry *entry)
@@ -199,14 +199,15 @@ int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_ta
 					run != c.run.number || goes_back(&c, &entry->row)))
 			break;
 		r = claim_row(&g, entry);
+		if (r == 0 && g.range.count == 0 && c.n_records == 0)
+			r = row_is_gone(s, &entry->row);
 		if ((r == STORE_E_CLOCK || r == STORE_E_CORRUPT) && c.n_records == 0) {
 			pass_over(s, entry, r, now);
 			passed = r;
 			r = 0;
-		} else if (r == 0 && g.range.count == 0 && c.n_records == 0)
-			r = give_up_row(s, entry);
-		else if (g.range.count == 0)
+		} else if (g.range.count == 0) {
 			break;
+		}
 	}
 	if (r != STORE_E_MORE) /* then the turn is still to be taken */
 		sink_of(s, sink)->take_turns = false;

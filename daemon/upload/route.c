@@ -567,7 +567,8 @@ static int step(sd_event_source *source, usec_t when, void *userdata)
 	}
 	if (r->background && background_is_over(r, now))
 		r->background = false;
-	arm(r, MAX(next_time(r, now), now));
+	/* The last row may have been passed over just now: a drain does not wait an hour for it. */
+	arm(r, drained(r, now) ? now : MAX(next_time(r, now), now));
 	return 0;
 }
 

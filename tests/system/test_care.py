@@ -199,6 +199,22 @@ def test_damaged_pages(new_hub, which):
     judge_salvage(hub, lost, twice="met damage" in hub.said() or "is damaged" in hub.said())
 
 
+def test_drain_of_a_damaged_store(new_hub):
+    """It sends what it can read, does not go on for ever about the rest, and leaves word for the daemon."""
+    hub = filled(new_hub)
+    hub.stop_straps()
+    leaves = pages_of(hub, "record")
+    damage(hub, leaves[len(leaves) // 2:][:2])
+    hub.receiver.up()
+    status, said = hub.drain(30)
+    assert status != 0 and "vitald sets it aside when it starts" in said, said
+    assert (hub.state_dir / "store.damaged").exists()
+    hub.start_daemon()
+    brought, settled, lost = salvaged(hub)
+    assert lost > 0 and brought > 0
+    judge_salvage(hub, lost, twice=True)
+
+
 def test_tail_of_a_damaged_store(new_hub):
     """Killed, and its log is damaged at its end: what the ring still has is not lost."""
     hub = filled(new_hub, kill=True)
