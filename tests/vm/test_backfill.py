@@ -1,5 +1,5 @@
-"""A strap that records by itself while it is out of reach: the heart rate of the gap is at the receiver afterwards, exact
-and once, by bluetoothd and without it."""
+"""A strap that records by itself while it is out of reach: the heart rate of the gap is at the receiver afterwards,
+exact and once, by bluetoothd and without it."""
 
 import dataclasses
 import json
