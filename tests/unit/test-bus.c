@@ -29,7 +29,7 @@ struct place {
 	sd_event *event;
 	struct store *store;
 	struct control *control;
-	unsigned synced, critical, n_captures;
+	unsigned synced, critical, reconciled, n_captures;
 };
 
 /* What a call waits for. */
@@ -64,6 +64,14 @@ static int do_sync(void *userdata, bool critical)
 }
 
 /* Says into the socket what it was asked for, and no more than once. */
+static int do_reconcile(void *userdata, bool everything)
+{
+	struct place *p = userdata;
+
+	p->reconciled += everything ? 100 : 1;
+	return 0;
+}
+
 static int do_capture(void *userdata, int fd, const char *device)
 {
 	struct place *p = userdata;
@@ -114,6 +122,7 @@ static int set_up(void **state)
 						.tables = give_tables,
 						.store = give_store,
 						.sync = do_sync,
+						.reconcile = do_reconcile,
 						.capture = do_capture,
 						.state = give_state};
 	const struct control_options options = {.runtime_dir = p->run};
@@ -250,6 +259,21 @@ static void starts_a_sync(void **state)
 	assert_int_equal(p->critical, 1);
 	assert_int_equal(table_get_u64(tables_find(&box.tables, "sinks"), 0, "waiting", 0),
 			 N_RECORDS);
+	tables_done(&box.tables);
+	close_bus(bus);
+}
+
+static void starts_a_comparison(void **state)
+{
+	struct place *p = *state;
+	sd_bus *bus = connect_bus(p);
+	struct answer_box box = {0};
+
+	assert_true(sd_bus_call_method_async(bus, NULL, NULL, CONTROL_OBJECT, CONTROL_INTERFACE,
+					     "Reconcile", on_answer, &box, "b", 1) >= 0);
+	wait_for(p, &box);
+	assert_int_equal(p->reconciled, 100);
+	assert_int_equal(table_rows(tables_find(&box.tables, "reconcile")), 1);
 	tables_done(&box.tables);
 	close_bus(bus);
 }
@@ -526,6 +550,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(answers_tables, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(refuses_the_unknown, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(starts_a_comparison, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(starts_a_sync, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(hands_a_socket_on, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(audits_meanwhile, set_up, tear_down),
