@@ -13,6 +13,7 @@
 #include "control/problems.h"
 
 #include "control/scores.h"
+#include "store/finding.h"
 #include "store/identity.h"
 #include "util/human.h"
 
@@ -353,6 +354,40 @@ static void find_unknown(const struct snapshot *s, const struct config_sink *sin
 		       "same, give one of them another `gateway`");
 }
 
+#define LATELY (INT64_C(24) * 3600 * 1000000)
+
+struct losses {
+	uint32_t sink;
+	int64_t since_us;
+	uint64_t n;
+};
+
+static void count_loss(void *userdata, const struct finding *f)
+{
+	struct losses *l = userdata;
+
+	if (f->sink == l->sink && f->what == FINDING_LACKED && f->wall_us >= l->since_us)
+		l->n += f->n;
+}
+
+/* It works, and yet its owner wants to know: data that was safe there was not. */
+static void find_losses(const struct snapshot *s, const char *name, uint32_t number,
+			struct problem_list *list)
+{
+	struct losses l = {.sink = number, .since_us = s->wall_us - LATELY};
+	struct problem_text *t;
+	char n[HUMAN_SIZE + 8];
+
+	if (!number || !s->store || finding_each(s->store, count_loss, &l) != 0 || l.n == 0)
+		return;
+	t = add(list, SEVERITY_NOTICE, "\"%s\" had lost %s that it had confirmed", name,
+		human_records(l.n, n));
+	say(t->consequence,
+	    "they are sent again from here; what was deleted here already cannot be");
+	say(t->remedy, "ask whoever runs that server: was it restored from a backup, is its disk "
+		       "well? `vitalctl reconcile --show` lists them");
+}
+
 static void find_sink(const struct snapshot *s, const struct config_sink *sink,
 		      struct problem_list *list)
 {
@@ -384,6 +419,7 @@ static void find_sink(const struct snapshot *s, const struct config_sink *sink,
 		    "was this machine cloned or restored? `vitalctl anchors` names them");
 	}
 	find_unknown(s, sink, list);
+	find_losses(s, sink->name, number, list);
 	if (debt.quarantined) {
 		t = add(list, SEVERITY_NOTICE, "%s refused for good by \"%s\"",
 			human_records(debt.quarantined, n), sink->name);

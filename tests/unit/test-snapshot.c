@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "control/snapshot.h"
+#include "store/finding.h"
 #include "store/outbox.h"
 
 #include <stdio.h>
@@ -374,6 +375,31 @@ static void problem_is(struct place *p, const char *what)
 	assert_int_equal(table_rows(tables_find(&t, "problems")), what[0] ? 1 : 0);
 }
 
+/* A server had lost what it confirmed: worth a look for a day; and what the tables say of it. */
+static void what_a_server_had_lost(void **state)
+{
+	struct place *p = *state;
+	struct finding f = {.wall_us = p->snapshot.wall_us,
+			    .sink = 1,
+			    .stream = 1,
+			    .first_seq = 7,
+			    .last_seq = 9,
+			    .n = 3,
+			    .what = FINDING_SERVER_ONLY}; /* as after each power cut */
+	_cleanup_(tables_done) struct tables t = {0};
+
+	assert_int_equal(finding_add(p->store, &f), 0);
+	problem_is(p, "");
+	f.what = FINDING_LACKED;
+	assert_int_equal(finding_add(p->store, &f), 0);
+	problem_is(p, "\"main\" had lost 3 records that it had confirmed");
+	assert_string_equal(snapshot_state(&p->snapshot), "healthy");
+	query(p, "reconcile", &t);
+	says(&t, "reconcile", 0, "sink", "main");
+	says(&t, "findings", 0, "what", "server_only");
+	says(&t, "findings", 1, "what", "lacked");
+}
+
 /* The end of a capture is no fault of a radio. */
 static void a_capture_that_has_ended(void **state)
 {
@@ -598,6 +624,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(missing_things, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_clock, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(no_sink_and_a_stranger, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_a_server_had_lost, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_capture_that_has_ended, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_wearable_that_does_not_stream, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_wearable_that_was_never_seen, set_up, tear_down),
