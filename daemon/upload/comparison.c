@@ -281,7 +281,7 @@ static void push(struct comparison *c, const bool *differs, const struct tally_w
 	size_t most = (size_t)(TALLY_WINDOWS * width / from.width);
 
 	for (size_t end = n; end > 0;) {
-		size_t begin = end - 1, last = end - 1;
+		size_t last = end - 1, begin = last;
 		uint64_t id = 0;
 
 		end--;
