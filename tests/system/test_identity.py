@@ -174,7 +174,9 @@ def test_cloned_card(new_hub, tmp_path):
     assert not names_of(hub) & names_of(other)
     assert "copied" in problems(other) and "new names" in problems(other)
     for one in (hub, other):
-        settle(one)
+        one.stop_straps()
+        until(lambda one=one: one.waiting() == 0, 60, "everything is confirmed")
+        assert one.stop() == 0
         ledger(one)
     exactly_once(tmp_path, hub.db, hub.truth, other.truth)
 
