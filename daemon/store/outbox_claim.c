@@ -39,17 +39,43 @@ static bool turn_before(const struct store *s, const struct batch_row *a, const 
 	return a->retry_count != b->retry_count ? a->retry_count < b->retry_count : before(s, a, b);
 }
 
-static struct row_entry *most_urgent(const struct store *s, const struct cut *c, usec_t now)
-{
-	bool turns = sink_of(s, c->sink)->take_turns;
-	struct row_entry *best = NULL;
+typedef bool (*row_order)(const struct store *s, const struct batch_row *a,
+			  const struct batch_row *b);
 
-	for (size_t i = 0; i < s->n_rows; i++)
-		if (row_is_claimable(s, &s->rows[i].row, c->sink, now) &&
-		    !is_aboard(c, s->rows[i].row.stream) &&
-		    (!best || (turns ? turn_before : before)(s, &s->rows[i].row, &best->row)))
-			best = &s->rows[i];
-	return best;
+static row_order order_of(const struct store *s, uint32_t sink)
+{
+	return sink_of(s, sink)->take_turns ? turn_before : before;
+}
+
+/*
+ * The most urgent row that is due of each stream, in one pass: ten thousand rows of twenty streams are
+ * looked at once for a claim, and not once for each stream that it takes something of.
+ */
+static void find_best(const struct store *s, uint32_t sink, usec_t now, struct row_entry **best)
+{
+	row_order goes_before = order_of(s, sink);
+
+	memset(best, 0, s->n_streams * sizeof(struct row_entry *));
+	for (size_t i = 0; i < s->n_rows; i++) {
+		struct row_entry **of = &best[s->rows[i].row.stream - 1];
+
+		if (row_is_claimable(s, &s->rows[i].row, sink, now) &&
+		    (!*of || goes_before(s, &s->rows[i].row, &(*of)->row)))
+			*of = &s->rows[i];
+	}
+}
+
+static struct row_entry *most_urgent(const struct store *s, const struct cut *c,
+				     struct row_entry *const *best)
+{
+	row_order goes_before = order_of(s, c->sink);
+	struct row_entry *first = NULL;
+
+	for (uint32_t i = 0; i < s->n_streams; i++)
+		if (best[i] && !is_aboard(c, i + 1) &&
+		    (!first || goes_before(s, &best[i]->row, &first->row)))
+			first = best[i];
+	return first;
 }
 
 usec_t outbox_next_due(const struct store *s, uint32_t sink)
@@ -132,7 +158,9 @@ static int claim_row(struct claiming *g, struct row_entry *entry)
 	uint64_t next, looked;
 	int r;
 
-	g->range = (struct cut_range){.stream = row->stream, .row = row->number};
+	g->range = (struct cut_range){.stream = row->stream,
+				      .row = row->number,
+				      .place = (size_t)(entry - g->s->rows)};
 	g->limit = row->limit;
 	r = log_read_some(g->s, &want, g->ids, &next, claim_record, g);
 	if (r < 0 || (r > 0 && g->range.count == 0))
@@ -186,13 +214,18 @@ int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_ta
 {
 	struct cut c = {.sink = sink};
 	struct claiming g = {.s = s, .taker = taker, .cut = &c, .ids = CLAIM_IDS};
+	_cleanup_(freep) struct row_entry **best =
+		calloc(s->n_streams + 1, sizeof(struct row_entry *));
 	struct row_entry *entry;
 	int r = 0, passed = STORE_E_NOTHING;
 
+	if (!best)
+		return -ENOMEM;
 	s->latest = MAX(s->latest, now);
 	if (s->n_new_quarantine >= QUARANTINE_PENDING_MAX)
 		return STORE_E_NOTHING;
-	while (r == 0 && !g.enough && (entry = most_urgent(s, &c, now)) != NULL) {
+	find_best(s, sink, now, best);
+	while (r == 0 && !g.enough && (entry = most_urgent(s, &c, best)) != NULL) {
 		uint64_t run = seq_run(entry->row.first_seq);
 
 		if (c.n_records > 0 && (sink_of(s, sink)->take_turns || entry->row.limit != 0 ||
@@ -205,6 +238,7 @@ int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_ta
 			pass_over(s, entry, r, now);
 			passed = r;
 			r = 0;
+			find_best(s, sink, now, best);
 		} else if (g.range.count == 0) {
 			break;
 		}

@@ -45,7 +45,7 @@ void outbox_release(struct store *s, struct cut *c)
 	if (c->immediate)
 		sink_of(s, c->sink)->cut_pos = sink_of(s, c->sink)->in_flight_pos;
 	for (size_t i = 0; i < c->n_ranges; i++) {
-		struct row_entry *entry = row_find(s, c->ranges[i].row);
+		struct row_entry *entry = row_find(s, c->ranges[i].row, c->ranges[i].place);
 
 		if (entry && entry->row.status == BATCH_UPLOADING)
 			entry->row.status = entry->row.retry_count ? BATCH_FAILED : BATCH_PENDING;
@@ -169,7 +169,7 @@ static int settle_range(struct store *s, const struct cut *c, const struct cut_r
 		cursor_move(cursor, acked, range->last_id);
 		return 0;
 	}
-	entry = row_find(s, range->row);
+	entry = row_find(s, range->row, range->place);
 	assert(entry != NULL);
 	row_touch(s, entry);
 	rates_recover(s, c->sink, entry->row.created_us, n - n_rejected, clock_wall_usec());
@@ -251,7 +251,7 @@ static int split_off_rest(struct store *s, struct row_entry *entry, const struct
 
 static int defer_row(struct store *s, const struct cut_range *range, const struct batch_row *how)
 {
-	struct row_entry *entry = row_find(s, range->row);
+	struct row_entry *entry = row_find(s, range->row, range->place);
 
 	assert(entry != NULL);
 	entry->row.status = how->status;
@@ -297,7 +297,7 @@ int outbox_split(struct store *s, struct cut *c, usec_t now, const char *error)
 			r = owe(s, c, range, range->first_seq, &how);
 			continue;
 		}
-		entry = row_find(s, range->row);
+		entry = row_find(s, range->row, range->place);
 		assert(entry != NULL);
 		entry->row.limit = how.limit;
 		how.next_attempt = 0;

@@ -7,8 +7,10 @@
 
 #include <stdio.h>
 
-struct row_entry *row_find(const struct store *s, int64_t number)
+struct row_entry *row_find(const struct store *s, int64_t number, size_t place)
 {
+	if (place < s->n_rows && s->rows[place].row.number == number)
+		return &s->rows[place]; /* it was not moved since */
 	for (size_t i = 0; i < s->n_rows; i++)
 		if (s->rows[i].row.number == number)
 			return &s->rows[i];

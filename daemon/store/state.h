@@ -397,7 +397,8 @@ int notes_write(struct store *s);
 void notes_committed(struct store *s);
 
 /* rows.c */
-struct row_entry *row_find(const struct store *s, int64_t number);
+/* `place`: where it is likely to be, cut_range.place. */
+struct row_entry *row_find(const struct store *s, int64_t number, size_t place);
 int row_add(struct store *s, const struct batch_row *row);
 int row_end(struct store *s, struct row_entry *row);
 void row_touch(struct store *s, struct row_entry *row);

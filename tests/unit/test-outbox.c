@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "place.h"
+#include "store/state.h"
 
 #include <sqlite3.h>
 
@@ -629,6 +630,75 @@ static void rows_take_turns(void **state)
 	store_close(s);
 }
 
+/*
+ * As many batches as may wait, of twenty streams, alternately pending and failed so that none grows
+ * together with its neighbour: each claim takes the oldest of every stream, and nothing is left over.
+ */
+static void ten_thousand_batches_go_in_order(void **state)
+{
+	enum { STREAMS = 20, EACH = 500 };
+	struct place *p = *state;
+	struct store *s = make(p);
+	static uint64_t seqs[STREAMS][EACH];
+	uint64_t id = s->next_id;
+	uint32_t streams[STREAMS];
+	size_t capacity;
+
+	for (unsigned i = 0; i < STREAMS; i++) {
+		char device[18];
+
+		(void)snprintf(device, sizeof(device), "a0:b1:c2:d3:e4:%02x", i);
+		assert_int_equal(store_stream(s, device, KIND_HEART_RATE, "", &streams[i]), 0);
+	}
+	for (unsigned k = 0; k < EACH; k++)
+		for (unsigned i = 0; i < STREAMS; i++) {
+			if (store_commit_due(s) == 0)
+				assert_int_equal(store_commit(s, p->now), 0);
+			seqs[i][k] = admit(p, s, streams[i], 60);
+		}
+	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+	while (s->n_rows > 0)
+		assert_int_equal(row_end(s, &s->rows[0]), 0);
+	for (unsigned k = 0; k < EACH; k++)
+		for (unsigned i = 0; i < STREAMS; i++, id++) {
+			struct batch_row row = {.sink = sink,
+						.stream = streams[i],
+						.first_seq = seqs[i][k],
+						.last_seq = seqs[i][k],
+						.first_id = id,
+						.last_id = id,
+						.count = 1,
+						.priority = BATCH_HIGH,
+						.status = k % 2 ? BATCH_FAILED : BATCH_PENDING};
+
+			assert_int_equal(row_add(s, &row), 0);
+		}
+	assert_int_equal(s->n_rows, STREAMS * EACH);
+	assert_int_equal(store_commit(s, p->now), 0);
+	capacity = s->rows_capacity;
+	for (unsigned k = 0; k < EACH; k++) {
+		struct taken t = {.room = STREAMS};
+		struct cut_taker taker = taker_of(&t);
+		struct receipt_entry entries[STREAMS] = {0};
+		struct cut c;
+
+		assert_int_equal(outbox_next_due(s, sink), 0);
+		assert_int_equal(outbox_claim(s, sink, p->now, &taker, &c), 0);
+		assert_int_equal(c.n_ranges, STREAMS);
+		for (unsigned i = 0; i < STREAMS; i++) {
+			assert_int_equal(t.records[i].seq, seqs[i][k]);
+			entries[i] = (struct receipt_entry){.stream = t.records[i].stream,
+							    .acked_through = t.records[i].seq,
+							    .accepted = 1};
+		}
+		assert_int_equal(outbox_confirm(s, &c, entries, STREAMS, p->now), 0);
+	}
+	assert_int_equal(s->n_rows, 0);
+	assert_int_equal(s->rows_capacity, capacity);
+	assert_balanced(s);
+	store_close(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -647,6 +717,7 @@ int main(void)
 		store_test(a_taker_that_fails),
 		store_test(what_is_held_is_committed_in_time),
 		store_test(a_low_limit_of_batches_does_not_wedge),
+		store_test(ten_thousand_batches_go_in_order),
 		store_test(a_damaged_record_does_not_stop_the_others),
 		cmocka_unit_test(no_memory),
 		store_test(quarantine_waits_for_a_commit),
