@@ -256,6 +256,11 @@ static void each_sink_gets_the_rest_once(void **state)
 	assert_int_equal(store_new_incarnation(s, INCARNATION_CONFLICT, "", p->now), 0);
 	assert_balanced(s);
 	assert_true(store_move_left(s) > 0);
+	for (uint32_t sink = 1; sink <= 2; sink++) { /* rows wait, but not under these names */
+		outbox_hurry(s, sink, false);
+		assert_int_equal(outbox_next_due(s, sink), USEC_INFINITY);
+		assert_false(request(p, v, s, sink, false, 5, RELEASE));
+	}
 	end = admit_some(p, s, end, 4);
 	assert_true(request(p, v, s, 1, true, 3, CONFIRM));
 	move_all(p, s, true);
