@@ -125,6 +125,40 @@ static bool name_of_now(const char *state_dir, char ret[static 40])
 	return false;
 }
 
+static int is_folder(const struct dirent *e)
+{
+	return strncmp(e->d_name, PREFIX, strlen(PREFIX)) == 0;
+}
+
+static bool remove_done(const char *state_dir, const char *name)
+{
+	char folder[512], path[512];
+
+	if (!join(folder, state_dir, name) || !join(path, folder, "done") || access(path, F_OK) < 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+		if (join(path, folder, members[i]))
+			(void)unlink(path); /* not all of them are there */
+	return rmdir(folder) == 0;
+}
+
+int salvage_make_place(const char *state_dir)
+{
+	struct dirent **names;
+	int n = scandir(state_dir, &names, is_folder, alphasort), left;
+
+	if (n < 0)
+		return -errno;
+	left = n;
+	for (int i = 0; i < n; i++) {
+		if (left >= SALVAGE_KEPT && remove_done(state_dir, names[i]->d_name))
+			left--;
+		free(names[i]);
+	}
+	free(names);
+	return left < SALVAGE_KEPT ? 0 : STORE_E_CORRUPT;
+}
+
 int salvage_set_aside(const char *state_dir, const char *runtime_dir, char ret_dir[static 40])
 {
 	char to[512], final[512], name[40];

@@ -14,6 +14,12 @@
  * makes a new one. `ret_dir` is the name of the folder.
  */
 int salvage_set_aside(const char *state_dir, const char *runtime_dir, char ret_dir[static 40]);
+/*
+ * Of the damaged stores no more than SALVAGE_KEPT are kept: the oldest whose salvage is over goes.
+ * STORE_E_CORRUPT: there are as many that were not read yet. It is the card, and not the store.
+ */
+enum { SALVAGE_KEPT = 5 };
+int salvage_make_place(const char *state_dir);
 /* Was it condemned, or did setting it aside not come to its end? */
 bool salvage_is_due(const char *state_dir);
 /* What the owner wrote down who condemned it; "" if nobody did. */

@@ -483,6 +483,14 @@ static int open_anew(const struct store_options *o, int owner_fd, usec_t now,
 	memcpy(fresh.damage, opening->problem, sizeof(fresh.damage));
 	if (!fresh.damage[0])
 		salvage_reason(o->state_dir, fresh.damage);
+	r = salvage_make_place(o->state_dir);
+	if (r > 0)
+		(void)snprintf(opening->problem, sizeof(opening->problem),
+			       "the store is damaged once more, and %d that were before are not "
+			       "read yet: replace the card",
+			       SALVAGE_KEPT);
+	if (r > 0)
+		return r;
 	r = salvage_set_aside(o->state_dir, o->runtime_dir, fresh.set_aside);
 	if (r < 0) {
 		(void)snprintf(opening->problem, sizeof(opening->problem),

@@ -355,6 +355,39 @@ static void setting_aside_goes_on(void **state)
 	stop_listening(h);
 }
 
+/* The oldest that was read makes place; where none was read it is the card, and nothing goes. */
+static void no_more_than_a_few_are_kept(void **state)
+{
+	struct place *p = *state;
+	struct store_opening opening = {0};
+	struct store_options o = {.state_dir = p->state,
+				  .runtime_dir = p->run,
+				  .role = "test",
+				  .tail_size = 16 * 1024,
+				  .salvage = true};
+	char path[160];
+	struct store *s;
+	int fd;
+
+	for (int i = 1; i <= SALVAGE_KEPT; i++) {
+		(void)snprintf(path, sizeof(path), "%s/damaged-2020010%dT000000Z", p->state, i);
+		assert_int_equal(mkdir(path, 0700), 0);
+	}
+	make_store(p);
+	condemn(p);
+	assert_int_equal(store_open(&o, p->now, &synced, &opening, &s), STORE_E_CORRUPT);
+	assert_non_null(strstr(opening.problem, "replace the card"));
+	(void)snprintf(path, sizeof(path), "%s/damaged-20200103T000000Z/done", p->state);
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(close(fd), 0);
+	s = open_salvaging(p, &opening);
+	*strrchr(path, '/') = '\0';
+	assert_int_equal(access(path, F_OK), -1);
+	(void)snprintf(path, sizeof(path), "%s/damaged-20200101T000000Z", p->state);
+	assert_int_equal(access(path, F_OK), 0);
+	store_close(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -364,6 +397,7 @@ int main(void)
 		store_test(the_books_decide),
 		store_test(a_commit_that_fails_brings_nothing),
 		store_test(setting_aside_goes_on),
+		store_test(no_more_than_a_few_are_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
