@@ -79,14 +79,14 @@ def test_without_immediate_a_start_is_a_background_run(new_hub):
 
 def test_without_the_queue_what_failed_waits(new_hub):
     hub = with_features(new_hub, queue=True)
-    fill_while_down(hub, 40)
+    fill_while_down(hub, 150)
     sink_state(hub, "down")
     told = [p["consequence"] for p in hub.status()["problems"] if "trying again" in p["what"]]
     assert told == ["what a server did not take waits for the next background run, at most 1 h 0 min"]
     hub.receiver.up()
     sink_state(hub, "up")  # what is new found out
     accepted(hub, 40)
-    assert hub.waiting() >= 40  # and what failed still waits
+    assert hub.waiting() >= 75  # and what failed still waits; a trial may have carried some of it
     sync(hub)
     until(lambda: hub.waiting() < 20, 20, "the rows were sent")
     end(hub)
