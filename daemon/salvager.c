@@ -47,6 +47,7 @@ struct salvager {
 	const struct config *config;
 	struct salvager_handler handler;
 	struct salvage_status v;
+	uint64_t lost;
 	struct salvage_place place;  /* behind it nothing was brought yet */
 	struct salvage_place parsed; /* of the last piece that was heard of */
 	pid_t child;		     /* 0: none */
@@ -211,7 +212,7 @@ static int keep_gap(struct salvager *s, const struct rescue_message *m)
 	p.had = translate(s, p.had);
 	if (is_settled(s, p.had) || s->n_gaps >= GAPS_MAX)
 		return 0; /* every server has what could not be read here */
-	s->v.lost += m->n;
+	s->lost += m->n;  /* written down at the end only, with the gaps */
 	p.n = 1;
 	p.offset_us = clock.offset_us;
 	p.boot_us = (p.boot_us ? p.boot_us : clock_wall_usec()) - p.offset_us;
@@ -303,6 +304,7 @@ static void finish(struct salvager *s)
 	int r;
 
 	s->v.ended_us = clock_wall_usec();
+	s->v.lost = s->lost;
 	r = bring(s, s->gaps, &s->n_gaps, &s->gap_content);
 	if (r != 0) {
 		s->v.ended_us = 0;
@@ -452,6 +454,7 @@ static void count_anew(struct salvager *s)
 	}
 	s->v.began_us = began_us;
 	s->parsed = s->place;
+	s->lost = 0;
 }
 
 static int start_child(struct salvager *s)
