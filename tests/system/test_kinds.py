@@ -55,7 +55,7 @@ def test_every_kind(new_hub):
         for make in (acceleration, ppg, ppi, counts):
             hub.tell("malformed", 0, PMD_DATA, make(i))
     hub.tell("malformed", 0, PMD_DATA, acceleration(N - 1))  # twice
-    hub.tell("malformed", 0, PMD_DATA, acceleration(N + 4))  # four are missing
+    hub.tell("malformed", 0, PMD_DATA, acceleration(N + 2))  # two are missing
     wanted = {"acceleration": N + 1, "ppg": N, "ppi": 2 * N, "ecg_counts": N}
     until(lambda: all(held(hub).get(kind) == n for kind, n in wanted.items()), 20, wanted)
     device = hub.status()["devices"][0]
@@ -74,7 +74,7 @@ def test_every_kind(new_hub):
     ((reason, n),) = [
         (x["reason"], x["n"]) for (p,) in hub.receiver.query("SELECT payload FROM records WHERE type = 'gap'")
         for x in [contract.unpack("gap", p)]]
-    assert (reason, n) == ("missing_frames", 4)
+    assert (reason, n) == ("missing_frames", 2)
 
 
 def test_what_waits_survives_a_kill(new_hub):
