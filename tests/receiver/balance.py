@@ -33,6 +33,9 @@ import contract  # noqa: E402
 HEART_RATE = "2a37"
 PMD_DATA = "fb005c82-02e7-f387-1cad-8acd2d8df0c8"
 OXIMETRY, TEMPERATURE, BLOOD_PRESSURE = "2a5f", "2a1c", "2a35"
+# What carries records; of which kind, where it is malformed.
+CARRIERS = {HEART_RATE: "heart_rate", PMD_DATA: "ecg", OXIMETRY: "oximetry", TEMPERATURE: "temperature",
+            BLOOD_PRESSURE: "blood_pressure"}
 NO_VALUE = -(2**31)
 BASE_UUID = re.compile(r"0000([0-9a-f]{4})-0000-1000-8000-00805f9b34fb")
 WANTED = "heart_rate ecg ecg_counts oximetry temperature blood_pressure".split()  # where nobody says
@@ -222,9 +225,7 @@ def characteristic(uuid):
 def _sent(line):
     """The records that this notification has to become, as [Sent]; one with no content if none."""
     uuid = characteristic(line["char"])
-    malformed = {HEART_RATE: "heart_rate", PMD_DATA: "ecg", OXIMETRY: "oximetry", TEMPERATURE: "temperature",
-                 BLOOD_PRESSURE: "blood_pressure"}
-    if uuid not in malformed:
+    if uuid not in CARRIERS:
         return []
     data = bytes.fromhex(line["hex"])
     try:
@@ -233,7 +234,7 @@ def _sent(line):
         else:
             found = decode_pmd(data) if uuid == PMD_DATA else decode_medical(uuid, data)
     except Malformed:
-        found = [(malformed[uuid], 0, None)]
+        found = [(CARRIERS[uuid], 0, None)]
     return [
         Sent(line["n"], line["t_wall_us"], line["device"].lower(), kind, line["handed"],
              line.get("what", "ok"), content=content, ts_ns=ts_ns)
