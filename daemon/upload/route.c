@@ -371,6 +371,8 @@ static bool send_waiting(struct route *r, usec_t now)
 
 		if (l->state == LANE_WAITING && outbox_is_old(r->store, &l->cut)) {
 			lane_release(l, r->store);
+			if (l->trial)
+				health_unknown(&r->health, now); /* it had no outcome */
 			return true;
 		}
 		if (l->state == LANE_WAITING && now >= l->retry_at) {
@@ -766,6 +768,8 @@ void route_renamed(struct route *r)
 	r->greeted = false;
 	r->greetings = 0;
 	r->greet_at = 0;
+	if (lanes_idle(r))
+		health_unknown(&r->health, now); /* the greeting was the trial */
 	breaker_hurry(&r->health.breaker, now);
 	arm(r, now);
 }

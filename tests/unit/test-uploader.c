@@ -1124,6 +1124,28 @@ static void a_greeting_that_fails_is_repeated(void **state)
 	assert_nothing_lost(w);
 }
 
+static bool is_greeted_in_trial(struct world *w)
+{
+	return w->n_gets > 3;
+}
+
+/* What the greeting would have told is of other names: it is asked anew, down or not. */
+static void new_names_while_a_trial_greets(void **state)
+{
+	struct world *w = *state;
+
+	w->streams_status = 503;
+	start(w, UPLOADER_DAEMON);
+	admit(w, 1);
+	run_until(w, is_greeted_in_trial); /* the server has it, its answer is on its way */
+	assert_true(is_down(w));
+	uploader_renamed(w->uploader);
+	w->streams_status = 0;
+	run_until(w, all_settled);
+	assert_true(is_up(w));
+	assert_nothing_lost(w);
+}
+
 /* Drain, stop */
 
 static void a_drain_ends_when_nothing_is_left(void **state)
@@ -1339,6 +1361,7 @@ int main(void)
 		TEST(a_server_that_was_set_back_gets_it_again),
 		TEST(a_server_without_the_greeting_is_fine),
 		TEST(a_greeting_that_fails_is_repeated),
+		TEST(new_names_while_a_trial_greets),
 		TEST(a_drain_ends_when_nothing_is_left),
 		TEST(a_drain_with_nothing_to_do_asks_nobody),
 		TEST(a_drain_gives_up_where_nobody_answers),
