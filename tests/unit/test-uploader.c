@@ -740,6 +740,7 @@ static void without_both_one_wake_is_one_try(void **state)
 	unsigned n;
 
 	w->config.immediate = w->config.queue = false;
+	w->config.backoff_min = w->config.backoff_max = 10 * USEC_PER_SEC; /* only a wake ends it */
 	start(w, UPLOADER_DAEMON);
 	run_until(w, is_greeted);
 	w->always = 503;
@@ -753,7 +754,31 @@ static void without_both_one_wake_is_one_try(void **state)
 	assert_int_equal(w->n_batches, n);
 	w->always = 0;
 	admit(w, 5);
-	uploader_return(w->uploader); /* the sink is down, and what is new has no row yet */
+	uploader_wake(w->uploader, false); /* the sink is down, and what is new has no row yet */
+	run_until(w, all_settled);
+	assert_nothing_lost(w);
+}
+
+/* Held before anything became a row: there is nothing to try it with but what has to become one. */
+static void without_immediate_a_hold_without_rows_ends(void **state)
+{
+	struct world *w = *state;
+
+	w->config.immediate = false;
+	w->config.probe_interval = 3600 * USEC_PER_SEC;
+	w->config.backoff_min = 50 * MS;
+	w->config.backoff_max = 200 * MS; /* when the network's return is acted on, by lot */
+	w->token = "there";
+	write_token(w, "there");
+	start(w, UPLOADER_DAEMON);
+	run_until(w, is_greeted);
+	admit(w, 5);
+	assert_int_equal(unlink(w->token_file), 0);
+	uploader_wake(w->uploader, false);
+	run_until(w, is_held);
+	assert_int_equal(w->n_batches, 0);
+	write_token(w, "there");
+	uploader_return(w->uploader);
 	run_until(w, all_settled);
 	assert_nothing_lost(w);
 }
@@ -1341,6 +1366,7 @@ int main(void)
 		TEST(without_immediate_the_queue_goes_on),
 		TEST(without_the_queue_what_failed_waits_for_the_background),
 		TEST(without_both_one_wake_is_one_try),
+		TEST(without_immediate_a_hold_without_rows_ends),
 		TEST(an_account_failure_holds_and_is_probed),
 		TEST(waking_ends_a_hold_at_once),
 		TEST(returning_ends_a_hold_soon),
