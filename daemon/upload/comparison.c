@@ -24,7 +24,8 @@
  * confirmed when it was asked for; what became a row since is left alone by outbox_owe().
  *
  * Low priority: it has a connection of its own, so that the lanes never wait for it, its slices come
- * after all other events of the loop, and it pauses while the backlog digests what was found.
+ * after straps, commits and uploads, and it pauses while the backlog digests what was found. A sink
+ * that the lanes find down, or that tells them to wait, is not asked meanwhile.
  */
 #include "upload/comparison.h"
 
@@ -342,6 +343,7 @@ static void ask_again(struct comparison *c, const char *why, usec_t retry_after,
 	usec_t wait = c->o.config->backoff_min << (2 * (c->attempts - 1)); /* 2 s, 8 s */
 
 	if (c->attempts >= ATTEMPTS || retry_after > RETRY_MAX) {
+		c->state.retry_after = retry_after;
 		give_up(c, now, "%s", why);
 		return;
 	}
@@ -433,6 +435,11 @@ static void ask(struct comparison *c, usec_t now)
 		give_up(c, now, "too much differs for one time; the rest is compared next");
 		return;
 	}
+	c->attempts++;
+	if (!c->o.is_up(c->o.userdata)) {
+		ask_again(c, "it went down meanwhile", 0, now);
+		return;
+	}
 	store_stream_status(c->o.store, c->span.stream, &status);
 	uuid_format(&status.info.id, stream);
 	(void)snprintf(path, sizeof(path),
@@ -441,7 +448,6 @@ static void ask(struct comparison *c, usec_t now)
 		       stream, q.from_seq, q.to_seq, q.width); /* fits */
 	request.path = path;
 	c->state.requests++;
-	c->attempts++;
 	c->step = STEP_ANSWER;
 	if (http_send(c->http, &request, on_answer, c, &c->call) < 0)
 		give_up(c, now, "the request could not be made");
@@ -693,6 +699,7 @@ struct comparison *comparison_free(struct comparison *c)
 {
 	if (!c)
 		return NULL;
+	put_finding(c); /* what it says is owed again, though nobody goes on looking */
 	c->call = http_cancel(c->call);
 	c->http = http_free(c->http);
 	sd_event_source_disable_unref(c->timer);

@@ -30,6 +30,8 @@ struct comparison_options {
 	enum comparison_scope scope;
 	int64_t since_us; /* wall */
 	void *userdata;
+	/* Is the sink up? One that is down or held is not asked; if it stays so the comparison ends. */
+	bool (*is_up)(void *userdata);
 	/* Something is owed again: as the last thing that is done. */
 	void (*found)(void *userdata);
 	/* It has ended, well or not: as the last thing that is done; it may be freed in it. */

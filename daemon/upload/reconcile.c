@@ -8,8 +8,9 @@
  *	a greeting finds it behind   the last reconcile_window
  *	missing_after in a receipt   that stream
  *
- * One that does not get through is tried again after ten minutes. What it found until then is owed
- * already.
+ * One that does not get through is tried again after ten minutes, or when the server wants to be asked
+ * again. What it found until then is owed already. A server that cannot be compared with for days is a
+ * line in the journal once, not each time; status says it all the while.
  */
 #include "upload/reconcile.h"
 
@@ -25,7 +26,8 @@
 
 #define FIRST_MIN     (120 * USEC_PER_SEC) /* after the start: first things first */
 #define FIRST_MAX     (600 * USEC_PER_SEC)
-#define AGAIN_AFTER   (600 * USEC_PER_SEC) /* it did not get through */
+#define AGAIN_AFTER   (600 * USEC_PER_SEC)  /* it did not get through */
+#define RETRY_MAX     (3600 * USEC_PER_SEC) /* ... nor longer, whatever Retry-After says */
 #define MISSING_EVERY (3600 * USEC_PER_SEC)
 
 struct reconcile {
@@ -37,6 +39,7 @@ struct reconcile {
 	bool asked, all, unsent;     /* what is to be done next */
 	bool some;		     /* of the suspects */
 	bool told_unsupported;
+	char told[160]; /* why the last one did not get through, as it was said; "": it did */
 	struct reconcile_state state;
 	bool *suspects;	  /* [stream - 1]: a receipt misses something */
 	usec_t *acted_at; /* ... and when that was acted on last; 0: never */
@@ -124,14 +127,17 @@ static void say_differences(const struct reconcile *r, const char *field, const 
 		  s->compared);
 }
 
-/* One line, whatever came of it. */
-static void say(const struct reconcile *r)
+/* One line, whatever came of it; none for the same trouble again. */
+static void say(struct reconcile *r)
 {
 	const struct reconcile_state *s = &r->state;
 	char field[48], scope[64];
 
 	(void)snprintf(field, sizeof(field), "SINK=%s", s->sink); /* 32 at most */
 	describe_scope(r, scope);
+	if (s->problem[0] && streq(s->problem, r->told) && !s->again)
+		return;
+	memcpy(r->told, s->problem, sizeof(r->told));
 	if (s->problem[0])
 		log_event(LOG_WARNING, CATALOG_RECONCILE, LOG_FIELDS(field),
 			  "reconcile: %s could not be compared to the end: %s; %" PRIu64
@@ -174,7 +180,8 @@ static void plan(struct reconcile *r, usec_t now)
 	if (r->state.ended || r->state.unsupported)
 		r->planned = now + between(interval - interval / 10, interval + interval / 10);
 	else
-		r->planned = now + MIN(interval, (usec_t)AGAIN_AFTER);
+		r->planned = now + MAX(MIN(interval, (usec_t)AGAIN_AFTER),
+				       MIN(r->state.retry_after, (usec_t)RETRY_MAX));
 }
 
 static void put_down(struct reconcile *r)
@@ -201,6 +208,13 @@ static void take_state(const struct reconcile *r, struct reconcile_state *ret)
 	ret->phase = RECONCILE_RUNNING;
 	ret->last_us = r->state.last_us;
 	memcpy(ret->sink, r->state.sink, sizeof(ret->sink));
+}
+
+static bool is_up(void *userdata)
+{
+	const struct reconcile *r = userdata;
+
+	return r->o.is_up(r->o.userdata);
 }
 
 static void on_found(void *userdata)
@@ -260,8 +274,11 @@ int reconcile_begin(struct reconcile *r, usec_t now)
 		.sink = r->o.sink,
 		.token = r->o.token,
 		.scope = scope_of(r, wall_us),
-		.since_us = wall_us - (int64_t)r->o.config->reconcile_window,
+		/* What a receipt misses may be as old as the row that it was for. */
+		.since_us =
+			is_of_suspects(r) ? 0 : wall_us - (int64_t)r->o.config->reconcile_window,
 		.userdata = r,
+		.is_up = is_up,
 		.found = on_found,
 		.ended = on_ended,
 	};

@@ -17,6 +17,7 @@ struct reconcile_options {
 	const struct token *token;
 	bool by_itself; /* every reconcile_interval */
 	void *userdata;
+	bool (*is_up)(void *userdata); /* is the sink? */
 	void (*event_told)(void *userdata, const struct sync_event *e);
 	/* Something is owed again: as the last thing that is done. */
 	void (*found)(void *userdata);

@@ -297,6 +297,11 @@ static bool tell_clocks(struct route *r, usec_t now)
 
 /* Missed data */
 
+static bool on_reconcile_asks(void *userdata)
+{
+	return is_up(userdata);
+}
+
 static void on_reconcile_event(void *userdata, const struct sync_event *e)
 {
 	const struct route *r = userdata;
@@ -642,6 +647,7 @@ static int open_reconcile(struct route *r, usec_t now)
 		.token = &r->token,
 		.by_itself = !r->drain && r->config->reconcile && r->config->timers,
 		.userdata = r,
+		.is_up = on_reconcile_asks,
 		.event_told = on_reconcile_event,
 		.found = on_reconcile_found,
 		.ended = on_reconcile_ended,

@@ -77,6 +77,7 @@ struct reconcile_state {
 	uint64_t server_only;		/* that only the server holds */
 	uint64_t conflicts;		/* that differ: their streams are held */
 	uint64_t requests;
+	usec_t retry_after; /* it ended because the server wants to be left alone so long; 0: no */
 	usec_t took;
 	char problem[160]; /* why it did not get through; "" */
 };

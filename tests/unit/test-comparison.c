@@ -15,6 +15,7 @@
 #include "place.h"
 #include "sink/sink.h"
 #include "store/compare.h"
+#include "store/finding.h"
 #include "upload/comparison.h"
 #include "upload/tally.h"
 #include "util/digest.h"
@@ -36,8 +37,9 @@ static uint64_t first, last;
 static bool ended, has[RECORDS + 1], altered[RECORDS + 1]; /* by n */
 static const char *answers[8];				   /* instead of honest ones */
 static int statuses[8];
+static const char *headers;
 static size_t n_answers;
-static unsigned n_requests;
+static unsigned n_requests, n_down, n_founds;
 
 /* The server */
 
@@ -96,7 +98,7 @@ static bool on_request(void *userdata, const struct server_request *q, struct bu
 
 	assert_in_range((to - from) / width, 0, TALLY_WINDOWS - 1);
 	if (i < n_answers && (answers[i] || statuses[i])) {
-		server_respond(out, statuses[i] ? statuses[i] : 200, "",
+		server_respond(out, statuses[i] ? statuses[i] : 200, headers,
 			       answers[i] ? answers[i] : "");
 		return false;
 	}
@@ -111,8 +113,15 @@ static bool on_request(void *userdata, const struct server_request *q, struct bu
 
 /* The hub */
 
+/* Not the first n_down times. */
+static bool is_up(void *userdata)
+{
+	return n_down == 0 || n_down-- == 0;
+}
+
 static void on_found(void *userdata)
 {
+	n_founds++;
 }
 
 static void on_ended(void *userdata)
@@ -154,7 +163,8 @@ static int begin(void **state)
 	memset(altered, 0, sizeof(altered));
 	memset(answers, 0, sizeof(answers));
 	memset(statuses, 0, sizeof(statuses));
-	n_answers = n_requests = 0;
+	headers = "";
+	n_answers = n_requests = n_down = n_founds = 0;
 	assert_true(sd_event_new(&loop) >= 0);
 	server = server_new(loop, on_request, NULL);
 	sink_config = (struct config_sink){.name = (char *)"main", .url = server->url};
@@ -173,7 +183,7 @@ static int finish(void **state)
 	return tear_down(state);
 }
 
-static const struct reconcile_state *compare(void)
+static void begin_comparison(void)
 {
 	const struct comparison_options o = {.event = loop,
 					     .store = store,
@@ -182,12 +192,18 @@ static const struct reconcile_state *compare(void)
 					     .sink = &sink_config,
 					     .token = &token,
 					     .scope = SCOPE_ALL,
+					     .is_up = is_up,
 					     .found = on_found,
 					     .ended = on_ended};
 
 	ended = false;
 	n_requests = 0;
 	assert_int_equal(comparison_new(&o, NULL, 0, clock_boot_usec(), &comparison), 0);
+}
+
+static const struct reconcile_state *compare(void)
+{
+	begin_comparison();
 	while (!ended)
 		assert_true(sd_event_run(loop, 20 * USEC_PER_SEC) > 0);
 	return &state_;
@@ -310,14 +326,63 @@ static void a_server_without_windows(void **state)
 	assert_int_equal(waiting(), 0);
 }
 
+/* Whatever the lanes found: it is not asked while it is down, and not waited for. */
+static void a_sink_that_goes_down(void **state)
+{
+	n_down = 3;
+	assert_false(compare()->ended);
+	assert_int_equal(n_requests, 0);
+	assert_int_equal(waiting(), 0);
+	n_down = 2;
+	assert_true(compare()->ended);
+	assert_int_equal(n_requests, 1);
+}
+
+static void a_server_that_wants_to_be_left_alone(void **state)
+{
+	statuses[0] = 429;
+	headers = "Retry-After: 1800\r\n";
+	n_answers = 1;
+	assert_false(compare()->ended);
+	assert_int_equal(n_requests, 1);
+	assert_int_equal(state_.retry_after, 1800 * USEC_PER_SEC);
+}
+
+static void count_one(void *userdata, const struct finding *f)
+{
+	*(uint64_t *)userdata += f->n;
+}
+
+static void what_was_found_is_known_though_it_is_stopped(void **state)
+{
+	uint64_t n = 0;
+
+	has[7] = has[8] = false;
+	begin_comparison();
+	while (n_founds == 0)
+		assert_true(sd_event_run(loop, 20 * USEC_PER_SEC) > 0);
+	assert_false(ended);
+	comparison = comparison_free(comparison);
+	assert_int_equal(finding_each(store, count_one, &n), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(waiting(), 2);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, finish)
 	const struct CMUnitTest tests[] = {
-		TEST(everything_is_there),    TEST(everything_is_gone),
-		TEST(some_are_gone),	      TEST(every_other_is_gone),
-		TEST(one_is_another),	      TEST(answers_that_are_none),
-		TEST(it_comes_to_its_senses), TEST(a_server_without_windows),
+		TEST(everything_is_there),
+		TEST(everything_is_gone),
+		TEST(some_are_gone),
+		TEST(every_other_is_gone),
+		TEST(one_is_another),
+		TEST(answers_that_are_none),
+		TEST(it_comes_to_its_senses),
+		TEST(a_server_without_windows),
+		TEST(a_sink_that_goes_down),
+		TEST(a_server_that_wants_to_be_left_alone),
+		TEST(what_was_found_is_known_though_it_is_stopped),
 	};
 
 	log_init(LOG_TARGET_STDERR, LOG_EMERG);
