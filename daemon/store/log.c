@@ -275,20 +275,6 @@ static int read_log(struct reading *g, uint64_t first_id, uint64_t end_id)
 	return r;
 }
 
-/* What moved, and no commit has taken yet. */
-static int read_staged(struct reading *g)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && !g->done && i < g->s->n_staged; i++) {
-		const struct staged *b = &g->s->staged[i];
-
-		if (b->stream == g->stream && b->id > g->s->log_id)
-			r = give_block(g, b, bytes_make(b->payload.data, b->payload.size));
-	}
-	return r;
-}
-
 static int read_tail(struct reading *g)
 {
 	uint64_t position = MAX(g->s->log_pos, tail_start(g->s->tail)), next;
@@ -336,9 +322,7 @@ int log_read_some(struct store *s, const struct cut_range *want, uint64_t n_ids,
 		return r;
 	if (end_id <= s->log_id)
 		*ret_next_id = end_id;
-	else
-		r = read_staged(&g);
-	if (r == 0 && !g.done && *ret_next_id == UINT64_MAX && s->tail)
+	else if (s->tail)
 		r = read_tail(&g);
 	return r;
 }

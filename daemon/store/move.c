@@ -10,9 +10,8 @@
  *
  * A slice is a piece of one run of one old stream in which no sink changes from owing to not owing. It
  * is one transaction with the whole tail: copies in, both ledgers changed. So between two slices,
- * and after a kill in one, a record is owed under one name and not under two. A COMMIT that failed may
- * have happened; the copies stay in memory (`staged`) under the same ids until one succeeds, as the
- * slots of a tail do, and are read from there.
+ * and after a kill in one, a record is owed under one name and not under two. The copies wait in memory
+ * (`staged`) for that commit; if it fails, nothing of the slice ever was (undo.c).
  *
  * Cursors: in the new stream everything below the copies is first put into rows, because a cursor
  * passes nothing that is not settled; so no cut may be under way at any sink (STORE_E_BUSY). What a
@@ -32,6 +31,7 @@
 
 #include "store/pack.h"
 #include "store/state.h"
+#include "store/undo.h"
 
 enum {
 	SLICE_BYTES = 64 * 1024,
@@ -41,6 +41,7 @@ enum {
 
 struct slice {
 	struct store *s;
+	struct undo *undo;
 	uint32_t from, to;
 	uint64_t first, last; /* seqs that are looked for */
 	uint64_t next;	      /* the one expected; first + n */
@@ -391,7 +392,9 @@ static int stage(struct slice *g)
 	first = seq_run(last) == run ? last + 1 : seq_make(run, 1);
 	if ((first & SEQ_N_MAX) + n > SEQ_N_MAX)
 		return -EOVERFLOW; /* 268 million in one run: the owner restarts and goes on */
-	r = reserve(s);
+	r = undo_note(s, g->undo);
+	if (r == 0)
+		r = reserve(s);
 	if (r == 0)
 		r = stream_reach(st, run, ((first + n - 1) & SEQ_N_MAX));
 	if (r != 0)
@@ -465,10 +468,10 @@ static int one_slice(struct slice *g)
 	return STORE_E_MORE;
 }
 
-static int move_stream(struct store *s, uint32_t stream)
+static int move_stream(struct store *s, uint32_t stream, struct undo *undo)
 {
 	const struct stream_info *info = &stream_of(s, stream)->info;
-	struct slice g = {.s = s, .from = stream, .first = first_of_all(s, stream)};
+	struct slice g = {.s = s, .undo = undo, .from = stream, .first = first_of_all(s, stream)};
 	int r;
 
 	if (g.first == 0)
@@ -499,7 +502,7 @@ static void let_go(struct store *s, uint32_t stream)
 }
 
 /* Heart rate first, and of a kind what is oldest. */
-static int move_any(struct store *s)
+static int move_any(struct store *s, struct undo *undo)
 {
 	int all = STORE_E_NOTHING;
 
@@ -509,7 +512,7 @@ static int move_any(struct store *s)
 
 			if (!stream_of(s, i)->old || stream_of(s, i)->info.kind != kind)
 				continue;
-			r = move_stream(s, i);
+			r = move_stream(s, i, undo);
 			if (r <= 0 || r == STORE_E_MORE)
 				return r;
 			if (r == STORE_E_NOTHING)
@@ -522,21 +525,27 @@ static int move_any(struct store *s)
 
 int store_move(struct store *s, usec_t now)
 {
+	struct undo undo = {0};
 	int r;
 
 	assert(s->owner_fd >= 0);
 	if (store_move_left(s) == 0)
-		return move_any(s); /* nothing, but what was held is let go of */
-	if (s->n_staged > 0 || s->retry_at > now)
+		return move_any(s, &undo); /* nothing, but what was held is let go of */
+	if (s->retry_at > now)
 		return STORE_E_BUSY; /* for the card */
 	if (store_wants_room(s))
 		(void)store_prune(s, INT64_MAX,
 				  256); /* what has moved is here twice; else it is told */
 	if (store_commit(s, now) != 0)
 		return STORE_E_BUSY;
-	r = move_any(s);
+	r = move_any(s, &undo);
 	if (r == 0 && store_commit(s, now) != 0)
-		return STORE_E_BUSY;
+		r = STORE_E_BUSY;
+	if (r != 0) {
+		undo_all(s, &undo);
+		staged_free(s);
+	}
+	undo_done(s, &undo);
 	return r;
 }
 

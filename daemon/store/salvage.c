@@ -25,6 +25,7 @@
 #include "store/salvage.h"
 
 #include "store/state.h"
+#include "store/undo.h"
 #include "util/file.h"
 
 #include <dirent.h>
@@ -404,100 +405,6 @@ struct import {
 	} * given; /* [n] */
 };
 
-/* Memory as it was, should the commit fail. */
-struct before {
-	struct stream_state *streams;
-	struct run_count **runs;
-	struct cursor_state **cursors;
-	struct row_entry *rows;
-	size_t n_rows;
-	struct aside *asides;
-	size_t n_asides;
-	int64_t next_row;
-	uint64_t next_id;
-	usec_t dirty_since;
-	bool force;
-};
-
-static void before_done(struct store *s, struct before *b)
-{
-	for (size_t i = 0; b->runs && i < s->n_streams; i++)
-		free(b->runs[i]);
-	for (size_t i = 0; b->cursors && i < s->n_sinks; i++)
-		free(b->cursors[i]);
-	free(b->runs);
-	free(b->cursors);
-	free(b->streams);
-	free(b->rows);
-	free(b->asides);
-}
-
-static void *copy_of(const void *p, size_t n, size_t size)
-{
-	void *copy = calloc(n + 1, size);
-
-	if (copy && n)
-		memcpy(copy, p, n * size);
-	return copy;
-}
-
-static int remember(struct store *s, struct before *b)
-{
-	*b = (struct before){.n_rows = s->n_rows,
-			     .n_asides = s->n_asides,
-			     .next_row = s->next_row,
-			     .next_id = s->next_id,
-			     .dirty_since = s->dirty_since,
-			     .force = s->force};
-	b->streams = copy_of(s->streams, s->n_streams, sizeof(*s->streams));
-	b->rows = copy_of(s->rows, s->n_rows, sizeof(*s->rows));
-	b->asides = copy_of(s->asides, s->n_asides, sizeof(*s->asides));
-	b->runs = calloc(s->n_streams + 1, sizeof(void *));
-	b->cursors = calloc(s->n_sinks + 1, sizeof(void *));
-	if (!b->streams || !b->rows || !b->asides || !b->runs || !b->cursors)
-		return -ENOMEM;
-	for (size_t i = 0; i < s->n_streams; i++) {
-		b->runs[i] = copy_of(s->streams[i].runs, s->streams[i].n_runs,
-				     sizeof(*s->streams[i].runs));
-		if (!b->runs[i])
-			return -ENOMEM;
-	}
-	for (size_t i = 0; i < s->n_sinks; i++) {
-		b->cursors[i] =
-			copy_of(s->sinks[i].cursors, s->n_streams, sizeof(*s->sinks[i].cursors));
-		if (!b->cursors[i])
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-/* Nothing of it ever was. */
-static void restore(struct store *s, struct before *b)
-{
-	for (size_t i = 0; i < s->n_streams; i++) {
-		struct run_count *runs = s->streams[i].runs; /* at least as large as it was */
-
-		if (b->runs[i])
-			memcpy(runs, b->runs[i], b->streams[i].n_runs * sizeof(*runs));
-		s->streams[i] = b->streams[i];
-		s->streams[i].runs = runs;
-	}
-	for (size_t i = 0; i < s->n_sinks; i++)
-		if (b->cursors[i])
-			memcpy(s->sinks[i].cursors, b->cursors[i],
-			       s->n_streams * sizeof(*s->sinks[i].cursors));
-	if (b->n_rows)
-		memcpy(s->rows, b->rows, b->n_rows * sizeof(*s->rows));
-	if (b->n_asides)
-		memcpy(s->asides, b->asides, b->n_asides * sizeof(*s->asides));
-	s->n_asides = b->n_asides;
-	s->n_rows = b->n_rows;
-	s->next_row = b->next_row;
-	s->next_id = b->next_id;
-	s->dirty_since = b->dirty_since;
-	s->force = b->force;
-}
-
 /* What a sink has confirmed already it need not have again. What was open before it becomes a row. */
 static int pass_at(struct store *s, uint32_t sink, const struct salvage_piece *p, uint64_t last_seq)
 {
@@ -611,7 +518,7 @@ int salvage_bring(struct store *s, const struct salvage_status *v,
 {
 	struct salvage_status *known = find(s, v->dir);
 	struct import import = {.v = v, .pieces = pieces, .n = n};
-	struct before before = {0};
+	struct undo before = {0};
 	int r;
 
 	assert(known != NULL);
@@ -627,13 +534,13 @@ int salvage_bring(struct store *s, const struct salvage_status *v,
 	if (n > 0)
 		import.place = pieces[n - 1].place;
 	import.given = calloc(n + 1, sizeof(*import.given));
-	r = import.given ? remember(s, &before) : -ENOMEM;
+	r = import.given ? undo_note(s, &before) : -ENOMEM;
 	if (r == 0) {
 		r = commit_import(s, &import, now);
 		if (r != 0)
-			restore(s, &before);
+			undo_all(s, &before);
 	}
-	before_done(s, &before);
+	undo_done(s, &before);
 	free(import.given);
 	if (r == 0) {
 		*known = *v;

@@ -206,7 +206,6 @@ struct store {
 	size_t n_asides, asides_capacity;
 	struct staged *staged;
 	size_t n_staged;
-	uint64_t staged_id;	/* the highest id of them */
 	struct run_entry *runs; /* ascending */
 	size_t n_runs;
 	struct run_info run; /* ours, or the newest */

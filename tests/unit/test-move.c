@@ -458,6 +458,48 @@ static void a_hole_in_the_log(void **state)
 	free(v);
 }
 
+/*
+ * A card that does not take a slice: what is heard meanwhile lies in the ring behind no hole, and
+ * the next start finds it there.
+ */
+static void a_slice_that_the_card_refuses(void **state)
+{
+	struct place *p = *state;
+	struct servers *v = calloc(1, sizeof(*v));
+	uint16_t end = make_history(p, v);
+	struct store *s = open_store(p);
+	struct store_opening opening = {0};
+	uint64_t left;
+	int r;
+
+	add_sinks(s, false);
+	assert_int_equal(store_new_incarnation(s, INCARNATION_CONFLICT, "", p->now), 0);
+	assert_int_equal(store_move(s, p->now), 0);
+	left = store_move_left(s);
+	sql(p, "CREATE TRIGGER no BEFORE INSERT ON aside BEGIN SELECT RAISE(ABORT, 'no'); END");
+	for (int i = 0; i < 3; i++) {
+		while ((r = store_move(s, p->now)) == 0 || r == STORE_E_MORE)
+			;
+		assert_int_equal(r, STORE_E_BUSY);
+		p->now += 2 * USEC_PER_SEC;
+	}
+	assert_true(store_move_left(s) > 0 && store_move_left(s) <= left);
+	end = admit_some(p, s, end, 4);
+	store_close(s); /* killed */
+
+	sql(p, "DROP TRIGGER no");
+	s = open_with(p, &synced, &opening);
+	assert_int_equal(opening.tail, TAIL_RECOVERED);
+	assert_int_equal(opening.incarnation, INCARNATION_FIRST);
+	add_sinks(s, false);
+	assert_balanced(s);
+	move_all(p, s, true);
+	memset(v->got, 0, sizeof(v->got));
+	store_close(s);
+	free(v);
+	(void)end;
+}
+
 /* --- kills --- */
 
 static int commits_left;
@@ -536,6 +578,7 @@ int main(void)
 		store_test(what_has_no_time_waits_for_it),
 		store_test(what_was_held_is_let_go),
 		store_test(a_hole_in_the_log),
+		store_test(a_slice_that_the_card_refuses),
 		cmocka_unit_test(a_kill_in_every_commit),
 	};
 
