@@ -93,6 +93,9 @@ struct control_absence {
 	usec_t silent_us; /* since the last sign of life; 0: not known */
 	int pid;	  /* of the owner; 0: not known */
 	const char *role; /* of the owner, or "" */
+	/* Why its store cannot be read either; "" it can, or there is nothing to say. */
+	char store_what[160], store_remedy[200];
+	const char *store_consequence;
 };
 
 enum { CONTROL_ABSENCE_SIZE = 160 };

@@ -75,19 +75,27 @@ int control_tables_from_store(struct store *look, const struct config *config,
 			      struct tables *ret)
 {
 	char what[CONTROL_ABSENCE_SIZE];
-	const struct problem problem = {
-		.severity = absence->kind == CONTROL_STARTING ? SEVERITY_DEGRADED
-							      : SEVERITY_NOT_WORKING,
-		.what = what,
-		.consequence = words[absence->kind].consequence,
-		.remedy = words[absence->kind].remedy,
+	const struct problem problems[] = {
+		{
+			.severity = absence->kind == CONTROL_STARTING ? SEVERITY_DEGRADED
+								      : SEVERITY_NOT_WORKING,
+			.what = what,
+			.consequence = words[absence->kind].consequence,
+			.remedy = words[absence->kind].remedy,
+		},
+		{
+			.severity = SEVERITY_NOT_WORKING,
+			.what = absence->store_what,
+			.consequence = absence->store_consequence,
+			.remedy = absence->store_remedy,
+		},
 	};
 	_cleanup_(events_closep) struct events *events = NULL;
 	struct snapshot s = {
 		.store = look,
 		.config = config,
-		.problems = &problem,
-		.n_problems = 1,
+		.problems = problems,
+		.n_problems = absence->store_what[0] ? 2 : 1,
 		.now = clock_boot_usec(),
 		.wall_us = clock_wall_usec(),
 		.clock = clock_read(config ? config->trust_clock : CLOCK_TRUST_AUTO),

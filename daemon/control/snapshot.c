@@ -43,7 +43,7 @@ static const char *sink_state_word(const struct snapshot *s, const struct sink_s
 		return "retired";
 	return state && state->state < ARRAY_SIZE(names) ? names[state->state]
 	       : s->running				 ? "starting"
-							 : "stopped";
+							 : "unknown";
 }
 
 static void put_sink_work(struct table *t, const struct snapshot *s, const struct sink_state *state,

@@ -287,24 +287,59 @@ static int look(struct client *c, struct store **ret)
 	return store_look(c->state_dir, c->runtime_dir, ret);
 }
 
-/* Appends to the problem what is the matter with the store. */
+static void say_store(struct control_absence *a, const char *what, const char *consequence,
+		      const char *remedy)
+{
+	(void)snprintf(a->store_what, sizeof(a->store_what), "%s", what);
+	(void)snprintf(a->store_remedy, sizeof(a->store_remedy), "%s", remedy);
+	a->store_consequence = consequence;
+}
+
+/* Is it ours, and somebody put a file there that is not? */
+static bool is_somebody_elses(const struct client *c, struct store_whose *ret)
+{
+	struct stat st;
+
+	return stat(c->state_dir, &st) == 0 && st.st_uid == geteuid() &&
+	       store_whose(c->state_dir, ret);
+}
+
+/* What is the matter with the store, for `status`, and appended to the problem for all others. */
 static int explain_store(struct client *c, int r)
 {
 	size_t n = strlen(c->problem), room = sizeof(c->problem) - n;
+	struct control_absence *a = &c->absence;
 	char *end = c->problem + n;
+	struct store_whose whose;
 
+	if (is_somebody_elses(c, &whose)) {
+		say_store(a, whose.what, "vitald cannot start; nothing in the store was changed",
+			  whose.remedy);
+		(void)snprintf(end, room, ", and %s; %s", whose.what, whose.remedy);
+		return CLIENT_E_STORE;
+	}
 	switch (r) {
 	case STORE_E_ABSENT:
 		(void)snprintf(end, room, ", and there is no store in %s", c->state_dir);
 		return CLIENT_E_ABSENT;
 	case STORE_E_DENIED:
+		say_store(a, "this user may not read the store",
+			  "what is kept in it is not shown here", "use sudo");
 		(void)snprintf(end, room, ", and this user may not read its store: use sudo");
 		return CLIENT_E_DENIED;
 	case STORE_E_NEWER:
+		say_store(a, "the store was written by a newer vitald",
+			  "this one cannot start with it, and did not touch it: nothing is lost",
+			  "install the newer vitald again; to go back, `vitalctl store downgrade` "
+			  "of the newer one: `man vitald`");
 		(void)snprintf(end, room, ", and the store was written by a newer vitald");
 		return CLIENT_E_STORE;
 	case STORE_E_CORRUPT:
-		(void)snprintf(end, room, ", and the store in %s is corrupt", c->state_dir);
+		say_store(a, "the store is damaged",
+			  "nothing of it was deleted; when vitald starts it begins a new one and "
+			  "brings over what can be read",
+			  "start it; is the card failing? `sudo dmesg | tail -50`");
+		(void)snprintf(end, room, ", and the store in %s is damaged", c->state_dir);
 		return CLIENT_E_STORE;
 	default: return r < 0 ? r : -EIO;
 	}

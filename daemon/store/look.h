@@ -45,6 +45,12 @@ struct owner_info {
 };
 void store_owner(const char *state_dir, const char *runtime_dir, struct owner_info *ret);
 
+/* A file of the store that this user may not write: which, whose it is, and what to type. */
+struct store_whose {
+	char what[160], remedy[200];
+};
+bool store_whose(const char *state_dir, struct store_whose *ret);
+
 /* A stream and what is known of it. */
 struct stream_status {
 	struct stream_info info;

@@ -501,6 +501,15 @@ static int open_anew(const struct store_options *o, int owner_fd, usec_t now,
 	return open_once(o, owner_fd, now, clock, opening, ret);
 }
 
+/* "unable to open database file" is true, and helps nobody. */
+static void say_whose(const char *state_dir, char problem[static 256])
+{
+	struct store_whose whose;
+
+	if (store_whose(state_dir, &whose))
+		(void)snprintf(problem, 256, "%.120s; %.130s", whose.what, whose.remedy);
+}
+
 int store_open(const struct store_options *o, usec_t now, const struct clock_state *clock,
 	       struct store_opening *ret_opening, struct store **ret)
 {
@@ -511,8 +520,11 @@ int store_open(const struct store_options *o, usec_t now, const struct clock_sta
 	r = owner_take(o->state_dir, &owner_fd);
 	if (r == OWNER_E_TAKEN)
 		return STORE_E_OWNED;
-	if (r < 0)
+	if (r < 0) {
+		*ret_opening = opening;
+		say_whose(o->state_dir, ret_opening->problem);
 		return r;
+	}
 	r = o->salvage && salvage_is_due(o->state_dir)
 		    ? STORE_E_CORRUPT
 		    : open_once(o, owner_fd, now, clock, &opening, &s);
@@ -532,6 +544,8 @@ int store_open(const struct store_options *o, usec_t now, const struct clock_sta
 	} else {
 		(void)close(owner_fd);
 	}
+	if (r < 0)
+		say_whose(o->state_dir, ret_opening->problem);
 	return r;
 }
 

@@ -573,6 +573,26 @@ static void why_nobody_answers(void **state)
 	}
 }
 
+/* Beside that nobody answers: why the store could not be read either. */
+static void and_the_store_cannot_be_read(void **state)
+{
+	static const struct control_absence dead = {
+		.kind = CONTROL_DEAD,
+		.store_what = "the store belongs to root",
+		.store_consequence = "vitald cannot start",
+		.store_remedy = "give it back",
+	};
+	struct place *p = *state;
+	_cleanup_(tables_done) struct tables t = {0};
+
+	assert_int_equal(control_tables_from_store(NULL, &p->config, &dead, "status", &t), 0);
+	says(&t, "summary", 0, "verdict", "vitald is not running");
+	says(&t, "problems", 1, "what", "the store belongs to root");
+	says(&t, "problems", 1, "consequence", "vitald cannot start");
+	says(&t, "problems", 1, "remedy", "give it back");
+	says(&t, "problems", 1, "severity", "not_working");
+}
+
 static void without_the_daemon(void **state)
 {
 	static const struct control_absence dead = {.kind = CONTROL_DEAD,
@@ -590,7 +610,7 @@ static void without_the_daemon(void **state)
 	says(&t, "summary", 0, "verdict", "vitald is not running (last alive 3 h 20 min ago)");
 	says(&t, "devices", 0, "name", "Anna");
 	says(&t, "devices", 0, "state", "stopped");
-	says(&t, "sinks", 0, "state", "stopped");
+	says(&t, "sinks", 0, "state", "unknown");
 	assert_int_equal(number(&t, "sinks", "waiting"), 6);
 	assert_int_equal(control_tables_from_store(look, &p->config, &dead, "audit", &audit), 0);
 	assert_int_equal(number(&audit, "audit", "balanced"), 1);
@@ -632,6 +652,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(quarantine_and_audit, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_nobody_could_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(why_nobody_answers, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(and_the_store_cannot_be_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(without_the_daemon, set_up, tear_down),
 		cmocka_unit_test(nothing_at_all),
 	};

@@ -11,6 +11,8 @@
 
 #include "place.h"
 
+#include <sys/wait.h>
+
 static struct store *open_limited(struct place *p, uint64_t max_size)
 {
 	struct store_options o = {.state_dir = p->state,
@@ -437,6 +439,57 @@ static void a_drain_does_not_hide_a_power_cut(void **state)
 	assert_int_equal(found_by(p, "daemon"), TAIL_NONE);
 }
 
+enum { SOMEBODY = 65534 }; /* who owns nothing */
+
+/* As the user of the store, in a process of its own: 0, or the number of what is wrong. */
+static int try_what_is_not_ours(const struct place *p, bool root)
+{
+	const struct store_options o = {.state_dir = p->state,
+					.runtime_dir = p->run,
+					.role = "daemon",
+					.tail_size = 16 * 1024};
+	struct store_opening opening;
+	struct store_whose whose;
+	struct store *s = NULL;
+
+	if (root && (setgid(SOMEBODY) < 0 || setuid(SOMEBODY) < 0))
+		return 1;
+	if (!store_whose(p->state, &whose) || !strstr(whose.what, "/store.db"))
+		return 2;
+	if (!strstr(whose.what, root ? "belongs to root" : "by its own user") ||
+	    !strstr(whose.remedy, "sudo chown -R ") || !strstr(whose.remedy, p->state))
+		return 3;
+	if (store_open(&o, p->now, &synced, &opening, &s) >= 0)
+		return 4;
+	return strstr(opening.problem, whose.what) && strstr(opening.problem, whose.remedy) ? 0 : 5;
+}
+
+/* A copy that root put back with mv: not "unable to open database file", but whose it is. */
+static void a_file_that_is_not_ours(void **state)
+{
+	struct place *p = *state;
+	bool root = geteuid() == 0;
+	struct store_whose whose;
+	char path[160];
+	int status;
+	pid_t pid;
+
+	store_close(open_store(p));
+	assert_false(store_whose(p->state, &whose));
+	(void)snprintf(path, sizeof(path), "chown -R %d %s", SOMEBODY, p->dir);
+	assert_int_equal(root ? system(path) : 0, 0);
+	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
+	assert_int_equal(root ? chown(path, 0, 0) : 0, 0);
+	assert_int_equal(chmod(path, root ? 0644 : 0400), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(try_what_is_not_ours(p, root));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -453,6 +506,7 @@ int main(void)
 		store_test(a_tail_newer_than_the_log),
 		store_test(a_reload_retires_and_recalls),
 		store_test(the_size_limit_sheds_and_recovers),
+		store_test(a_file_that_is_not_ours),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
