@@ -568,6 +568,11 @@ static void find_salvage(const struct snapshot *s, struct problem_list *list)
 			say(t->consequence, "%s brought over, %s lost; gaps tell the servers%s%s",
 			    human_records(v.brought, a), human_records(v.lost, b),
 			    v.words[0] ? "; " : "", v.words);
+		else if (strncmp(v.words, "nothing", 7) == 0)
+			say(t->consequence,
+			    "%s; how much it was is not known, and what servers "
+			    "had confirmed is safe there",
+			    v.words);
 		else
 			say(t->consequence, "%s brought over, none is known to be lost%s%s",
 			    human_records(v.brought, a), v.words[0] ? "; " : "", v.words);
@@ -640,6 +645,7 @@ static const char *identity_remedy(enum incarnation_reason reason)
 	case INCARNATION_MACHINE:
 		return "if the card was moved on purpose, nothing needs to be done; if it was "
 		       "copied, give one of the two hubs another `gateway`";
+	case INCARNATION_SALVAGED: return "nothing needs to be done about the names";
 	default: return "nothing needs to be done, if you put it back yourself";
 	}
 }
@@ -671,8 +677,10 @@ static void find_identity(const struct snapshot *s, struct problem_list *list)
 		    "nothing is lost: %s of before move to the new names and are sent then",
 		    human_records(left, n));
 	else
-		say(t->consequence, "nothing is lost: what no server had yet is sent under the "
-				    "new names, all else stays as it was");
+		say(t->consequence,
+		    "%swhat no server had yet is sent under the new names, all "
+		    "else stays as it was",
+		    last.reason == INCARNATION_SALVAGED ? "" : "nothing is lost: ");
 	say(t->remedy, "%s", identity_remedy(last.reason));
 }
 
