@@ -784,8 +784,12 @@ int route_accept(struct route *r)
 {
 	int q = store_sink_moved(r->store, r->number, r->sink->url);
 
-	if (q == 0)
+	if (q == 0 && r->elsewhere) {
 		r->elsewhere = false;
+		/* nobody has refused us there yet */
+		(void)health_down(&r->health, loop_now(r), "its new url was accepted, and is tried",
+				  0); /* tried at once */
+	}
 	route_renamed(r);
 	return q;
 }
