@@ -270,11 +270,9 @@ static int ask_anchors(struct ctl *ctl, struct tables *ret)
 {
 	int r = client_ask(ctl->client, "anchors", ret);
 
-	if (r == CLIENT_E_ABSENT)
-		(void)fprintf(stderr,
-			      "vitalctl: only the daemon can do this, start it first: `sudo "
-			      "systemctl start vitald`\n");
-	return r ? print_failure(ctl, r) : EXIT_FINE;
+	return r ? print_failure_and(ctl, r,
+				     "only the daemon can do this: `sudo systemctl start vitald`")
+		 : EXIT_FINE;
 }
 
 /* --- import -------------------------------------------------------------------------------- */
@@ -553,7 +551,8 @@ int anchors_accept(struct ctl *ctl, int argc, char **argv)
 	}
 	r = client_accept(ctl->client, argv[1], &t);
 	if (r)
-		return print_failure(ctl, r);
+		return print_failure_and(
+			ctl, r, "only the daemon can do this: `sudo systemctl start vitald`");
 	if (ctl->json) {
 		struct json j = json_make(&page);
 
@@ -561,7 +560,8 @@ int anchors_accept(struct ctl *ctl, int argc, char **argv)
 		buf_string(&page, "\n");
 	} else {
 		buf_printf(&page,
-			   "%s: what it has confirmed counts at its new url; it is tried now\n",
+			   "%s: what it has confirmed counts at the url it has now; it is tried at "
+			   "once\n",
 			   argv[1]);
 	}
 	return print_end(&page, EXIT_FINE);

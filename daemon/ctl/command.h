@@ -48,3 +48,5 @@ int command_sync(struct ctl *ctl, int argc, char **argv);
 bool command_value(int argc, char **argv, int *i, const char *name, const char **ret);
 /* Complains of an argument that a command does not know. Returns EXIT_USAGE. */
 int command_bad_argument(const char *command, const char *argument);
+/* Complains of one that is missing. Returns EXIT_USAGE. */
+int command_lacks(const char *command, const char *what);

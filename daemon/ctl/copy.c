@@ -89,7 +89,7 @@ int command_backup(struct ctl *ctl, int argc, char **argv)
 	int r;
 
 	if (argc < 2)
-		return command_bad_argument("backup", "nothing: it needs the name of a FILE");
+		return command_lacks("backup", "the name of a FILE that is not there yet");
 	if (argc > 2)
 		return command_bad_argument("backup", argv[2]);
 	asked = have_it_committed(ctl);
@@ -236,14 +236,17 @@ int command_store(struct ctl *ctl, int argc, char **argv)
 	char why[256] = "", backup[512];
 	int version, r;
 
-	if (argc < 2 || !streq(argv[1], "downgrade"))
-		return command_bad_argument("store", argc < 2 ? "nothing" : argv[1]);
+	if (argc < 2)
+		return command_lacks("store", "a word: downgrade --to VERSION");
+	if (!streq(argv[1], "downgrade"))
+		return command_bad_argument("store", argv[1]);
 	for (int i = 2; i < argc; i++)
 		if (!command_value(argc, argv, &i, "--to", &to))
 			return command_bad_argument("store downgrade", argv[i]);
-	if (!to || !read_version(to, &version))
-		return command_bad_argument("store downgrade",
-					    to ? to : "way without --to VERSION");
+	if (!to)
+		return command_lacks("store", "downgrade --to VERSION");
+	if (!read_version(to, &version))
+		return command_bad_argument("store", to);
 	r = become_owner_of(ctl->state_dir);
 	if (r < 0) {
 		(void)fprintf(stderr, "vitalctl: cannot become the owner of %s\n", ctl->state_dir);

@@ -219,7 +219,7 @@ static void make_devices(struct buf *page, const struct tables *t, size_t width)
 	const struct table *d = tables_find(t, "devices");
 	_cleanup_(tables_done) struct tables shown = {0};
 	struct table *s = tables_add(&shown, "",
-				     "ADDRESS NAME STATE >HEARD >BATTERY >SIGNAL >GAPS >RECOVERED "
+				     "=ADDRESS NAME STATE >HEARD >BATTERY >SIGNAL >GAPS >RECOVERED "
 				     "note");
 
 	for (size_t row = 0; row < table_rows(d); row++) {

@@ -199,6 +199,13 @@ int command_bad_argument(const char *command, const char *argument)
 	return EXIT_USAGE;
 }
 
+int command_lacks(const char *command, const char *what)
+{
+	(void)fprintf(stderr, "vitalctl: %s needs %s; see `vitalctl %s --help`\n", command, what,
+		      command);
+	return EXIT_USAGE;
+}
+
 static int help(void)
 {
 	(void)printf("vitalctl asks vitald how it is and what it holds.\n\n"

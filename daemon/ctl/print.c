@@ -50,6 +50,15 @@ int print_failure(struct ctl *ctl, int r)
 				    : EXIT_UNAVAILABLE;
 }
 
+int print_failure_and(struct ctl *ctl, int r, const char *instead)
+{
+	int code = print_failure(ctl, r);
+
+	if (r == CLIENT_E_ABSENT && instead[0])
+		(void)fprintf(stderr, "vitalctl: %s\n", instead);
+	return code;
+}
+
 int print_query(struct ctl *ctl, const char *which, struct buf *page, struct tables *ret)
 {
 	int r = client_query(ctl->client, which, ret);

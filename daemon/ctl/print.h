@@ -22,3 +22,5 @@ int print_list(struct ctl *ctl, const char *which,
 	       void (*make)(struct buf *page, const struct tables *t, size_t width));
 /* Says why the daemon or the store could not be asked. Returns the code to exit with. */
 int print_failure(struct ctl *ctl, int r);
+/* The same, and then what to do instead where no daemon runs; "" is nothing. */
+int print_failure_and(struct ctl *ctl, int r, const char *instead);

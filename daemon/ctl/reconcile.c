@@ -259,11 +259,11 @@ int command_reconcile(struct ctl *ctl, int argc, char **argv)
 		r = client_reconcile(ctl->client, wanted.all, &t);
 	if (r == 0 && wanted.wait)
 		r = wait_for_end(ctl, &t);
-	if (r == CLIENT_E_ABSENT && !wanted.show)
-		(void)fprintf(stderr,
-			      "vitalctl: without it, `vitald reconcile` compares and sends\n");
 	if (r)
-		return print_failure(ctl, r);
+		return print_failure_and(
+			ctl, r,
+			wanted.show ? ""
+				    : "without it, `sudo vitald reconcile` compares and sends");
 	if (ctl->json)
 		make_json(&page, &t);
 	else

@@ -40,10 +40,9 @@ int command_sync(struct ctl *ctl, int argc, char **argv)
 	if (argc > 1)
 		return command_bad_argument("sync", argv[1]);
 	r = client_sync(ctl->client, true, &t);
-	if (r == CLIENT_E_ABSENT)
-		(void)fprintf(stderr, "vitalctl: without it, `vitald drain` uploads what waits\n");
 	if (r)
-		return print_failure(ctl, r);
+		return print_failure_and(ctl, r,
+					 "without it, `sudo vitald drain` sends what waits");
 	if (ctl->json) {
 		struct json j = json_make(&page);
 

@@ -183,7 +183,7 @@ struct layout {
 
 static const char *head(const struct table *t, size_t i)
 {
-	return t->columns[i] + (t->columns[i][0] == '>');
+	return t->columns[i] + (t->columns[i][0] == '>' || t->columns[i][0] == '=');
 }
 
 static const char *at(const struct table *t, size_t row, size_t column)
@@ -193,14 +193,14 @@ static const char *at(const struct table *t, size_t row, size_t column)
 	return c->type == CELL_STRING ? c->string : "-";
 }
 
-/* On a phone: words are cut, the widest first, figures never. */
+/* On a phone: words are cut, the widest first, figures and names of which half says nothing never. */
 static void squeeze(const struct table *t, size_t width, size_t total, struct layout *l)
 {
 	while (total > width + l->gap) {
 		size_t widest = SIZE_MAX;
 
 		for (size_t i = 0; i < l->n; i++)
-			if (t->columns[i][0] != '>' && l->width[i] > WORD_MIN &&
+			if (head(t, i) == t->columns[i] && l->width[i] > WORD_MIN &&
 			    (widest == SIZE_MAX || l->width[i] > l->width[widest]))
 				widest = i;
 		if (widest == SIZE_MAX)

@@ -24,8 +24,8 @@ const char *text_seq(uint64_t seq, char ret[static TEXT_SEQ_SIZE]);
 
 /*
  * A table of strings. Names of columns are its heads (`_` is a space); one that begins with `>` is
- * flush right. Column "note", if there is one, is the last and goes on lines of its own. `width` 0:
- * nothing is cut.
+ * flush right and, like one that begins with `=`, never cut. Column "note", if there is one, is the
+ * last and goes on lines of its own. `width` 0: nothing is cut.
  */
 void text_table(struct buf *out, const struct table *t, size_t width);
 

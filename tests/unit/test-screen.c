@@ -278,6 +278,23 @@ static void rates_of_a_day(void **state)
 			    "main    24 h    86000   99.3 %     12 s    5123    100.0 %\n");
 }
 
+/* Half an address is that of two wearables: what else there is gives way. */
+static void an_address_stays_whole(void **state)
+{
+	_cleanup_(tables_done) struct tables t = {0};
+	struct table *s = tables_add(&t, "", "=ADDRESS NAME >HEARD");
+	_cleanup_(buf_done) struct buf out = {0};
+
+	table_string(s, "c0:de:00:00:00:01");
+	table_string(s, "Simulated strap 1");
+	table_string(s, "4 s");
+	text_table(&out, s, 34);
+	buf_append(&out, "", 1);
+	assert_string_equal((const char *)out.data,
+			    "ADDRESS           NAME       HEARD\n"
+			    "c0:de:00:00:00:01 Simulated\xe2\x80\xa6   4 s\n");
+}
+
 /* On a phone of 60 columns no line is longer than that, whatever the names are. */
 static void narrow(void **state)
 {
@@ -333,10 +350,11 @@ static void wraps_and_measures(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(healthy),     cmocka_unit_test(a_clock_that_was_set),
-		cmocka_unit_test(server_down), cmocka_unit_test(held_and_hostile),
-		cmocka_unit_test(no_daemon),   cmocka_unit_test(rates_of_a_day),
-		cmocka_unit_test(narrow),      cmocka_unit_test(wraps_and_measures),
+		cmocka_unit_test(an_address_stays_whole), cmocka_unit_test(healthy),
+		cmocka_unit_test(a_clock_that_was_set),	  cmocka_unit_test(server_down),
+		cmocka_unit_test(held_and_hostile),	  cmocka_unit_test(no_daemon),
+		cmocka_unit_test(rates_of_a_day),	  cmocka_unit_test(narrow),
+		cmocka_unit_test(wraps_and_measures),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
