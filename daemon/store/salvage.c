@@ -405,11 +405,15 @@ struct import {
 	} * given; /* [n] */
 };
 
-/* What a sink has confirmed already it need not have again. What was open before it becomes a row. */
+/*
+ * What a sink has confirmed already it need not have again. What was open before it becomes a row, also
+ * where nothing is cut now, at a sink that is held or retired: the cursor passes it.
+ */
 static int pass_at(struct store *s, uint32_t sink, const struct salvage_piece *p, uint64_t last_seq)
 {
 	struct cursor_state *c = cursor_of(s, sink, p->stream);
-	int r = outbox_owe_open(s, sink, p->stream);
+	int r = outbox_row_until(s, sink, p->stream, stream_last_seq(stream_of(s, p->stream)),
+				 s->next_id - 1);
 
 	if (r == 0)
 		r = asides_reserve(s, 1);

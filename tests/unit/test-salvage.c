@@ -216,6 +216,48 @@ static void what_is_owed_is_owed(void **state)
 	stop_listening(h);
 }
 
+/*
+ * A piece that a sink has is passed there, but not what was heard before it, though nothing is cut for
+ * that sink now: one is held, the other left the config.
+ */
+static void what_is_held_stays_owed(void **state)
+{
+	struct place *p = *state;
+	struct store_opening opening = {0};
+	struct cursor_status c;
+	struct heard *h;
+	struct store *s;
+	uint32_t stream, a, b;
+
+	make_store(p);
+	condemn(p);
+	s = open_salvaging(p, &opening);
+	stream = stream_of_kind(s, KIND_HEART_RATE);
+	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
+	assert_int_equal(store_sink(s, "b", true, false, &b), 0);
+	assert_int_equal(store_retire_sinks(s), 0);
+	assert_int_equal(store_sink(s, "b", true, false, &b), 0);
+	assert_int_equal(store_retire_sinks(s), 0); /* a */
+	(void)admit(p, s, stream, 60);
+	outbox_hold(s, b, stream);
+	h = listen_to(p, opening.set_aside);
+	for (size_t i = 0; i < h->n; i++)
+		h->m[i].piece.had |= h->m[i].piece.had << 1; /* b has what a has */
+	assert_int_equal(bring_all(p, s, h, stream, 3, 3), 0);
+	assert_balanced(s);
+	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
+	assert_int_equal(outbox_reopen(s, a, p->now), 0);
+	assert_int_equal(outbox_unhold(s, b, stream), 0);
+	for (uint32_t sink = 1; sink <= 2; sink++) {
+		store_cursor_status(s, sink, stream, &c);
+		assert_int_equal(c.exempt, 10);
+		assert_int_equal(c.waiting, 31);
+	}
+	assert_balanced(s);
+	store_close(s);
+	stop_listening(h);
+}
+
 /* The second half of the log is gone, and the ring, which nobody wrote over, has it. */
 static void the_ring_has_what_the_log_lost(void **state)
 {
@@ -392,6 +434,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		store_test(what_is_owed_is_owed),
+		store_test(what_is_held_stays_owed),
 		store_test(the_ring_has_what_the_log_lost),
 		store_test(what_is_gone_is_a_gap),
 		store_test(the_books_decide),
