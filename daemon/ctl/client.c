@@ -39,6 +39,8 @@ struct client {
 	const char *name; /* of the daemon on that bus; NULL on the private socket */
 	struct owner_info owner;
 	struct control_absence absence;
+	enum reach reach; /* how the last attempt of client_query() ended */
+	bool spared;	  /* there is none until we end */
 	client_event_cb event;
 	void *event_userdata;
 	int event_r; /* < 0: the callback wants no more */
@@ -353,7 +355,8 @@ int client_query(struct client *c, const char *which, struct tables *ret)
 	int r = 0;
 
 	c->problem[0] = '\0';
-	reach = ask_daemon(c, &q, ret, &r);
+	reach = c->spared ? c->reach : ask_daemon(c, &q, ret, &r);
+	c->reach = reach;
 	if (reach == REACHED)
 		return r;
 	explain(c, reach);
@@ -366,6 +369,11 @@ int client_query(struct client *c, const char *which, struct tables *ret)
 	return control_tables_from_store(store, c->config, &c->absence, which, ret);
 }
 
+void client_spare(struct client *c)
+{
+	c->spared = c->reach != REACHED;
+}
+
 /* What only the daemon can do. */
 static int client_do(struct client *c, const struct question *q, struct tables *ret)
 {
@@ -373,7 +381,7 @@ static int client_do(struct client *c, const struct question *q, struct tables *
 	int r = 0;
 
 	c->problem[0] = '\0';
-	reach = ask_daemon(c, q, ret, &r);
+	reach = c->spared ? c->reach : ask_daemon(c, q, ret, &r);
 	if (reach == REACHED)
 		return r;
 	explain(c, reach);

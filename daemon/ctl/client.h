@@ -22,6 +22,11 @@ int client_new(const char *runtime_dir, const char *state_dir, const struct conf
  * daemon and store it says what is missing.
  */
 int client_query(struct client *c, const char *which, struct tables *ret);
+/*
+ * The daemon did not answer just now: from here on its store is asked at once. For who has many
+ * questions and does not want to wait for each.
+ */
+void client_spare(struct client *c);
 /* The same, from the daemon only. CLIENT_E_ABSENT, CLIENT_E_DENIED: nobody answers. */
 int client_ask(struct client *c, const char *which, struct tables *ret);
 /* Each sync event as it happens: the table "events" with one row. < 0 ends client_listen(). */

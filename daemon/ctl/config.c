@@ -29,7 +29,7 @@ static int put_row(void *userdata, const struct config_shown *shown)
 	return 0;
 }
 
-static struct table *read_files(struct ctl *ctl, struct tables *ret)
+struct table *command_config_files(struct ctl *ctl, struct tables *ret)
 {
 	struct table *t;
 
@@ -195,7 +195,7 @@ int command_config(struct ctl *ctl, int argc, char **argv)
 	if (argc > 1)
 		return command_bad_argument("config", argv[1]);
 	r = client_ask(ctl->client, "config", &asked);
-	on_disk = read_files(ctl, &files);
+	on_disk = command_config_files(ctl, &files);
 	if (r && !on_disk)
 		return print_failure(ctl, r);
 	t = r ? on_disk : tables_find(&asked, "config");

@@ -2,7 +2,7 @@
  * vitalctl: asks vitald how it is and what it holds. A table of commands; each lives in a file of
  * its own and prints either a page for people or, with --json, one JSON value for scripts. Options
  * that all commands share may stand before or after the command. Read only, but for `sync`, `anchors rewind|import`, and
- * the files that `capture` and `anchors export` write.
+ * the files that `capture`, `report` and `anchors export` write.
  */
 #include "ctl/client.h"
 #include "ctl/command.h"
@@ -129,6 +129,17 @@ static const struct command commands[] = {
 	 "Run by the newer one, before the older is installed, with vitald stopped. A copy of\n"
 	 "the store is left beside it. All records, and what each server has, stay.",
 	 command_store},
+	{"report", "[FILE] [--full]", "gather what a helper needs, without samples or names",
+	 "sudo vitalctl report",
+	 "Writes a tar archive that must not exist yet and only you can read: versions, the\n"
+	 "configuration, what the other commands show, the last lines of the journal, the\n"
+	 "units, this machine. It works whatever state the daemon and its store are in: what\n"
+	 "cannot be had says so. As root it has the most.\n\n"
+	 "Never in it: samples and readings, bytes of frames, tokens and keys. Addresses of\n"
+	 "wearables, names, subjects and this hub's name are replaced, the same by the same\n"
+	 "throughout one report; --full keeps them. Urls of servers are in it.\n\n"
+	 "Look at it before you give it away.",
+	 command_report},
 	{"decode", "UUID HEX...", "say what a wearable's bytes mean",
 	 "vitalctl decode 2a37 16 3c 11 04", NULL, NULL},
 };

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static void print_json_cell(struct json *j, const struct cell *c)
+void print_json_cell(struct json *j, const struct cell *c)
 {
 	switch (c->type) {
 	case CELL_NULL: json_none(j); break;

@@ -6,6 +6,7 @@
 
 struct json;
 
+void print_json_cell(struct json *j, const struct cell *c);
 /* A table as an array of objects keyed by column, or (of a table with one row) as one object. */
 void print_json_rows(struct json *j, const struct table *t);
 void print_json_row(struct json *j, const struct table *t, size_t row);
