@@ -560,8 +560,7 @@ int anchors_accept(struct ctl *ctl, int argc, char **argv)
 		buf_string(&page, "\n");
 	} else {
 		buf_printf(&page,
-			   "%s: what it has confirmed counts at the url it has now; it is tried at "
-			   "once\n",
+			   "%s: what it has confirmed counts at its present url; it is tried now\n",
 			   argv[1]);
 	}
 	return print_end(&page, EXIT_FINE);
