@@ -89,27 +89,26 @@ static void gathering_done(struct gathering *g)
 		"vitald-reconcile.timer", "vitald-cleanup.service", "vitald-cleanup.timer",       \
 		"vitald-recover.path", "vitald-recover.service"
 
-/* Not all properties: an environment, or a credential that is set in the unit, is nobody's business. */
-#define UNIT_PROPERTIES                                                                            \
-	"Id,LoadState,UnitFileState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,"      \
-	"ExecMainStartTimestamp,ExecMainExitTimestamp,NRestarts,MainPID,MemoryCurrent,"            \
-	"CPUUsageNSec,IOWriteBytes,TasksCurrent,WatchdogUSec,StatusText,FragmentPath,DropInPaths," \
-	"NeedDaemonReload,LastTriggerUSec,NextElapseUSecMonotonic,TimersMonotonic"
+/* Not all of them: an environment, or a credential that is set in the unit, is nobody's business. */
+static const char unit_properties[] =
+	"Id,LoadState,UnitFileState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,"
+	"ExecMainStartTimestamp,ExecMainExitTimestamp,NRestarts,MainPID,MemoryCurrent,"
+	"CPUUsageNSec,IOWriteBytes,TasksCurrent,WatchdogUSec,StatusText,FragmentPath,DropInPaths,"
+	"NeedDaemonReload,LastTriggerUSec,NextElapseUSecMonotonic,TimersMonotonic";
 
 static void ask_systemd(struct gathering *g)
 {
 	static const char *const status[] = {"systemctl", "--no-pager", "--full",   "--lines=0",
 					     "status",	  "--",		UNIT_NAMES, NULL};
-	static const char *const show[] = {"systemctl", "--no-pager",
-					   "show",	"--property=" UNIT_PROPERTIES,
-					   "--",	UNIT_NAMES,
-					   NULL};
+	static const char *const show[] = {"systemctl",	    "--no-pager", "show",     "--property",
+					   unit_properties, "--",	  UNIT_NAMES, NULL};
 	static const char *const journal[] = {"journalctl",
 					      "--no-pager",
 					      "--no-hostname",
 					      "--quiet",
 					      "--output=short-iso",
-					      "--lines=" LINES,
+					      "--lines",
+					      LINES,
 					      "--unit=vitald.service",
 					      "--unit=vitald-sync.service",
 					      "--unit=vitald-reconcile.service",

@@ -33,11 +33,11 @@ static int read_arguments(struct report *r, int argc, char **argv)
 	for (int i = 1; i < argc; i++)
 		if (streq(argv[i], "--full"))
 			r->full = true;
-		else if (argv[i][0] == '-' || r->path)
+		else if (argv[i][0] == '-' || *r->path)
 			return command_bad_argument("report", argv[i]);
 		else
 			r->path = argv[i];
-	if (r->path)
+	if (*r->path)
 		return 0;
 	seconds = clock_wall_usec() / (int64_t)USEC_PER_SEC;
 	clock_format(seconds * (int64_t)USEC_PER_SEC, now);
@@ -180,7 +180,7 @@ static int run(struct ctl *ctl, const struct report *r)
 
 int command_report(struct ctl *ctl, int argc, char **argv)
 {
-	struct report report = {.file = -1};
+	struct report report = {.path = "", .file = -1};
 	int code = read_arguments(&report, argc, argv);
 
 	if (code)
