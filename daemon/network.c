@@ -9,7 +9,7 @@
  * duplicates of each, routes. Only at the end of them is it worth to try.
  *
  * When more is said than the socket holds the kernel drops it and recv() fails with ENOBUFS: then
- * something has changed, and looking tells what.
+ * something has changed. What of it shows in the addresses, looking tells; a new way out does not.
  */
 #include "network.h"
 
@@ -100,7 +100,7 @@ static int on_message(sd_event_source *source, int fd, uint32_t revents, void *u
 		if (size < 0 && errno == EAGAIN)
 			break;
 		if (size < 0 && errno != EINTR)
-			news |= REACH_LOOK; /* ENOBUFS: some were lost */
+			news |= REACH_LOOK | REACH_ROUTE; /* ENOBUFS: some were lost */
 		else if (size > 0)
 			news |= reach_news(datagram, (size_t)size);
 	}

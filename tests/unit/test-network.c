@@ -181,8 +181,7 @@ static void what_was_lost_counts_as_a_change(void **state)
 {
 	struct bench *b = *state;
 
-	there.print = 4;
-	overruns = 1;
+	overruns = 1; /* a new way out may have been in it: the addresses are the same */
 	assert_int_equal(send(b->kernel, "x", 1, 0), 1); /* no message: only the overrun tells */
 	turn(b);
 	pass(b, 2 * USEC_PER_SEC);
