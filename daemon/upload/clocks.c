@@ -3,7 +3,7 @@
  *
  *	owed --sink idle--> sending --receipt--> confirmed, the next ones
  *	  ^                    |
- *	  +-- a minute, doubling up to an hour: no receipt
+ *	  +-- a minute, doubling up to an hour, or as Retry-After says: no receipt
  *	  +-- a day: it does not take them (404, 405, 400 ...); a server may be renewed
  *	  +-- a minute: data wanted the connection
  *
@@ -35,9 +35,9 @@ usec_t clocks_due(const struct clocks *c, const struct store *s, uint32_t sink)
 	return c->not_before;
 }
 
-static void failed(struct clocks *c, usec_t now)
+static void failed(struct clocks *c, usec_t retry_after, usec_t now)
 {
-	usec_t pause = PAUSE << MIN(c->failures, (unsigned)DOUBLINGS_MAX);
+	usec_t pause = MAX(PAUSE << MIN(c->failures, (unsigned)DOUBLINGS_MAX), retry_after);
 
 	c->failures++;
 	c->not_before = now + MIN(pause, PAUSE_MAX);
@@ -66,7 +66,7 @@ int clocks_send(struct clocks *c, struct store *s, uint32_t sink, struct http *h
 	if (r == 0)
 		r = http_send(h, &q, done, userdata, &c->call);
 	if (r < 0)
-		failed(c, now);
+		failed(c, 0, now);
 	return r;
 }
 
@@ -83,7 +83,7 @@ void clocks_settle(struct clocks *c, struct store *s, uint32_t sink, const struc
 		c->not_before = now;
 		store_clocks_confirmed(s, sink, c->through);
 		break;
-	case CLOCKS_LATER: failed(c, now); break;
+	case CLOCKS_LATER: failed(c, a->retry_after, now); break;
 	case CLOCKS_UNWANTED: c->not_before = now + UNWANTED; break;
 	}
 }

@@ -94,7 +94,8 @@ struct bench {
 	struct http *http;
 	struct clocks clocks;
 	int status;
-	char last[16384]; /* the body that came last */
+	const char *headers; /* of an answer that is no receipt */
+	char last[16384];    /* the body that came last */
 	unsigned n_answers;
 };
 
@@ -112,7 +113,8 @@ static bool answer(void *userdata, const struct server_request *q, struct buf *o
 	for (const char *at = b->last; (at = strstr(at, "boot_id")); at++)
 		n++;
 	(void)snprintf(text, sizeof(text), "{\"contract\":1,\"clocks\":%u}", n);
-	server_respond(out, b->status, "X-Ingest-Contract: 1\r\n", b->status == 200 ? text : "");
+	server_respond(out, b->status, b->status == 200 ? "X-Ingest-Contract: 1\r\n" : b->headers,
+		       b->status == 200 ? text : "");
 	return false;
 }
 
@@ -130,6 +132,7 @@ static int begin(void **state)
 	assert_true(sd_event_new(&b->event) >= 0);
 	b->server = server_new(b->event, answer, b);
 	b->status = 200;
+	b->headers = "";
 	o.url = b->server->url;
 	assert_int_equal(http_new(b->event, &o, &b->http), 0);
 	*state = b;
@@ -234,6 +237,21 @@ static void a_server_without_clocks(void **state)
 	assert_int_equal(clocks_due(&b->clocks, b->s, b->sink), USEC_INFINITY);
 }
 
+static void a_server_that_wants_to_be_left_alone(void **state)
+{
+	struct bench *b = *state;
+
+	assert_int_equal(store_note_clock(b->s, 5, 1005, 0), 0);
+	b->status = 429;
+	b->headers = "Retry-After: 1800\r\n";
+	exchange(b);
+	assert_int_equal(clocks_due(&b->clocks, b->s, b->sink), b->p->now + 30 * MINUTE);
+	b->p->now += 30 * MINUTE;
+	b->headers = "Retry-After: 999999\r\n";
+	exchange(b);
+	assert_int_equal(clocks_due(&b->clocks, b->s, b->sink), b->p->now + 60 * MINUTE);
+}
+
 static void data_comes_first(void **state)
 {
 	struct bench *b = *state;
@@ -256,9 +274,13 @@ static void data_comes_first(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_body),	     cmocka_unit_test(what_an_answer_means),
-		bench_test(sent_until_confirmed),    bench_test(many_go_in_portions),
-		bench_test(a_server_without_clocks), bench_test(data_comes_first),
+		cmocka_unit_test(the_body),
+		cmocka_unit_test(what_an_answer_means),
+		bench_test(sent_until_confirmed),
+		bench_test(many_go_in_portions),
+		bench_test(a_server_without_clocks),
+		bench_test(data_comes_first),
+		bench_test(a_server_that_wants_to_be_left_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
