@@ -41,3 +41,36 @@ bool answer_uuid(const json_t *object, const char *key, struct uuid *ret)
 
 	return text && uuid_parse(text, ret);
 }
+
+static const char *why_not(const struct answer *a)
+{
+	if (a->transport != TRANSPORT_OK || a->status == 0)
+		return "no answer";
+	if (a->status != 200)
+		return "the server did not answer 200";
+	if (a->contract && !streq(a->contract, "1"))
+		return "the server speaks another contract than 1";
+	return NULL;
+}
+
+const json_t *answer_list(const struct answer *a, const char *key, json_t **ret_root,
+			  const char **ret_why)
+{
+	const json_t *list;
+
+	*ret_why = why_not(a);
+	if (*ret_why)
+		return NULL;
+	*ret_root = answer_parse(a);
+	list = json_is_object(*ret_root) ? answer_member(*ret_root, key) : *ret_root;
+	if (json_is_array(list))
+		return list;
+	*ret_why = "no list of what was asked for (captive portal or proxy?)";
+	return NULL;
+}
+
+int answer_not_understood(const char *why, const char **ret_why)
+{
+	*ret_why = why;
+	return SINK_E_NOT_UNDERSTOOD;
+}

@@ -25,38 +25,16 @@ static bool sort_unique(struct stream_position *positions, size_t n)
 	return true;
 }
 
-static const char *why_not(const struct answer *a)
-{
-	if (a->transport != TRANSPORT_OK || a->status == 0)
-		return "no answer";
-	if (a->status != 200)
-		return "the server did not answer 200";
-	if (a->contract && !streq(a->contract, "1"))
-		return "the server speaks another contract than 1";
-	return NULL;
-}
-
-static int not_understood(const char *why, const char **ret_why)
-{
-	*ret_why = why;
-	return SINK_E_NOT_UNDERSTOOD;
-}
-
 int streams_parse(const struct answer *a, struct stream_position **ret, size_t *ret_n,
 		  const char **ret_why)
 {
 	_cleanup_(freep) struct stream_position *positions = NULL;
 	_cleanup_(answer_drop) json_t *root = NULL;
-	const char *why = why_not(a);
-	const json_t *list;
+	const json_t *list = answer_list(a, "streams", &root, ret_why);
 	size_t n;
 
-	if (why)
-		return not_understood(why, ret_why);
-	root = answer_parse(a);
-	list = json_is_object(root) ? answer_member(root, "streams") : root;
-	if (!json_is_array(list))
-		return not_understood("no list of streams (captive portal or proxy?)", ret_why);
+	if (!list)
+		return SINK_E_NOT_UNDERSTOOD;
 	n = json_array_size(list);
 	positions = calloc(n ? n : 1, sizeof(*positions));
 	if (!positions)
@@ -67,10 +45,11 @@ int streams_parse(const struct answer *a, struct stream_position **ret, size_t *
 		if (!answer_uuid(item, "stream", &positions[i].stream) ||
 		    !answer_member(item, "last_seq") ||
 		    !answer_number(item, "last_seq", INT64_MAX, &positions[i].last_seq))
-			return not_understood("a stream without its id or last_seq", ret_why);
+			return answer_not_understood("a stream without its id or last_seq",
+						     ret_why);
 	}
 	if (!sort_unique(positions, n))
-		return not_understood("the same stream twice", ret_why);
+		return answer_not_understood("the same stream twice", ret_why);
 	*ret = TAKE(positions);
 	*ret_n = n;
 	return 0;

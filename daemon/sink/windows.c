@@ -12,23 +12,6 @@
  */
 #include "sink/answer.h"
 
-static const char *why_not(const struct answer *a)
-{
-	if (a->transport != TRANSPORT_OK || a->status == 0)
-		return "no answer";
-	if (a->status != 200)
-		return "the server did not answer 200";
-	if (a->contract && !streq(a->contract, "1"))
-		return "the server speaks another contract than 1";
-	return NULL;
-}
-
-static int not_understood(const char *why, const char **ret_why)
-{
-	*ret_why = why;
-	return SINK_E_NOT_UNDERSTOOD;
-}
-
 static int digit(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -92,29 +75,25 @@ int windows_parse(const struct answer *a, const struct windows_query *q, struct 
 {
 	_cleanup_(freep) struct window *windows = NULL;
 	_cleanup_(answer_drop) json_t *root = NULL;
-	const char *why = why_not(a);
+	const json_t *list = answer_list(a, "windows", &root, ret_why);
 	size_t n_items, n = 0;
-	const json_t *list;
 
 	assert(q->width > 0 && q->from_seq <= q->to_seq);
-	if (why)
-		return not_understood(why, ret_why);
-	root = answer_parse(a);
-	list = json_is_object(root) ? answer_member(root, "windows") : root;
-	if (!json_is_array(list))
-		return not_understood("no list of windows (captive portal or proxy?)", ret_why);
+	if (!list)
+		return SINK_E_NOT_UNDERSTOOD;
 	n_items = json_array_size(list);
 	windows = calloc(n_items ? n_items : 1, sizeof(*windows));
 	if (!windows)
 		return -ENOMEM;
 	for (size_t i = 0; i < n_items; i++) {
-		why = read_window(json_array_get(list, i), q, &windows[n]);
+		const char *why = read_window(json_array_get(list, i), q, &windows[n]);
+
 		if (why)
-			return not_understood(why, ret_why);
+			return answer_not_understood(why, ret_why);
 		if (windows[n].count == 0)
 			continue;
 		if (n > 0 && !follows(q, &windows[n - 1], &windows[n]))
-			return not_understood("windows that do not ascend", ret_why);
+			return answer_not_understood("windows that do not ascend", ret_why);
 		n++;
 	}
 	*ret = TAKE(windows);
