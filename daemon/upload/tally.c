@@ -74,7 +74,8 @@ int tally_begin(struct tally *t, const struct tally_span *span)
 			       &t->excused, &t->n_excused);
 }
 
-bool tally_excuses(const struct tally *t, uint64_t seq)
+/* Is this number one of those in quarantine? */
+static bool excuses(const struct tally *t, uint64_t seq)
 {
 	size_t low = 0, high = t->n_excused;
 
@@ -126,7 +127,7 @@ static int count_record(void *userdata, const struct record *r)
 	w->last_seq = r->seq;
 	t->rest.first_seq = r->seq + 1;
 	t->rest.first_id = r->id;
-	if (tally_excuses(t, r->seq)) {
+	if (excuses(t, r->seq)) {
 		w->excused++;
 		return 0;
 	}

@@ -38,5 +38,3 @@ int tally_slice(struct tally *t);
 /* The seq behind the last record that was counted, and an id at or below that of the next one. */
 uint64_t tally_reached(const struct tally *t, uint64_t *ret_id);
 size_t tally_windows(const struct tally *t, const struct tally_window **ret);
-/* Is this number one of those in quarantine? */
-bool tally_excuses(const struct tally *t, uint64_t seq);
