@@ -21,7 +21,7 @@
 #include "model/catalog.h"
 #include "model/config.h"
 #include "network.h"
-#include "renew.h"
+#include "opening.h"
 #include "util/log.h"
 #include "util/machine.h"
 #include "util/reach.h"
@@ -275,7 +275,10 @@ static int run(struct background *b)
 			  opening.problem[0] ? opening.problem : strerror(-r));
 		return r > 0 ? EXIT_STORE : EXIT_FAILURE;
 	}
-	renew_say_opening(&opening);
+	if (opening.tail ==
+	    TAIL_LOST) /* the store remembers it for the daemon, who writes the gap */
+		opening.tail = TAIL_NONE;
+	opening_say(&opening, b->config);
 	return as_owner(b, &clock);
 }
 

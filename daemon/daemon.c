@@ -23,6 +23,7 @@
 #include "decode/protocol.h"
 #include "model/catalog.h"
 #include "network.h"
+#include "opening.h"
 #include "renew.h"
 #include "rewinds.h"
 #include "salvager.h"
@@ -650,33 +651,6 @@ static int say_opening_failed(const struct daemon *d, int r)
 	}
 }
 
-static void say_opening(const struct daemon *d)
-{
-	const struct store_opening *o = &d->opening;
-
-	if (o->tail == TAIL_RECOVERED)
-		log_event(LOG_NOTICE, CATALOG_TAIL_RECOVERED, NULL,
-			  "%llu records of the last run were in the tail; they are on the disk now",
-			  (unsigned long long)o->n_recovered);
-	else if (o->tail == TAIL_LOST)
-		log_event(LOG_WARNING, CATALOG_TAIL_LOST, NULL,
-			  "The power went: what was younger than %llu ms and not confirmed is lost",
-			  (unsigned long long)(d->config->durability_window / 1000));
-	else if (o->tail == TAIL_FOREIGN)
-		log_event(LOG_WARNING, CATALOG_TAIL_FOREIGN, NULL,
-			  "The tail in %s is not of this store; it was set aside as tail.foreign",
-			  d->config->runtime_dir);
-	if (o->set_aside[0])
-		log_event(LOG_ERR, CATALOG_STORE_DAMAGED, NULL,
-			  "The store was damaged%s%s; it is kept in %s/%s, a new one was begun",
-			  o->damage[0] ? ": " : "", o->damage, d->config->state_dir, o->set_aside);
-	if (o->n_torn)
-		log_event(LOG_ERR, CATALOG_TAIL_FOREIGN, NULL,
-			  "The tail is damaged; what was readable is recovered, the rest is set "
-			  "aside "
-			  "as tail.foreign");
-}
-
 /* Comforts: without them backoff and the background find out by themselves. */
 static void watch_machine(struct daemon *d)
 {
@@ -797,8 +771,7 @@ static int start_and_run(struct daemon *d)
 	r = open_store(d);
 	if (r != 0)
 		return say_opening_failed(d, r);
-	say_opening(d);
-	renew_say_opening(&d->opening);
+	opening_say(&d->opening, d->config);
 	r = start_rooms(d);
 	if (r == 0)
 		r = add_timers(d) < 0 ? -ENOMEM : 0;

@@ -107,6 +107,7 @@ def test_dead(new_hub):
     hub.receiver.up()
     status, said = hub.drain()
     assert status == 0 and DRAINED.search(said).group(2) == "0", said
+    assert re.search(r"[1-9]\d* records of the last run were in the tail", said), said
     judge(hub)
 
 
