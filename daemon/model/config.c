@@ -402,7 +402,7 @@ static struct config config_defaults(void)
 		.source = CONFIG_SOURCE_BLUEZ,
 		.max_links = 5,
 		.durability_window = USEC_PER_SEC,
-		.lazy_commit = 1800 * USEC_PER_SEC,
+		.lazy_commit = 3600 * USEC_PER_SEC,
 		.linger = 250 * USEC_PER_MSEC,
 		.immediate_retry_delays = {0, USEC_PER_SEC, 3 * USEC_PER_SEC},
 		.n_immediate_retry_delays = 3,

@@ -95,7 +95,7 @@ struct config {
 	uint64_t max_links; /* 5, of each adapter */
 	/* [sync] */
 	usec_t durability_window;			   /* 1s; 0 commits each record */
-	usec_t lazy_commit;				   /* 30min */
+	usec_t lazy_commit;				   /* 1h */
 	usec_t linger;					   /* 250ms */
 	usec_t immediate_retry_delays[CONFIG_MAX_RETRIES]; /* 0 1 3 (s) */
 	size_t n_immediate_retry_delays;

@@ -7,8 +7,8 @@
  *   a few seconds after rows made progress; at once for new rows and quarantine,
  *   and when the tail is half full
  *
- * With a server that answers in time the first never comes, and the card is written every half
- * hour.
+ * With a server that answers in time the first never comes, and the card is written when the
+ * timer of `vitald drain` asks for it.
  */
 #include "store/store.h"
 

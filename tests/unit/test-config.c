@@ -58,7 +58,7 @@ static void has_defaults(void **state)
 	assert_int_equal(c->max_links, 5);
 	assert_false(c->auto_enroll);
 	assert_int_equal(c->durability_window, 1000000);
-	assert_int_equal(c->lazy_commit, 1800000000);
+	assert_int_equal(c->lazy_commit, 3600000000);
 	assert_int_equal(c->linger, 250000);
 	assert_int_equal(c->n_immediate_retry_delays, 3);
 	assert_int_equal(c->immediate_retry_delays[2], 3000000);
