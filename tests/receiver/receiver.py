@@ -663,7 +663,7 @@ class Remote:
         self.control_port = control_port
         self.url = f"http://127.0.0.1:{port}"
 
-    def call(self, name, **args):
+    def call(self, name, /, **args):
         connection = http.client.HTTPConnection("127.0.0.1", self.control_port, timeout=60)
         try:
             connection.request("POST", "/control", json.dumps({"call": name, "args": args}))

@@ -30,7 +30,7 @@ DROP_INS = "/etc/systemd/system"
 RECEIVER_UNIT = """[Service]
 StateDirectory=receiver
 ExecStartPre=rm -f /run/receiver.port
-ExecStart=python3 /opt/receiver/receiver.py --db /var/lib/receiver/db --port 8080 --port-file /run/receiver.port \
+ExecStart=python3 /opt/receiver/receiver.py --db {db} --port 8080 --port-file /run/receiver.port \
 --token right --control
 """
 
@@ -63,7 +63,7 @@ class GuestReceiver(Remote):
         self.guest = guest
         super().__init__(*map(int, guest.must("cat /run/receiver.port").split()))
 
-    def call(self, name, **args):
+    def call(self, name, /, **args):
         body = json.dumps({"call": name, "args": args})
         head = f"POST /control HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         rc, out = self.guest.say(self.control_port, head + body, timeout=args.get("timeout", 30) + 60)
@@ -74,6 +74,8 @@ class GuestReceiver(Remote):
 
 
 class Installed(Guest):
+    receiver_db = "/var/lib/receiver/db"
+
     def install(self):
         tree = self.share / "tree"
         subprocess.run(["make", "-s", "-C", TOP, "install", f"O={build_dir()}", f"DESTDIR={tree}"], check=True,
@@ -84,7 +86,7 @@ class Installed(Guest):
                   " cp -r /host/receiver /opt && sync")
         said = self.must(f"sh /host/after-install install '' {ETC}")
         self.must("usermod -aG vitald member")
-        self.write("/etc/systemd/system/receiver.service", RECEIVER_UNIT)
+        self.write("/etc/systemd/system/receiver.service", RECEIVER_UNIT.format(db=self.receiver_db))
         self.must("systemctl daemon-reload")
         return said
 
@@ -151,12 +153,14 @@ class Installed(Guest):
     def next_run(self, timer):
         return self.timer_says(timer, "NextElapseUSecMonotonic")
 
-    def fires(self, timer, first, again=None):
-        """Shortens a timer: it fires so long from now, and so long after each run; then starts it."""
-        self.must(f"systemctl stop {timer}")
-        self.drop_in(timer, "[Timer]", "OnBootSec=", "OnUnitActiveSec=", f"OnActiveSec={first}",
-                     *([f"OnUnitActiveSec={again}"] if again else []), "RandomizedDelaySec=0", "AccuracySec=1ms")
-        self.must(f"systemctl start {timer}")
+    def fires(self, *timers, first, again=None):
+        """Shortens timers: they fire so long from now, and so long after each run. They are started when all are loaded:
+        what is reloaded begins anew to wait for OnActiveSec."""
+        self.must(f"systemctl stop {' '.join(timers)}")
+        for timer in timers:
+            self.drop_in(timer, "[Timer]", "OnBootSec=", "OnUnitActiveSec=", f"OnActiveSec={first}",
+                         *([f"OnUnitActiveSec={again}"] if again else []), "RandomizedDelaySec=0", "AccuracySec=1ms")
+        self.must(f"systemctl start {' '.join(timers)}")
 
     def as_installed(self, timer):
         """Takes that back."""
@@ -222,18 +226,20 @@ class Installed(Guest):
     def balance(self, truth, **more):
         """Truth against receiver, on this machine."""
         self.must("rm -f /run/copy && python3 -c 'import sqlite3;"
-                  ' sqlite3.connect("/var/lib/receiver/db").execute("VACUUM INTO \\"/run/copy\\"")\''
+                  f' sqlite3.connect("{self.receiver_db}").execute("VACUUM INTO \\"/run/copy\\"")\''
                   " && cp /run/copy /host/receiver.db")
         return b.balance(self.share / truth, self.share / "receiver.db", **more)
 
-    def judge(self, **more):
-        """Nothing lost, nothing altered, and the ledger says the same."""
+    def judge(self, lost=0, doubled=0, **more):
+        """Nothing lost or twice but what is known to be, nothing altered, and the ledger says the same. doubled = None:
+        what went by two names is there under both."""
         self.settle()
         audit = self.audit()
         assert audit["balanced"], audit
         result = self.balance("truth", **more)
         total, words = result["total"], b.table(result)
-        for name in ("lost", "altered", "duplicated", "invented", "two_contents", "holes"):
+        assert total["lost"] == lost and doubled in (None, total["duplicated"]), words
+        for name in ("altered", "invented", "two_contents", "holes"):
             assert total[name] == 0, words
         assert total["expected"] > 0, words
         self.tell("resume")

@@ -130,9 +130,9 @@ class Lab(Installed):
 
     # -- vitald
 
-    def configure(self, straps, *more, type_="bluez", restart=False):
-        """Straps that vitald is to listen to, and lines for [source]."""
-        text = CONFIG.partition("[sync]")[2]
+    def configure(self, straps, *more, type_="bluez", sync=CONFIG, restart=False):
+        """Straps that vitald is to listen to, and lines for [source]; `sync`: what counts from [sync] on."""
+        text = sync.partition("[sync]")[2]
         source = SOURCE.format(type=type_, more="\n".join(more))
         sections = "".join(one.section for one in straps)
         self.write(f"{ETC}/vitald.conf.d/lab.conf", source + "[sync]" + text + sections)
@@ -257,7 +257,7 @@ class Lab(Installed):
 
     def snapshot(self):
         self.must("rm -f /run/copy && python3 -c 'import sqlite3;"
-                  ' sqlite3.connect("/var/lib/receiver/db").execute("VACUUM INTO \\"/run/copy\\"")\''
+                  f' sqlite3.connect("{self.receiver_db}").execute("VACUUM INTO \\"/run/copy\\"")\''
                   " && cp /run/copy /host/receiver.db")
 
     def gaps(self, since=0.0):

@@ -122,7 +122,7 @@ def test_timer(hub):
     assert b.count_of(hub.audit(), "waiting") > 0, "there is nothing to send"
     hub.receiver.up()
     has, since = hub.receiver.totals["accepted"], hub.monotonic_us()
-    hub.fires("vitald-sync.timer", "1s")
+    hub.fires("vitald-sync.timer", first="1s")
     assert hub.receiver.wait(timeout=50, accepted=has + 1), "the timer sent nothing"
     assert hub.until_exit("vitald-sync.service", since) == 0
     hub.must("systemctl stop vitald-sync.timer")
