@@ -105,6 +105,49 @@ uint64_t aside_next(const struct store *s, uint32_t sink, uint32_t stream, uint6
 	return next;
 }
 
+/* What begins first, behind `seq`, of what moved away at any sink. */
+static bool next_moved(const struct store *s, uint32_t stream, uint64_t seq, struct aside *ret)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < s->n_asides; i++) {
+		const struct aside *a = &s->asides[i];
+
+		if (a->stream != stream || a->how != ASIDE_MOVED || a->last_seq <= seq ||
+		    (found && a->first_seq >= ret->first_seq))
+			continue;
+		*ret = *a;
+		found = true;
+	}
+	if (found && ret->first_seq <= seq)
+		ret->first_seq = stream_seq_after(stream_of(s, stream), seq);
+	return found;
+}
+
+int aside_pass_moved(struct store *s, uint32_t sink, uint32_t stream)
+{
+	const struct stream_state *st = stream_of(s, stream);
+	struct cursor_state *c = cursor_of(s, sink, stream);
+	struct aside a = {0};
+
+	while (next_moved(s, stream, c->seq, &a)) {
+		/* Where its first lies in the log nobody noted: it is looked for from the beginning. */
+		int r = outbox_row_until(s, sink, stream, stream_seq_before(st, a.first_seq), 0);
+
+		if (r == 0)
+			r = asides_reserve(s, 1);
+		if (r != 0)
+			return r;
+		a.sink = sink;
+		a.how = ASIDE_EXEMPT;
+		c->exempt += stream_count_between(st, a.first_seq, a.last_seq);
+		aside_add(s, &a);
+		cursor_move(c, a.last_seq, 0);
+		s->force = true;
+	}
+	return 0;
+}
+
 bool outbox_has_asides(const struct store *s, uint32_t sink, uint32_t stream)
 {
 	return aside_next(s, sink, stream, 0) != UINT64_MAX;

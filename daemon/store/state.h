@@ -319,6 +319,8 @@ uint64_t aside_count(const struct store *s, uint32_t sink, uint32_t stream, enum
 uint64_t aside_until(const struct store *s, uint32_t sink, uint32_t stream, uint64_t seq);
 /* Where the next range above `seq` begins; UINT64_MAX: there is none. */
 uint64_t aside_next(const struct store *s, uint32_t sink, uint32_t stream, uint64_t seq);
+/* A new sink gets of what moved the copy alone; what lies between becomes rows. */
+int aside_pass_moved(struct store *s, uint32_t sink, uint32_t stream);
 
 /* move.c */
 void staged_free(struct store *s);

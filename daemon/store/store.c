@@ -744,23 +744,28 @@ static int write_sink(struct store *s, const struct sink_info *info)
 
 /*
  * What a new sink need not have: history that was deleted before it came, which is the oldest of
- * each stream, and all there is so far for one that begins now.
+ * each stream, what is there once more under a new name, and all there is so far for one that begins
+ * now.
  */
-static void exempt_history(struct store *s, uint32_t sink, bool all)
+static int exempt_history(struct store *s, uint32_t sink, bool all)
 {
-	for (size_t i = 0; i < s->n_streams; i++) {
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < s->n_streams; i++) {
 		const struct stream_state *st = &s->streams[i];
 		struct cursor_state *c = cursor_of(s, sink, (uint32_t)i + 1);
 		uint64_t n = all ? stream_total(st) - st->salvage_lost : st->deleted;
 
-		if (n == 0)
-			continue;
-		c->seq = all ? stream_last_seq(st) : stream_seq_at(st, n);
-		c->id = all ? s->next_id - 1 : 0;
-		c->exempt = n;
-		c->dirty = true;
-		s->force = true;
+		if (n > 0) {
+			c->seq = all ? stream_last_seq(st) : stream_seq_at(st, n);
+			c->id = all ? s->next_id - 1 : 0;
+			c->exempt = n;
+			c->dirty = true;
+			s->force = true;
+		}
+		r = aside_pass_moved(s, sink, (uint32_t)i + 1);
 	}
+	return r;
 }
 
 static int sink_update(struct store *s, struct sink_entry *k, bool required)
@@ -797,9 +802,10 @@ int store_sink(struct store *s, const char *name, bool required, bool from_now, 
 		return r;
 	s->sinks[info.number - 1].seen = true;
 	s->sinks[info.number - 1].unwritten = true;
-	exempt_history(s, info.number, from_now);
+	r = exempt_history(s, info.number, from_now);
 	/* Together with what it need not have: half of that is a sink that owes what is gone. */
-	r = s->owner_fd < 0 ? 0 : store_commit(s, s->latest);
+	if (r == 0 && s->owner_fd >= 0)
+		r = store_commit(s, s->latest);
 	if (r == 0)
 		*ret = info.number;
 	return r;

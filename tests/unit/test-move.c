@@ -22,8 +22,8 @@ static const char *const sink_names[N_SINKS] = {"a", "b", "c"};
 
 /* What the servers got, and when each heart rate was. */
 struct servers {
-	unsigned got[N_SINKS + 1][N_BPM];
-	unsigned refused[N_SINKS + 1][N_BPM];
+	unsigned got[N_SINKS + 2][N_BPM]; /* one may join */
+	unsigned refused[N_SINKS + 2][N_BPM];
 	int64_t t_us[N_BPM];
 	uint8_t clk[N_BPM];
 	char boot_id[N_BPM][37];
@@ -291,6 +291,34 @@ static void a_retired_sink_that_comes_back(void **state)
 	free(v);
 }
 
+/* It wants all there is, and much of it is there twice, under the old name and under the new. */
+static void a_sink_that_is_new(void **state)
+{
+	for (int slices = 0; slices < 8; slices++) {
+		struct servers *v = calloc(1, sizeof(*v));
+		struct place *own;
+		uint16_t end;
+		struct store *s;
+		uint32_t d;
+
+		assert_int_equal(set_up((void **)&own), 0);
+		end = make_history(own, v);
+		s = open_store(own);
+		add_sinks(s, false);
+		assert_int_equal(store_new_incarnation(s, INCARNATION_CONFLICT, "", own->now), 0);
+		for (int i = 0; i < slices; i++)
+			assert_true(store_move(s, own->now) >= 0);
+		assert_int_equal(store_sink(s, "d", true, false, &d), 0);
+		assert_balanced(s);
+		end = admit_some(own, s, end, 3);
+		move_all(own, s, true);
+		send_all(own, v, s, end);
+		store_close(s);
+		assert_int_equal(tear_down((void **)&own), 0);
+		free(v);
+	}
+}
+
 static void twice_in_a_row(void **state)
 {
 	struct place *p = *state;
@@ -484,7 +512,7 @@ static void a_slice_that_the_card_refuses(void **state)
 		p->now += 2 * USEC_PER_SEC;
 	}
 	assert_true(store_move_left(s) > 0 && store_move_left(s) <= left);
-	end = admit_some(p, s, end, 4);
+	(void)admit_some(p, s, end, 4);
 	store_close(s); /* killed */
 
 	sql(p, "DROP TRIGGER no");
@@ -494,10 +522,9 @@ static void a_slice_that_the_card_refuses(void **state)
 	add_sinks(s, false);
 	assert_balanced(s);
 	move_all(p, s, true);
-	memset(v->got, 0, sizeof(v->got));
+	send_all(p, v, s, end + 6);
 	store_close(s);
 	free(v);
-	(void)end;
 }
 
 /* --- kills --- */
@@ -572,6 +599,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		store_test(each_sink_gets_the_rest_once),
 		store_test(a_retired_sink_that_comes_back),
+		cmocka_unit_test(a_sink_that_is_new),
 		store_test(twice_in_a_row),
 		store_test(a_rewind_over_what_moved),
 		store_test(what_is_under_way_is_waited_for),
