@@ -84,6 +84,17 @@ static bool all_idle(const struct route *r)
 	return lanes_idle(r) && !r->greeting;
 }
 
+/*
+ * The background looks through what is owed once, and a sink that does not take it ends that. Seen when the
+ * answer comes: the next turn of the loop may be later than the end of a short pause, and a pause that is
+ * not over yet says nothing of what was asked for during it.
+ */
+static void end_background(struct route *r, usec_t now)
+{
+	if (r->health.breaker.state == BREAKER_OPEN && r->health.breaker.retry_at > now)
+		r->background = false;
+}
+
 /* Sending */
 
 static void on_lane_answer(struct route *r, struct lane *l, const struct answer *a)
@@ -92,6 +103,7 @@ static void on_lane_answer(struct route *r, struct lane *l, const struct answer 
 
 	l->call = NULL;
 	settle_answer(r, l, a, now);
+	end_background(r, now);
 	arm(r, now);
 }
 
@@ -250,6 +262,7 @@ static void on_greeting(void *userdata, const struct answer *a)
 		greeting_ahead(r, &g, now);
 	else
 		greeting_failed(r, &transient, a, now);
+	end_background(r, now);
 	arm(r, now);
 }
 
@@ -471,6 +484,7 @@ static bool credential_is_missing(struct route *r, usec_t now)
 		return false;
 	(void)snprintf(v.reason, sizeof(v.reason), "%s", r->token.problem);
 	(void)settle_sink(r, &v, &none, now); /* the timer asks health for the time */
+	end_background(r, now);
 	return true;
 }
 
@@ -546,12 +560,10 @@ static bool drained(struct route *r, usec_t now)
 	return true;
 }
 
-/* All rows had their turn, or the sink does not take any: the rest is for the next time. */
+/* All rows had their turn: the rest is for the next time. */
 static bool background_is_over(const struct route *r, usec_t now)
 {
-	if (!is_up(r))
-		return r->health.breaker.state == BREAKER_OPEN && r->health.breaker.retry_at > now;
-	return r->greeted && !r->reopen && all_idle(r) &&
+	return is_up(r) && r->greeted && !r->reopen && all_idle(r) &&
 	       outbox_next_due(r->store, r->number) > now;
 }
 

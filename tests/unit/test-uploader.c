@@ -716,6 +716,7 @@ static void without_the_queue_what_failed_waits_for_the_background(void **state)
 	unsigned n;
 
 	w->config.queue = false;
+	w->config.backoff_min = w->config.backoff_max = 1; /* over before the loop turns */
 	start(w, UPLOADER_DAEMON);
 	run_until(w, is_greeted);
 	w->always = 503;
@@ -740,7 +741,7 @@ static void without_both_one_wake_is_one_try(void **state)
 	unsigned n;
 
 	w->config.immediate = w->config.queue = false;
-	w->config.backoff_min = w->config.backoff_max = 10 * USEC_PER_SEC; /* only a wake ends it */
+	w->config.backoff_min = w->config.backoff_max = 1; /* over before the loop turns */
 	start(w, UPLOADER_DAEMON);
 	run_until(w, is_greeted);
 	w->always = 503;
@@ -778,6 +779,24 @@ static void without_immediate_a_hold_without_rows_ends(void **state)
 	run_until(w, is_held);
 	assert_int_equal(w->n_batches, 0);
 	write_token(w, "there");
+	uploader_return(w->uploader);
+	run_until(w, all_settled);
+	assert_nothing_lost(w);
+}
+
+/* The network comes back in the middle of a long pause: that is what the background waits for. */
+static void without_both_a_return_is_one_try_soon(void **state)
+{
+	struct world *w = *state;
+
+	w->config.immediate = w->config.queue = false;
+	w->config.probe_interval = 3600 * USEC_PER_SEC;
+	start(w, UPLOADER_DAEMON);
+	run_until(w, is_greeted);
+	STATUSES(w, 403);
+	admit(w, 5);
+	uploader_wake(w->uploader, false);
+	run_until(w, is_held);
 	uploader_return(w->uploader);
 	run_until(w, all_settled);
 	assert_nothing_lost(w);
@@ -1366,6 +1385,7 @@ int main(void)
 		TEST(without_immediate_the_queue_goes_on),
 		TEST(without_the_queue_what_failed_waits_for_the_background),
 		TEST(without_both_one_wake_is_one_try),
+		TEST(without_both_a_return_is_one_try_soon),
 		TEST(without_immediate_a_hold_without_rows_ends),
 		TEST(an_account_failure_holds_and_is_probed),
 		TEST(waking_ends_a_hold_at_once),
