@@ -315,10 +315,16 @@ static int settle_at(struct store *s, uint32_t sink, const struct aside *old, st
 	struct cursor_state *c = cursor_of(s, sink, old->stream),
 			    *to = cursor_of(s, sink, fresh.stream);
 	bool owed = owes(s, sink, old->stream, old->first_seq);
+	const struct row_entry *entry = row_at(s, sink, old->stream, old->first_seq);
 	struct batch_row mine = *row;
 	uint64_t before = stream_seq_before(stream_of(s, fresh.stream), fresh.first_seq);
-	int r = outbox_row_until(s, sink, fresh.stream, before, row->first_id - 1);
+	int r;
 
+	if (entry) { /* what waited goes on waiting, and is not counted as owed again */
+		mine.created_us = entry->row.created_us;
+		mine.number = entry->row.number;
+	}
+	r = outbox_row_until(s, sink, fresh.stream, before, row->first_id - 1);
 	if (r != 0)
 		return r;
 	cursor_move(to, fresh.last_seq, row->last_id);

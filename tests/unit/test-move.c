@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "place.h"
+#include "store/rates.h"
 #include "store/state.h"
 
 #include <sqlite3.h>
@@ -319,6 +320,34 @@ static void a_sink_that_is_new(void **state)
 	}
 }
 
+/* Recovered is measured against what was owed, and how long: a move neither adds to it nor begins anew. */
+static void rates_go_with_it(void **state)
+{
+	struct place *p = *state;
+	struct servers *v = calloc(1, sizeof(*v));
+	struct store *s = open_store(p);
+	struct rates rates;
+	uint16_t end;
+
+	add_sinks(s, false);
+	end = admit_some(p, s, 1, 6);
+	assert_true(request(p, v, s, 1, true, 5, DEFER));
+	for (size_t i = 0; i < s->n_rows; i++)
+		s->rows[i].row.created_us -= 5 * 3600 * (int64_t)USEC_PER_SEC;
+	assert_int_equal(store_new_incarnation(s, INCARNATION_AHEAD, "", p->now), 0);
+	move_all(p, s, true);
+	for (size_t i = 0; i < s->n_rows; i++)
+		if (s->rows[i].row.sink == 1 && s->rows[i].row.first_seq == seq_make(1, 1))
+			assert_true(s->rows[i].row.created_us <
+				    clock_wall_usec() - 4 * 3600 * (int64_t)USEC_PER_SEC);
+	send_all(p, v, s, end);
+	store_rates(s, 1, clock_wall_usec(), 0, 24, &rates);
+	assert_int_equal(rates.owed, end - 1);
+	assert_int_equal(rates.recovered, end - 1);
+	store_close(s);
+	free(v);
+}
+
 static void twice_in_a_row(void **state)
 {
 	struct place *p = *state;
@@ -600,6 +629,7 @@ int main(void)
 		store_test(each_sink_gets_the_rest_once),
 		store_test(a_retired_sink_that_comes_back),
 		cmocka_unit_test(a_sink_that_is_new),
+		store_test(rates_go_with_it),
 		store_test(twice_in_a_row),
 		store_test(a_rewind_over_what_moved),
 		store_test(what_is_under_way_is_waited_for),
