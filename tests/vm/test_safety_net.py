@@ -100,12 +100,13 @@ def test_sandbox(hub):
 
 
 def test_wall_clock(hub):
-    """Somebody sets the clock: a day ahead, a day back, to 1970. No timer fires for it, and none is held up."""
+    """Somebody sets the clock: a day ahead, a day back, to 1970 (as far as the kernel lets it: to its own uptime). No timer
+    fires for it, and none is held up."""
     hub.tell("pause")
     hub.fires(*TIMERS, first="60s")
     due, ran = ({timer: look(timer) for timer in TIMERS} for look in (hub.next_run, hub.last_run))
     real, began = hub.now_us() / 1e6, hub.monotonic_us()
-    for wall in (real + DAY_S, real - DAY_S, 100):
+    for wall in (real + DAY_S, real - DAY_S, 3600):
         hub.must(f"date -s @{wall:.0f}")
         for timer in TIMERS:
             assert hub.last_run(timer) == ran[timer], (timer, wall)
