@@ -35,6 +35,13 @@ int store_checkpoint(struct store *s)
 	return room_save(s, r) ? 0 : r;
 }
 
+bool care_wal_is_full(struct store *s)
+{
+	if (s->wal_pages > WAL_PAGES_IDLE)
+		(void)store_checkpoint(s); /* the next tick tells what is wrong */
+	return s->wal_pages > STORE_WAL_PAGES_CAP;
+}
+
 /* 0: room; 1: no new curves; 2: nothing new. A stage is left 2 % below where it began. */
 static uint8_t full_by_size(const struct store *s)
 {

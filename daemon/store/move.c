@@ -537,7 +537,7 @@ int store_move(struct store *s, usec_t now)
 	assert(s->owner_fd >= 0);
 	if (store_move_left(s) == 0)
 		return move_any(s, &undo); /* nothing, but what was held is let go of */
-	if (s->retry_at > now)
+	if (s->retry_at > now || care_wal_is_full(s))
 		return STORE_E_BUSY; /* for the card */
 	if (store_wants_room(s))
 		(void)store_prune(s, INT64_MAX,

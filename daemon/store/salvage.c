@@ -528,7 +528,7 @@ int salvage_bring(struct store *s, const struct salvage_status *v,
 	assert(known != NULL);
 	if (n > 0 && (s->full || s->card_full))
 		return STORE_E_FULL;
-	if (n > 0 && in_flight(s))
+	if (n > 0 && (in_flight(s) || care_wal_is_full(s)))
 		return STORE_E_BUSY;
 	r = store_commit(s, now); /* the tail is empty then: what follows has ids of its own */
 	if (r == 0)

@@ -51,7 +51,7 @@ struct salvage_piece {
 };
 /*
  * Brings pieces over, in one commit with their place: all of it or nothing. `v` are the sums from
- * now on. STORE_E_BUSY: a request is under way that must end first; STORE_E_FULL: there is no room.
+ * now on. STORE_E_BUSY: a request is under way, or somebody reads, that must end first; STORE_E_FULL: there is no room.
  */
 int salvage_bring(struct store *s, const struct salvage_status *v,
 		  const struct salvage_piece *pieces, size_t n, usec_t now);

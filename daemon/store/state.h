@@ -359,6 +359,11 @@ int sink_add(struct store *s, const struct sink_info *info);
 
 /* care.c */
 int care_measure(struct store *s); /* how full is it? After each commit */
+/*
+ * For who writes slice upon slice: checkpoints when it is time to. True: the WAL is at its cap, because
+ * somebody reads, and must not grow.
+ */
+bool care_wal_is_full(struct store *s);
 
 /* salvage.c: what is brought over, within the commit's transaction */
 int salvage_write(struct store *s);

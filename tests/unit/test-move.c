@@ -348,6 +348,33 @@ static void rates_go_with_it(void **state)
 	free(v);
 }
 
+/* While somebody reads, the WAL cannot be cut off: it is not written on and on meanwhile. */
+static void a_reader_is_waited_for(void **state)
+{
+	struct place *p = *state;
+	struct servers *v = calloc(1, sizeof(*v));
+	uint16_t end = make_history(p, v);
+	struct store *s = open_store(p);
+	char path[128];
+	sqlite3 *db;
+
+	add_sinks(s, false);
+	assert_int_equal(store_new_incarnation(s, INCARNATION_CONFLICT, "", p->now), 0);
+	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "BEGIN; SELECT count(*) FROM run", NULL, NULL, NULL),
+			 SQLITE_OK);
+	assert_int_equal(store_move(s, p->now), 0);
+	s->wal_pages = STORE_WAL_PAGES_CAP + 1;
+	assert_int_equal(store_move(s, p->now), STORE_E_BUSY);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	move_all(p, s, true);
+	assert_true(s->wal_pages < STORE_WAL_PAGES_CAP);
+	send_all(p, v, s, end);
+	store_close(s);
+	free(v);
+}
+
 static void twice_in_a_row(void **state)
 {
 	struct place *p = *state;
@@ -630,6 +657,7 @@ int main(void)
 		store_test(a_retired_sink_that_comes_back),
 		cmocka_unit_test(a_sink_that_is_new),
 		store_test(rates_go_with_it),
+		store_test(a_reader_is_waited_for),
 		store_test(twice_in_a_row),
 		store_test(a_rewind_over_what_moved),
 		store_test(what_is_under_way_is_waited_for),
