@@ -507,6 +507,7 @@ static int reload(struct daemon *d)
 	struct uploader *uploader = NULL;
 	struct uploader_handler handler;
 	struct store_options options;
+	bool reconciling, everything;
 	int r;
 
 	if (load_config(d->config_path, &fresh) != 0) {
@@ -516,7 +517,8 @@ static int reload(struct daemon *d)
 	if (!streq(fresh->state_dir, old->state_dir) ||
 	    !streq(fresh->runtime_dir, old->runtime_dir))
 		log_warning("state_dir and runtime_dir change at the next restart only");
-	/* What is in flight is taken back, and cut again by the next one. */
+	/* What is in flight is taken back, and cut again by the next one; a comparison begins anew. */
+	reconciling = uploader_is_reconciling(d->uploader, &everything);
 	d->uploader = uploader_free(d->uploader);
 	r = uploader_new(d->event, d->store, fresh, UPLOADER_DAEMON, uploader_handler(d, &handler),
 			 &uploader);
@@ -526,6 +528,8 @@ static int reload(struct daemon *d)
 	}
 	d->uploader = uploader;
 	d->config = fresh;
+	if (reconciling)
+		uploader_reconcile(d->uploader, everything);
 	salvager_set_config(d->salvager, fresh);
 	cleaning_set_config(d->cleaning, fresh);
 	options = store_options(fresh, d->machine);

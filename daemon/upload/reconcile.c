@@ -320,6 +320,11 @@ bool reconcile_is_busy(const struct reconcile *r)
 	return r->work || r->asked || r->some;
 }
 
+bool reconcile_is_of_all(const struct reconcile *r)
+{
+	return reconcile_is_busy(r) && (r->all || (r->work && r->scope == SCOPE_ALL));
+}
+
 void reconcile_receipt(struct reconcile *r, usec_t now)
 {
 	int64_t wall_us = clock_wall_usec();

@@ -44,4 +44,6 @@ void reconcile_receipt(struct reconcile *r, usec_t now);
 void reconcile_missing(struct reconcile *r, uint32_t stream, uint64_t after, usec_t now);
 /* Asked for, or under way. */
 bool reconcile_is_busy(const struct reconcile *r);
+/* ... and it is of everything, now or after that. */
+bool reconcile_is_of_all(const struct reconcile *r);
 void reconcile_state(const struct reconcile *r, struct reconcile_state *ret);

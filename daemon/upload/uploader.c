@@ -7,7 +7,7 @@
  *	                  -> health         up, down, held; the breaker and its times
  *	                  -> greeting       GET /v1/streams, once in a run
  *	                  -> reconcile      what the server says it holds, every few hours
- *	                  -> clocks      POST /v1/clocks, when nothing else is to be done
+ *	                  -> clocks           POST /v1/clocks, when nothing else is to be done
  *	                  -> suspects, token, http
  *
  * The store decides what is owed; nothing here remembers records. If the process dies at any point,
@@ -160,6 +160,18 @@ void uploader_reconcile(struct uploader *u, bool everything)
 {
 	for (size_t i = 0; i < u->n_routes; i++)
 		route_reconcile(&u->routes[i], everything);
+}
+
+bool uploader_is_reconciling(const struct uploader *u, bool *ret_everything)
+{
+	bool busy = false;
+
+	*ret_everything = false;
+	for (size_t i = 0; i < u->n_routes; i++) {
+		busy |= reconcile_is_busy(u->routes[i].reconcile);
+		*ret_everything |= reconcile_is_of_all(u->routes[i].reconcile);
+	}
+	return busy;
 }
 
 void uploader_reconcile_state(const struct uploader *u, size_t index, struct reconcile_state *ret)

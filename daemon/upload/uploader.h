@@ -117,5 +117,6 @@ void uploader_sink_state(const struct uploader *u, size_t index, struct sink_sta
  * the loop runs or later: drained() then waits until it has ended and what it found is sent.
  */
 void uploader_reconcile(struct uploader *u, bool everything);
-
+/* Is any being compared, or to be at once? For whoever ends it and goes on with another uploader. */
+bool uploader_is_reconciling(const struct uploader *u, bool *ret_everything);
 void uploader_reconcile_state(const struct uploader *u, size_t index, struct reconcile_state *ret);

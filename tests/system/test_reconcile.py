@@ -3,7 +3,9 @@ with it; what only it holds is noted, what differs is held. And beside a daemon 
 server has already."""
 
 import json
+import os
 import re
+import signal
 import sqlite3
 
 import pytest
@@ -199,6 +201,27 @@ def test_stopped_in_the_middle(new_hub):
     hub.start_daemon()
     result, _ = reconcile(hub)
     assert result["ended"] and result["conflicts"] == 0
+    assert hub.wait_empty(30)
+    assert {row[1:] for row in held(hub)} == {row[1:] for row in had}
+    balanced(hub)
+    assert hub.stop() == 0
+    judge(hub)
+
+
+def test_reloaded_in_the_middle(new_hub):
+    """Who asked for everything gets everything, though the uploader is another one now."""
+    hub = filled(new_hub)
+    had = held(hub)
+    assert reconcile(hub)[0]["ended"]  # or everything would be compared in any case
+    hub.receiver.wipe()
+    hub.receiver.misbehave("stall", path="windows", skip=1)
+    assert hub.ctl("reconcile", "--all")[0] == 0
+    happened(hub, "stall", 1)
+    hub.receiver.clear()
+    os.kill(hub.daemon.pid, signal.SIGHUP)
+    row = until(lambda: (row := hub.ctl_json("reconcile", "--show")["reconcile"][0])["ended"] and
+                row["phase"] == "idle" and row["everything"] and row, 30, "it ends")
+    assert row["conflicts"] == 0
     assert hub.wait_empty(30)
     assert {row[1:] for row in held(hub)} == {row[1:] for row in had}
     balanced(hub)
