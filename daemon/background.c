@@ -22,6 +22,7 @@
 #include "model/config.h"
 #include "network.h"
 #include "opening.h"
+#include "util/become.h"
 #include "util/log.h"
 #include "util/machine.h"
 #include "util/reach.h"
@@ -264,6 +265,11 @@ static int run(struct background *b)
 		log_info("There is no store at %s yet: nothing to %s", b->config->state_dir,
 			 b->duty->verb);
 		return EXIT_SUCCESS;
+	}
+	r = become_owner_of(b->config->state_dir);
+	if (r < 0) {
+		log_error("Cannot become the owner of %s: %s", b->config->state_dir, strerror(-r));
+		return EXIT_FAILURE;
 	}
 	machine_read("", machine);
 	r = store_open(&o, clock_boot_usec(), &clock, &opening, &b->store);

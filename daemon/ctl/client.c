@@ -15,10 +15,10 @@
 #include "ctl/client.h"
 
 #include "store/look.h"
+#include "util/become.h"
 #include "util/human.h"
 
 #include <fcntl.h>
-#include <grp.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -266,25 +266,9 @@ static void explain(struct client *c, enum reach reach)
 	(void)snprintf(c->problem, sizeof(c->problem), "%s", what); /* fits */
 }
 
-static void become_owner_of(const char *dir)
-{
-	struct stat st;
-
-	if (geteuid() != 0 || stat(dir, &st) < 0 || st.st_uid == 0)
-		return;
-	/* if it cannot be done the store is not opened as root instead: see look() */
-	if (setgroups(0, NULL) < 0 || setresgid(st.st_gid, st.st_gid, st.st_gid) < 0 ||
-	    setresuid(st.st_uid, st.st_uid, st.st_uid) < 0)
-		(void)fprintf(stderr, "vitalctl: cannot become the owner of %s: %s\n", dir,
-			      strerror(errno));
-}
-
 static int look(struct client *c, struct store **ret)
 {
-	struct stat st;
-
-	become_owner_of(c->state_dir);
-	if (geteuid() == 0 && stat(c->state_dir, &st) == 0 && st.st_uid != 0)
+	if (become_owner_of(c->state_dir) < 0)
 		return STORE_E_DENIED;
 	return store_look(c->state_dir, c->runtime_dir, ret);
 }

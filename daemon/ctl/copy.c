@@ -6,10 +6,10 @@
 #include "store/copy.h"
 
 #include "ctl/print.h"
+#include "util/become.h"
 #include "util/human.h"
 #include "util/json.h"
 
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -209,17 +209,6 @@ int command_check(struct ctl *ctl, int argc, char **argv)
 }
 
 /* --- store downgrade --- */
-
-/* What root writes there, the daemon could not read. */
-static int become_owner_of(const char *state_dir)
-{
-	struct stat st;
-
-	if (geteuid() != 0 || stat(state_dir, &st) < 0 || st.st_uid == 0)
-		return 0;
-	return setgroups(0, NULL) < 0 || setgid(st.st_gid) < 0 || setuid(st.st_uid) < 0 ? -errno
-											: 0;
-}
 
 static bool read_version(const char *text, int *ret)
 {

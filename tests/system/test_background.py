@@ -2,10 +2,12 @@
 without a network, on a terminal, told to do nothing. (Stops, kills and handing over: test_stop.py.)"""
 
 import os
+import pathlib
 import pty
 import re
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -16,6 +18,7 @@ from scenario import (
 )
 
 ELSEWHERE = "https://192.0.2.1"  # TEST-NET-1, RFC 5737: nobody is there
+NOBODY = 65534
 SUMMARY = re.compile(r"had (\d+) records confirmed, (\d+) still wait")
 
 
@@ -32,6 +35,33 @@ def run(hub, command, *options, prefix=(), timeout=60):
                           capture_output=True, timeout=timeout, env=hub.env, check=False)
     hub.heard(done.stderr)
     return done.returncode, done.stdout + done.stderr
+
+
+# -- typed by root
+
+def test_what_root_types_is_done_as_the_stores_user(new_hub, tmp_path):
+    """`sudo vitald cleanup` for a dead daemon leaves no file behind that the daemon could not open."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    place = pathlib.Path(tempfile.mkdtemp(prefix="vitald-", dir="/var/tmp"))  # the way to tmp_path is root's alone
+    try:
+        hub = new_hub({"daemon": {"state_dir": place}})
+        hub.state_dir = place
+        hub.start_straps("--straps", 2)
+        hub.start_daemon()
+        accepted(hub, 5)
+        hub.kill()
+        there = [path for folder in (place, hub.runtime_dir) for path in (folder, *folder.rglob("*"))]
+        for path in there:
+            os.chown(path, NOBODY, NOBODY)
+        (hub.runtime_dir / "tail").unlink()  # a power cut: it has to be made anew
+        status, said = run(hub, "cleanup")
+        assert status == 0, said
+        assert (hub.runtime_dir / "tail").exists()
+        for folder in (place, hub.runtime_dir):
+            assert {path.name for path in folder.rglob("*") if path.stat().st_uid != NOBODY} == set()
+    finally:
+        shutil.rmtree(place)
 
 
 # -- beside a daemon at work
