@@ -224,3 +224,40 @@ def test_manuals_format_without_a_warning(page):
                           env=os.environ | {"MANPAGER": "cat", "LC_ALL": "C.UTF-8"}, timeout=60)
     assert done.returncode == 0
     assert done.stderr == "" and "DESCRIPTION" in done.stdout
+
+
+def options_in(text):
+    return set(re.findall(r"--[a-z][a-z-]*", text))
+
+
+def test_help_and_manual_of_vitalctl_tell_of_the_same():
+    """Every command that --help lists has its paragraph and no other has; so has every option of each."""
+    vitalctl = TOP / BUILD / "vitalctl"
+    page = (TOP / "systemd/vitalctl.1").read_text()
+    synopsis, told = page.split(".Sh DESCRIPTION")[0].split(".Sh SYNOPSIS")[1], page.split(".Sh DESCRIPTION")[1]
+    code, out = run(vitalctl, "--help")
+    assert code == 0
+    commands = re.findall(r"^  ([a-z]+) {2,}\S", out, re.M)
+    assert len(commands) >= 16
+    assert {word for word in re.findall(r"^\.It Cm ([a-z]+)", told, re.M)} == set(commands)
+    assert {word for line in re.findall(r"^\.Cm (.+)", synopsis, re.M)
+            for word in re.findall(r"(?:^|\| )([a-z]+)", re.sub(r" (?:Ar|Op|Fl) .*", "", line))} == set(commands)
+    of_page = {"--" + name for name in re.findall(r"Fl -([a-z][a-z-]*)", page)}
+    of_help = options_in(out)
+    for command in set(commands) - {"decode"}:  # its bytes are nobody's options
+        code, said = run(vitalctl, command, "--help")
+        assert code == 0 and said.startswith(f"vitalctl {command}"), said
+        of_help |= options_in(said)
+    assert of_page == of_help - {"--version", "--help"}
+
+
+def test_help_and_manual_of_vitald_tell_of_the_same():
+    page = (TOP / "systemd/vitald.8").read_text()
+    code, out = run(TOP / BUILD / "vitald", "--help")
+    assert code == 0
+    commands = re.findall(r"^  ([a-z]+) {2,}\S", out, re.M)
+    assert len(commands) == 4
+    assert set(re.findall(r"^\.It Nm Cm ([a-z]+)", page, re.M)) == set(commands)
+    assert {"--" + name for name in re.findall(r"Fl -([a-z-]+)", page)} >= options_in(out) - {"--version", "--help"}
+    listed = page.split(".Sh EXIT STATUS")[1].split(".Sh ")[0]
+    assert set(re.findall(r"^\.It (\d+)", listed, re.M)) == set(re.findall(r"\b(\d+) ", out.split("Exit status:")[1])) | {"78"}
