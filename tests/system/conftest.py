@@ -12,6 +12,15 @@ from hub import SANITIZER, Hub  # noqa: E402
 from scenario import QUICK  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes a minute, whatever the machine")
+
+
+def pytest_collection_modifyitems(items):
+    """The long ones first: at the end everybody would wait for them."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 def merged(config):
     """QUICK with the test's own on top."""
     settings = {section: dict(keys) for section, keys in QUICK.items()}

@@ -206,6 +206,7 @@ def test_stops_in_the_middle_of_a_request(new_hub):
     judge(hub)
 
 
+@pytest.mark.long
 def test_two_daemons(new_hub):
     """The second one waits for a while, then says who owns the store, and ends with 75."""
     hub = new_hub()

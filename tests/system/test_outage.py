@@ -4,6 +4,7 @@ order and unaltered, what is new first, then by priority, and nobody is stormed 
 import time
 
 import balance
+import pytest
 from hub import until
 from scenario import sink_state
 
@@ -61,6 +62,7 @@ def judge_order(heart_rate, ecg, live):
     assert backlog == sorted(backlog) and curves == sorted(curves)
 
 
+@pytest.mark.long
 def test_three_days(new_hub):
     hub = new_hub({"sync": {"backoff_min": "1s", "backoff_max": "4s"}}, process=True)
     straps = Straps(hub)

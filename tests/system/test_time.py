@@ -285,6 +285,7 @@ def test_clocks_are_never_in_the_way(new_hub, tmp_path):
     assert latest < 3_000_000
 
 
+@pytest.mark.long
 def test_accuracy(new_hub):
     """Quartzes fast and slow by 500 ppm, 0 to 50 ms of delay, stalls of a second, a reset to 2019 in the middle."""
     hub = new_hub()
