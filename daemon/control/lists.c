@@ -133,6 +133,7 @@ static void put_anchor(struct table *t, const struct snapshot *s, uint32_t sink,
 	table_u64(t, c.moved);
 	table_u64(t, c.exempt);
 	table_bool(t, c.held);
+	table_bool(t, status.old);
 }
 
 static void put_anchors_summary(const struct snapshot *s, struct tables *ret)
@@ -154,7 +155,7 @@ static void put_anchors(const struct snapshot *s, struct tables *ret)
 	struct table *t =
 		tables_add(ret, "anchors",
 			   "sink device data_type subject stream anchor_seq cursor_seq last_seq "
-			   "confirmed waiting quarantined moved exempt held");
+			   "confirmed waiting quarantined moved exempt held old");
 
 	for (uint32_t i = 1; s->store && i <= store_sink_count(s->store); i++)
 		for (uint32_t j = 1; j <= store_stream_count(s->store); j++)

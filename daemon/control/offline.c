@@ -48,8 +48,8 @@ void control_say_absence(const struct control_absence *a, char ret[static CONTRO
 			       a->silent_us ? " ago)" : "");
 		break;
 	case CONTROL_HUNG:
-		(void)snprintf(ret, n, "vitald does not answer%s%s", a->silent_us ? " for " : "",
-			       a->silent_us ? age : "");
+		(void)snprintf(ret, n, "vitald does not answer%s%s%s", a->silent_us ? " (for " : "",
+			       a->silent_us ? age : "", a->silent_us ? ")" : "");
 		break;
 	case CONTROL_STARTING: (void)snprintf(ret, n, "vitald is starting"); break;
 	case CONTROL_WORKING:

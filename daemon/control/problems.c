@@ -540,7 +540,7 @@ static void find_room(const struct store_figures *f, struct problem_list *list)
 		return;
 	if (stage)
 		t = add(list, stages[stage].severity,
-			"the card has only %s free, and %s are to be left to others",
+			"the card has only %s free, and %s should stay free",
 			human_size(f->card_free, a), human_size(f->reserve, b));
 	else
 		t = add(list, stages[stage].severity, "the card is full");

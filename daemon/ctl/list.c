@@ -119,6 +119,8 @@ static void make_anchors(struct buf *page, const struct tables *t, size_t width)
 		put_count(s, anchors, row, "quarantined");
 		table_string(s, table_get_u64(anchors, row, "held", 0)
 					? "held: the server has other content under these numbers"
+				: table_get_u64(anchors, row, "old", 0)
+					? "its name before names were changed"
 					: "");
 	}
 	finish(page, &shown,

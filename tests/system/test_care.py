@@ -69,7 +69,7 @@ def test_the_reserve_is_left_to_others(new_hub, card):
     until(lambda: all(s["shed"] > 5 for s in hub.status()["streams"]), 20, "all was shed")
     assert hub.ctl("status")[0] == 2
     (card / "filler").unlink()
-    until(lambda: "are to be left to others" not in problems(hub), 20, "there is room")
+    until(lambda: "should stay free" not in problems(hub), 20, "there is room")
     accepted(hub, 20)
     settle(hub)
     shed = {(s["device"], s["data_type"]): s["shed"] for s in hub.status()["streams"]}

@@ -77,6 +77,7 @@ def test_identity_conflict(new_hub):
     accepted(hub, 60)
     assert "copy" in problems(hub)
     assert sink(hub)["state"] == "up" and not any(a["held"] for a in hub.ctl_json("anchors"))
+    assert {a["old"] for a in hub.ctl_json("anchors")} == {False, True}
     settle(hub)
     judge(hub)
     assert "goes on under new names" in hub.said()

@@ -546,7 +546,7 @@ static void why_nobody_answers(void **state)
 		 "systemctl start"},
 		{{.kind = CONTROL_HUNG, .silent_us = 40 * USEC_PER_SEC, .pid = 7},
 		 "not_working",
-		 "vitald does not answer for 40 s",
+		 "vitald does not answer (for 40 s)",
 		 "systemd restarts it within 90 s; if it lasts: `sudo systemctl restart vitald`"},
 		{{.kind = CONTROL_STARTING},
 		 "degraded",
