@@ -6,6 +6,7 @@
  * which a reader may refuse: nobody waits for a reader, the next idle moment tries again.
  */
 #include "store/room.h"
+#include "store/row_index.h"
 #include "store/state.h"
 
 enum {
@@ -99,18 +100,16 @@ static bool finished(const struct store *s, uint32_t stream, uint64_t first, uin
 	for (uint32_t sink = 1; sink <= s->n_sinks; sink++) {
 		const struct sink_entry *k = sink_of(s, sink);
 		const struct cursor_state *c = cursor_of(s, sink, stream);
+		const struct row_entry *row;
 
 		if (!k->info.retired && k->info.required &&
 		    (c->seq < last || (c->quarantined > 0 && !pressed) || c->held))
 			return false;
 		if (k->in_flight && c->seq < last)
 			return false; /* it may be on its way */
-	}
-	for (size_t i = 0; i < s->n_rows; i++) {
-		const struct batch_row *row = &s->rows[i].row;
-
-		if (row->stream == stream && row->first_seq <= last && row->last_seq >= first &&
-		    !sink_of(s, row->sink)->info.retired)
+		row = row_index_next(s, sink, stream, first);
+		if (!k->info.retired &&
+		    (row_index_at(s, sink, stream, first) || (row && row->row.first_seq <= last)))
 			return false;
 	}
 	return true;
@@ -257,9 +256,18 @@ static int shorten_row(struct store *s, struct row_entry *entry, uint64_t last_s
 	return 0;
 }
 
-static bool shortens(const struct row_entry *entry, const struct old_block *b)
+static int shorten_rows(struct store *s, uint32_t sink, const struct old_block *b)
 {
-	return entry->row.stream == b->stream && entry->row.first_seq <= b->last_seq;
+	struct row_entry *entry = row_index_next(s, sink, b->stream, 0);
+	int r = 0;
+
+	while (r == 0 && entry && entry->row.first_seq <= b->last_seq) {
+		uint64_t end = entry->row.last_seq;
+
+		r = shorten_row(s, entry, b->last_seq);
+		entry = row_index_next(s, sink, b->stream, end);
+	}
+	return r;
 }
 
 /*
@@ -271,12 +279,10 @@ static int exempt(struct store *s, const struct old_block *b)
 {
 	int r = 0;
 
-	for (size_t i = s->n_rows; r == 0 && i-- > 0;)
-		if (shortens(&s->rows[i], b))
-			r = shorten_row(s, &s->rows[i], b->last_seq);
-	for (uint32_t sink = 1; sink <= s->n_sinks; sink++) {
+	for (uint32_t sink = 1; r == 0 && sink <= s->n_sinks; sink++) {
 		struct cursor_state *c = cursor_of(s, sink, b->stream);
 
+		r = shorten_rows(s, sink, b);
 		if (c->seq >= b->last_seq)
 			continue;
 		c->exempt += stream_count_between(stream_of(s, b->stream), c->seq + 1, b->last_seq);

@@ -13,6 +13,7 @@
  */
 #include "store/compare.h"
 
+#include "store/row_index.h"
 #include "store/state.h"
 
 /* A block begins with its first record; it ends at most so much later. */
@@ -84,14 +85,9 @@ uint64_t compare_count(const struct store *s, uint32_t stream, uint64_t first_se
 /* Where what covers `seq` ends, a row or what is set aside; 0: nothing covers it. */
 static uint64_t covered_until(const struct store *s, uint32_t sink, uint32_t stream, uint64_t seq)
 {
-	for (size_t i = 0; i < s->n_rows; i++) {
-		const struct batch_row *row = &s->rows[i].row;
+	const struct row_entry *row = row_index_at(s, sink, stream, seq);
 
-		if (row->sink == sink && row->stream == stream && row->first_seq <= seq &&
-		    row->last_seq >= seq)
-			return row->last_seq;
-	}
-	return aside_until(s, sink, stream, seq);
+	return row ? row->row.last_seq : aside_until(s, sink, stream, seq);
 }
 
 /* The first seq behind what covers `seq`; it itself, if nothing does. 0: there is none. */
@@ -106,15 +102,10 @@ static uint64_t behind_rows(const struct store *s, uint32_t sink, uint32_t strea
 
 static uint64_t next_row(const struct store *s, uint32_t sink, uint32_t stream, uint64_t seq)
 {
+	const struct row_entry *row = row_index_next(s, sink, stream, seq);
 	uint64_t next = aside_next(s, sink, stream, seq);
 
-	for (size_t i = 0; i < s->n_rows; i++) {
-		const struct batch_row *row = &s->rows[i].row;
-
-		if (row->sink == sink && row->stream == stream && row->first_seq > seq)
-			next = MIN(next, row->first_seq);
-	}
-	return next;
+	return row ? MIN(next, row->row.first_seq) : next;
 }
 
 bool compare_span(const struct store *s, uint32_t sink, uint32_t stream, uint64_t seq,

@@ -3,6 +3,7 @@
  * found is checked where a wrong value would lead us astray; a store whose tables contradict each
  * other is corrupt and refused untouched.
  */
+#include "store/row_index.h"
 #include "store/state.h"
 #include "store/wear.h"
 
@@ -218,6 +219,7 @@ static int load_row(struct store *s, sqlite3_stmt *stmt)
 		s->rows_capacity = capacity;
 	}
 	s->rows[s->n_rows++] = (struct row_entry){.row = row};
+	row_index_add(s, &s->rows[s->n_rows - 1]);
 	s->next_row = MAX(s->next_row, number + 1);
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include "store/look.h"
 
 #include "store/owner.h"
+#include "store/row_index.h"
 #include "store/state.h"
 #include "store/wear.h"
 
@@ -67,7 +68,8 @@ void store_cursor_status(const struct store *s, uint32_t sink, uint32_t stream,
 {
 	const struct cursor_state *c = cursor_of(s, sink, stream);
 	const struct stream_state *st = stream_of(s, stream);
-	uint64_t lowest = 0, settled = c->confirmed + c->quarantined + c->moved + c->exempt;
+	const struct row_entry *lowest = row_index_next(s, sink, stream, 0);
+	uint64_t settled = c->confirmed + c->quarantined + c->moved + c->exempt;
 	uint64_t held = stream_total(st) - st->salvage_lost;
 
 	*ret = (struct cursor_status){
@@ -77,18 +79,10 @@ void store_cursor_status(const struct store *s, uint32_t sink, uint32_t stream,
 		.moved = c->moved,
 		.exempt = c->exempt,
 		.waiting = held > settled ? held - settled : 0,
+		.in_rows = c->in_rows,
 		.held = c->held,
 	};
-	for (size_t i = 0; i < s->n_rows; i++) {
-		const struct batch_row *row = &s->rows[i].row;
-
-		if (row->sink != sink || row->stream != stream)
-			continue;
-		ret->in_rows += row->count;
-		if (lowest == 0 || row->first_seq < lowest)
-			lowest = row->first_seq;
-	}
-	ret->anchor = lowest ? MIN(c->seq, stream_seq_before(st, lowest)) : c->seq;
+	ret->anchor = lowest ? MIN(c->seq, stream_seq_before(st, lowest->row.first_seq)) : c->seq;
 }
 
 size_t store_salvage_count(const struct store *s)

@@ -30,6 +30,7 @@
 #include "store/identity.h"
 
 #include "store/pack.h"
+#include "store/row_index.h"
 #include "store/state.h"
 #include "store/undo.h"
 
@@ -86,30 +87,15 @@ int staged_write(struct store *s)
 
 /* --- what is owed --- */
 
-static struct row_entry *row_at(const struct store *s, uint32_t sink, uint32_t stream, uint64_t seq)
-{
-	for (size_t i = 0; i < s->n_rows; i++) {
-		const struct batch_row *row = &s->rows[i].row;
-
-		if (row->sink == sink && row->stream == stream && row->first_seq <= seq &&
-		    row->last_seq >= seq)
-			return &s->rows[i];
-	}
-	return NULL;
-}
-
 /* The lowest seq that this sink waits for; 0: none. */
 static uint64_t first_owed(const struct store *s, uint32_t sink, uint32_t stream)
 {
+	const struct row_entry *row = row_index_next(s, sink, stream, 0);
 	uint64_t first = stream_seq_after(stream_of(s, stream), cursor_of(s, sink, stream)->seq);
 
-	for (size_t i = 0; i < s->n_rows; i++) {
-		const struct batch_row *row = &s->rows[i].row;
-
-		if (row->sink == sink && row->stream == stream)
-			first = first ? MIN(first, row->first_seq) : row->first_seq;
-	}
-	return first;
+	if (!row)
+		return first;
+	return first ? MIN(first, row->row.first_seq) : row->row.first_seq;
 }
 
 /* The lowest that any sink of the config waits for. */
@@ -130,20 +116,14 @@ static uint64_t first_of_all(const struct store *s, uint32_t stream)
 static uint64_t alike_until(const struct store *s, uint32_t sink, uint32_t stream, uint64_t seq)
 {
 	const struct cursor_state *c = cursor_of(s, sink, stream);
-	const struct row_entry *row = row_at(s, sink, stream, seq);
-	uint64_t last = c->seq;
+	const struct row_entry *row = row_index_at(s, sink, stream, seq);
 
 	if (seq > c->seq)
 		return UINT64_MAX;
 	if (row)
 		return row->row.last_seq;
-	for (size_t i = 0; i < s->n_rows; i++) {
-		const struct batch_row *other = &s->rows[i].row;
-
-		if (other->sink == sink && other->stream == stream && other->first_seq > seq)
-			last = MIN(last, other->first_seq - 1);
-	}
-	return last;
+	row = row_index_next(s, sink, stream, seq);
+	return row ? MIN(c->seq, row->row.first_seq - 1) : c->seq;
 }
 
 static uint64_t last_alike(const struct store *s, uint32_t stream, uint64_t first)
@@ -162,7 +142,7 @@ static uint64_t last_alike(const struct store *s, uint32_t stream, uint64_t firs
 static bool is_flying(const struct store *s, uint32_t stream, uint64_t seq)
 {
 	for (uint32_t sink = 1; sink <= s->n_sinks; sink++) {
-		const struct row_entry *row = row_at(s, sink, stream, seq);
+		const struct row_entry *row = row_index_at(s, sink, stream, seq);
 
 		if (sink_of(s, sink)->in_flight || (row && row->row.status == BATCH_UPLOADING))
 			return true;
@@ -252,7 +232,7 @@ static int leave(struct store *s, uint32_t sink, uint32_t stream, uint64_t first
 {
 	const struct stream_state *st = stream_of(s, stream);
 	struct cursor_state *c = cursor_of(s, sink, stream);
-	struct row_entry *entry = row_at(s, sink, stream, first);
+	struct row_entry *entry = row_index_at(s, sink, stream, first);
 	uint64_t before = stream_seq_before(st, first);
 	int r = 0;
 
@@ -276,12 +256,12 @@ static int leave(struct store *s, uint32_t sink, uint32_t stream, uint64_t first
 		return r;
 	}
 	assert(entry != NULL);
-	row_touch(s, entry);
 	if (entry->row.first_seq < first) {
 		struct batch_row rest = entry->row;
 
 		entry->row.last_seq = before;
 		entry->row.count = stream_count_between(st, entry->row.first_seq, before);
+		row_touch(s, entry);
 		if (last == rest.last_seq)
 			return 0;
 		rest.first_seq = stream_seq_after(st, last);
@@ -293,12 +273,13 @@ static int leave(struct store *s, uint32_t sink, uint32_t stream, uint64_t first
 	entry->row.count -= stream_count_between(st, first, last);
 	entry->row.first_seq = stream_seq_after(st, last);
 	entry->row.first_id = MAX(entry->row.first_id, last_id);
+	row_touch(s, entry);
 	return 0;
 }
 
 static bool owes(const struct store *s, uint32_t sink, uint32_t stream, uint64_t seq)
 {
-	return seq > cursor_of(s, sink, stream)->seq || row_at(s, sink, stream, seq) != NULL;
+	return seq > cursor_of(s, sink, stream)->seq || row_index_at(s, sink, stream, seq) != NULL;
 }
 
 /* Rows, ends of rows and asides that one slice can make: none of them may fail halfway. */
@@ -315,7 +296,7 @@ static int settle_at(struct store *s, uint32_t sink, const struct aside *old, st
 	struct cursor_state *c = cursor_of(s, sink, old->stream),
 			    *to = cursor_of(s, sink, fresh.stream);
 	bool owed = owes(s, sink, old->stream, old->first_seq);
-	const struct row_entry *entry = row_at(s, sink, old->stream, old->first_seq);
+	const struct row_entry *entry = row_index_at(s, sink, old->stream, old->first_seq);
 	struct batch_row mine = *row;
 	uint64_t before = stream_seq_before(stream_of(s, fresh.stream), fresh.first_seq);
 	int r;

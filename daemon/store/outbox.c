@@ -293,11 +293,7 @@ static bool has_room(const struct store *s, uint32_t sink)
 {
 	if (!s->max_batches || s->n_rows + s->n_streams <= s->max_batches)
 		return true;
-	for (size_t i = 0; i < s->n_rows; i++)
-		if (row_is_claimable(s, &s->rows[i].row, sink, USEC_INFINITY) &&
-		    !row_is_suspect(&s->rows[i].row))
-			return false;
-	return true;
+	return !outbox_rows_go_on(s, sink);
 }
 
 int outbox_cut(struct store *s, uint32_t sink, const struct cut_taker *taker, struct cut *ret)

@@ -19,8 +19,7 @@ struct cut_range {
 	uint64_t first_seq, last_seq;
 	uint64_t first_id, last_id;
 	uint32_t count;
-	int64_t row;  /* batch row it came from; 0: immediate */
-	size_t place; /* where that row was, a hint: see row_find() */
+	int64_t row; /* batch row it came from; 0: immediate */
 };
 
 /* What one request carries. Records of one run only. cut_done() frees it. */

@@ -5,24 +5,10 @@
  */
 #include "store/outbox.h"
 
+#include "store/row_index.h"
 #include "store/state.h"
 
 #include <stdio.h>
-
-/* Which of two rows goes first. */
-static bool before(const struct store *s, const struct batch_row *a, const struct batch_row *b)
-{
-	unsigned kind_a = stream_of(s, a->stream)->info.kind;
-	unsigned kind_b = stream_of(s, b->stream)->info.kind;
-
-	if (row_is_suspect(a) != row_is_suspect(b))
-		return row_is_suspect(b);
-	if (a->priority != b->priority)
-		return a->priority > b->priority;
-	if (kind_a != kind_b)
-		return kind_a < kind_b;
-	return a->first_id < b->first_id;
-}
 
 /* A request holds one range of a stream: `acked_through` could not tell two apart. */
 static bool is_aboard(const struct cut *c, uint32_t stream)
@@ -33,59 +19,64 @@ static bool is_aboard(const struct cut *c, uint32_t stream)
 	return false;
 }
 
-/* The same, when they take turns: what failed least first. */
-static bool turn_before(const struct store *s, const struct batch_row *a, const struct batch_row *b)
+static enum row_order order_of(const struct store *s, uint32_t sink)
 {
-	return a->retry_count != b->retry_count ? a->retry_count < b->retry_count : before(s, a, b);
+	return sink_of(s, sink)->take_turns ? ROWS_BY_TURN : ROWS_BY_URGENCY;
 }
 
-typedef bool (*row_order)(const struct store *s, const struct batch_row *a,
-			  const struct batch_row *b);
-
-static row_order order_of(const struct store *s, uint32_t sink)
+/* Nothing goes of a stream that is in conflict, or under an old name. */
+static bool is_claimable(const struct store *s, uint32_t sink, uint32_t stream)
 {
-	return sink_of(s, sink)->take_turns ? turn_before : before;
+	return !cursor_of(s, sink, stream)->held && !stream_of(s, stream)->old;
 }
 
-/*
- * The most urgent row that is due of each stream, in one pass: ten thousand rows of twenty streams are
- * looked at once for a claim, and not once for each stream that it takes something of.
- */
-static void find_best(const struct store *s, uint32_t sink, usec_t now, struct row_entry **best)
+static struct row_entry *first_of(const struct store *s, uint32_t sink, uint32_t stream, usec_t now)
 {
-	row_order goes_before = order_of(s, sink);
-
-	memset(best, 0, s->n_streams * sizeof(struct row_entry *));
-	for (size_t i = 0; i < s->n_rows; i++) {
-		struct row_entry **of = &best[s->rows[i].row.stream - 1];
-
-		if (row_is_claimable(s, &s->rows[i].row, sink, now) &&
-		    (!*of || goes_before(s, &s->rows[i].row, &(*of)->row)))
-			*of = &s->rows[i];
-	}
+	if (!is_claimable(s, sink, stream))
+		return NULL;
+	return row_index_first_due(s, order_of(s, sink), sink, stream, now);
 }
 
+/* The most urgent of the rows that are first in their streams. */
 static struct row_entry *most_urgent(const struct store *s, const struct cut *c,
-				     struct row_entry *const *best)
+				     struct row_entry *const *firsts)
 {
-	row_order goes_before = order_of(s, c->sink);
-	struct row_entry *first = NULL;
+	enum row_order order = order_of(s, c->sink);
+	struct row_entry *most = NULL;
 
 	for (uint32_t i = 0; i < s->n_streams; i++)
-		if (best[i] && !is_aboard(c, i + 1) &&
-		    (!first || goes_before(s, &best[i]->row, &first->row)))
-			first = best[i];
-	return first;
+		if (firsts[i] && !is_aboard(c, i + 1) &&
+		    (!most || row_index_before(s, order, &firsts[i]->row, &most->row)))
+			most = firsts[i];
+	return most;
 }
 
 usec_t outbox_next_due(const struct store *s, uint32_t sink)
 {
 	usec_t due = USEC_INFINITY;
 
-	for (size_t i = 0; i < s->n_rows; i++)
-		if (row_is_claimable(s, &s->rows[i].row, sink, USEC_INFINITY))
-			due = MIN(due, s->rows[i].row.next_attempt);
+	for (uint32_t i = 1; i <= s->n_streams; i++) {
+		usec_t of_stream =
+			is_claimable(s, sink, i) ? row_index_due(s, sink, i) : USEC_INFINITY;
+
+		due = MIN(due, of_stream);
+	}
 	return due;
+}
+
+bool outbox_rows_go_on(const struct store *s, uint32_t sink)
+{
+	for (uint32_t i = 1; i <= s->n_streams; i++) {
+		/* What is suspect goes last: if the first is, all are. */
+		const struct row_entry *first =
+			is_claimable(s, sink, i)
+				? row_index_first_due(s, ROWS_BY_URGENCY, sink, i, USEC_INFINITY)
+				: NULL;
+
+		if (first && !row_is_suspect(&first->row))
+			return true;
+	}
+	return false;
 }
 
 struct claiming {
@@ -158,9 +149,7 @@ static int claim_row(struct claiming *g, struct row_entry *entry)
 	uint64_t next, looked;
 	int r;
 
-	g->range = (struct cut_range){.stream = row->stream,
-				      .row = row->number,
-				      .place = (size_t)(entry - g->s->rows)};
+	g->range = (struct cut_range){.stream = row->stream, .row = row->number};
 	g->limit = row->limit;
 	r = log_read_some(g->s, &want, g->ids, &next, claim_record, g);
 	if (r < 0 || (r > 0 && g->range.count == 0))
@@ -170,6 +159,7 @@ static int claim_row(struct claiming *g, struct row_entry *entry)
 	g->enough |= g->ids == 0;
 	if (g->range.count == 0 && r == 0 && next != UINT64_MAX) {
 		row->first_id = next; /* nothing of it lies before: the next claim begins here */
+		row_index_change(g->s, entry);
 		return STORE_E_MORE;
 	}
 	if (g->range.count == 0)
@@ -178,6 +168,7 @@ static int claim_row(struct claiming *g, struct row_entry *entry)
 	if (r < 0)
 		return r;
 	row->status = BATCH_UPLOADING; /* not written: on the disk it stays pending */
+	row_index_change_due(g->s, entry);
 	g->cut->retry_count = MAX(g->cut->retry_count, row->retry_count);
 	g->enough |= row->limit != 0;
 	return 0;
@@ -201,8 +192,10 @@ static void pass_over(struct store *s, struct row_entry *entry, int why, usec_t 
 	struct batch_row *row = &entry->row;
 
 	row->next_attempt = now + (why == STORE_E_CLOCK ? CLOCK_REST : DAMAGE_REST);
-	if (why == STORE_E_CLOCK)
-		return; /* nothing to write down: it is no failure */
+	if (why == STORE_E_CLOCK) {
+		row_index_change_due(s, entry); /* nothing to write down: it is no failure */
+		return;
+	}
 	row->status = BATCH_FAILED;
 	(void)snprintf(row->last_error, sizeof(row->last_error), "%.*s",
 		       (int)sizeof(row->last_error) - 1, s->problem);
@@ -214,18 +207,19 @@ int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_ta
 {
 	struct cut c = {.sink = sink};
 	struct claiming g = {.s = s, .taker = taker, .cut = &c, .ids = CLAIM_IDS};
-	_cleanup_(freep) struct row_entry **best =
+	_cleanup_(freep) struct row_entry **firsts =
 		calloc(s->n_streams + 1, sizeof(struct row_entry *));
 	struct row_entry *entry;
 	int r = 0, passed = STORE_E_NOTHING;
 
-	if (!best)
+	if (!firsts)
 		return -ENOMEM;
 	s->latest = MAX(s->latest, now);
 	if (s->n_new_quarantine >= QUARANTINE_PENDING_MAX)
 		return STORE_E_NOTHING;
-	find_best(s, sink, now, best);
-	while (r == 0 && !g.enough && (entry = most_urgent(s, &c, best)) != NULL) {
+	for (uint32_t i = 1; i <= s->n_streams; i++)
+		firsts[i - 1] = first_of(s, sink, i, now);
+	while (r == 0 && !g.enough && (entry = most_urgent(s, &c, firsts)) != NULL) {
 		uint64_t run = seq_run(entry->row.first_seq);
 
 		if (c.n_records > 0 && (sink_of(s, sink)->take_turns || entry->row.limit != 0 ||
@@ -238,7 +232,7 @@ int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_ta
 			pass_over(s, entry, r, now);
 			passed = r;
 			r = 0;
-			find_best(s, sink, now, best);
+			firsts[entry->row.stream - 1] = first_of(s, sink, entry->row.stream, now);
 		} else if (g.range.count == 0) {
 			break;
 		}
@@ -265,9 +259,12 @@ void outbox_hurry(struct store *s, uint32_t sink, bool critical)
 
 		if (row->sink != sink || row->status == BATCH_UPLOADING)
 			continue;
-		row->next_attempt = 0;
-		if (critical)
+		row->next_attempt = 0; /* which is not written */
+		if (critical && row->priority != BATCH_CRITICAL) {
 			row->priority = BATCH_CRITICAL;
-		row_touch(s, &s->rows[i]);
+			row_touch(s, &s->rows[i]);
+		} else {
+			row_index_change_due(s, &s->rows[i]);
+		}
 	}
 }

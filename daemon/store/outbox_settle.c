@@ -5,6 +5,7 @@
  */
 #include "store/outbox.h"
 
+#include "store/row_index.h"
 #include "store/state.h"
 
 #include <stdio.h>
@@ -45,10 +46,12 @@ void outbox_release(struct store *s, struct cut *c)
 	if (c->immediate)
 		sink_of(s, c->sink)->cut_pos = sink_of(s, c->sink)->in_flight_pos;
 	for (size_t i = 0; i < c->n_ranges; i++) {
-		struct row_entry *entry = row_find(s, c->ranges[i].row, c->ranges[i].place);
+		struct row_entry *entry = row_index_number(s, c->ranges[i].row);
 
-		if (entry && entry->row.status == BATCH_UPLOADING)
+		if (entry && entry->row.status == BATCH_UPLOADING) {
 			entry->row.status = entry->row.retry_count ? BATCH_FAILED : BATCH_PENDING;
+			row_index_change_due(s, entry);
+		}
 	}
 	land(s, c);
 }
@@ -149,6 +152,23 @@ static int quarantine_rejected(struct store *s, const struct cut *c, const struc
 	return r;
 }
 
+/* A row whose records up to `acked` are settled. */
+static void shrink(const struct store *s, struct row_entry *entry, const struct cut_range *range,
+		   uint64_t acked)
+{
+	const struct stream_state *st = stream_of(s, range->stream);
+	struct batch_row *row = &entry->row;
+
+	row->first_seq = stream_seq_after(st, acked);
+	row->count -= stream_count_between(st, range->first_seq, acked);
+	if (acked == range->last_seq)
+		row->first_id = range->last_id;
+	row->retry_count = 0;
+	row->last_error[0] = '\0';
+	/* What was bisected grows again: only the bad record had to go alone. */
+	row->limit = row->limit > UINT32_MAX / 4 || row->limit >= 1024 ? 0 : row->limit * 2;
+}
+
 /* Everything of the range up to `acked` is settled; what is behind it stays owed. */
 static int settle_range(struct store *s, const struct cut *c, const struct cut_range *range,
 			uint64_t acked, uint64_t n_rejected)
@@ -169,25 +189,15 @@ static int settle_range(struct store *s, const struct cut *c, const struct cut_r
 		cursor_move(cursor, acked, range->last_id);
 		return 0;
 	}
-	entry = row_find(s, range->row, range->place);
+	entry = row_index_number(s, range->row);
 	assert(entry != NULL);
-	row_touch(s, entry);
 	rates_recover(s, c->sink, entry->row.created_us, n - n_rejected, clock_wall_usec());
 	if (acked == entry->row.last_seq)
 		return row_end(s, entry);
 	entry->row.status = BATCH_PENDING;
-	if (acked == 0)
-		return 0;
-	entry->row.first_seq = stream_seq_after(st, acked);
-	entry->row.count -= n;
-	if (acked == range->last_seq)
-		entry->row.first_id = range->last_id;
-	entry->row.retry_count = 0;
-	entry->row.last_error[0] = '\0';
-	/* What was bisected grows again: only the bad record had to go alone. */
-	entry->row.limit = entry->row.limit > UINT32_MAX / 4 || entry->row.limit >= 1024
-				   ? 0
-				   : entry->row.limit * 2;
+	if (acked != 0)
+		shrink(s, entry, range, acked);
+	row_touch(s, entry);
 	return 0;
 }
 
@@ -233,8 +243,6 @@ static int split_off_rest(struct store *s, struct row_entry *entry, const struct
 	struct batch_row rest = entry->row;
 	uint64_t next = stream_seq_after(stream_of(s, range->stream), range->last_seq);
 
-	if (entry->row.limit != 1 || range->last_seq == entry->row.last_seq)
-		return 0;
 	entry->row.last_seq = range->last_seq;
 	entry->row.last_id = range->last_id;
 	entry->row.count = range->count;
@@ -246,12 +254,13 @@ static int split_off_rest(struct store *s, struct row_entry *entry, const struct
 	rest.retry_count = 0;
 	rest.next_attempt = 0;
 	rest.last_error[0] = '\0';
+	row_touch(s, entry);
 	return row_add(s, &rest); /* `entry` may have moved */
 }
 
 static int defer_row(struct store *s, const struct cut_range *range, const struct batch_row *how)
 {
-	struct row_entry *entry = row_find(s, range->row, range->place);
+	struct row_entry *entry = row_index_number(s, range->row);
 
 	assert(entry != NULL);
 	entry->row.status = how->status;
@@ -259,8 +268,10 @@ static int defer_row(struct store *s, const struct cut_range *range, const struc
 	entry->row.next_attempt = how->next_attempt;
 	entry->row.last_attempt_us = how->last_attempt_us;
 	memcpy(entry->row.last_error, how->last_error, sizeof(entry->row.last_error));
+	if (entry->row.limit == 1 && range->last_seq != entry->row.last_seq)
+		return split_off_rest(s, entry, range);
 	row_touch(s, entry);
-	return split_off_rest(s, entry, range);
+	return 0;
 }
 
 int outbox_defer(struct store *s, struct cut *c, usec_t now, usec_t next_attempt, const char *error)
@@ -297,7 +308,7 @@ int outbox_split(struct store *s, struct cut *c, usec_t now, const char *error)
 			r = owe(s, c, range, range->first_seq, &how);
 			continue;
 		}
-		entry = row_find(s, range->row, range->place);
+		entry = row_index_number(s, range->row);
 		assert(entry != NULL);
 		entry->row.limit = how.limit;
 		how.next_attempt = 0;

@@ -8,6 +8,7 @@
  */
 #include "store/compare.h"
 #include "store/outbox.h"
+#include "store/row_index.h"
 #include "store/state.h"
 
 struct rewinding {
@@ -21,34 +22,27 @@ struct rewinding {
 /* The last seq of whatever covers `seq`: a row, quarantine, or what is set aside. 0: nothing does. */
 static uint64_t covered_until(const struct rewinding *w, uint64_t seq)
 {
+	const struct row_entry *row;
+
 	for (size_t i = 0; i < w->n_taken; i++)
 		if (w->taken[i] == seq)
 			return seq;
-	for (size_t i = 0; i < w->s->n_rows; i++) {
-		const struct batch_row *row = &w->s->rows[i].row;
-
-		if (row->sink == w->sink && row->stream == w->stream && row->first_seq <= seq &&
-		    row->last_seq >= seq)
-			return row->last_seq;
-	}
+	row = row_index_at(w->s, w->sink, w->stream, seq);
+	if (row)
+		return row->row.last_seq;
 	return aside_until(w->s, w->sink, w->stream, seq);
 }
 
 /* The first seq above `seq` that something covers; UINT64_MAX: nothing does. */
 static uint64_t next_covered(const struct rewinding *w, uint64_t seq)
 {
+	const struct row_entry *row = row_index_next(w->s, w->sink, w->stream, seq);
 	uint64_t next = aside_next(w->s, w->sink, w->stream, seq);
 
 	for (size_t i = 0; i < w->n_taken; i++)
 		if (w->taken[i] > seq)
 			next = MIN(next, w->taken[i]);
-	for (size_t i = 0; i < w->s->n_rows; i++) {
-		const struct batch_row *row = &w->s->rows[i].row;
-
-		if (row->sink == w->sink && row->stream == w->stream && row->first_seq > seq)
-			next = MIN(next, row->first_seq);
-	}
-	return next;
+	return row ? MIN(next, row->row.first_seq) : next;
 }
 
 /* What of [seq, end] is confirmed. */

@@ -1,25 +1,17 @@
 /*
  * Batch rows in memory: an array, a dirty flag each, and the numbers of those that ended. There are
- * few of them (an outage makes one a stream, a failed batch one a stream, neighbours grow
- * together), so looking through the array is cheap; the `queue` limit bounds it.
+ * few of them as a rule (an outage makes one a stream, a failed batch one a stream, neighbours grow
+ * together), but the `queue` limit allows ten thousand: row_index.c finds the one that is wanted.
  */
+#include "store/row_index.h"
 #include "store/state.h"
 
 #include <stdio.h>
 
-struct row_entry *row_find(const struct store *s, int64_t number, size_t place)
-{
-	if (place < s->n_rows && s->rows[place].row.number == number)
-		return &s->rows[place]; /* it was not moved since */
-	for (size_t i = 0; i < s->n_rows; i++)
-		if (s->rows[i].row.number == number)
-			return &s->rows[i];
-	return NULL;
-}
-
 void row_touch(struct store *s, struct row_entry *row)
 {
 	row->dirty = true;
+	row_index_change(s, row);
 	if (s->dirty_since == USEC_INFINITY)
 		s->dirty_since = s->latest;
 }
@@ -28,18 +20,13 @@ void row_touch(struct store *s, struct row_entry *row)
 static struct row_entry *find_neighbour(struct store *s, const struct batch_row *row)
 {
 	uint64_t before = stream_seq_before(stream_of(s, row->stream), row->first_seq);
+	struct row_entry *old = row_index_at(s, row->sink, row->stream, before);
 
-	if (row->limit != 0)
+	if (!old || old->row.last_seq != before || old->row.priority != row->priority ||
+	    old->row.limit != 0 || row->limit != 0 || old->row.status != row->status ||
+	    old->row.status == BATCH_UPLOADING)
 		return NULL;
-	for (size_t i = 0; i < s->n_rows; i++) {
-		const struct batch_row *old = &s->rows[i].row;
-
-		if (old->last_seq == before && old->sink == row->sink &&
-		    old->stream == row->stream && old->priority == row->priority &&
-		    old->limit == 0 && old->status == row->status && old->status != BATCH_UPLOADING)
-			return &s->rows[i];
-	}
-	return NULL;
+	return old;
 }
 
 static int reserve_rows(struct store *s, size_t n)
@@ -105,13 +92,15 @@ int row_add(struct store *s, const struct batch_row *row)
 	if (r < 0)
 		return r;
 	s->rows[s->n_rows] = (struct row_entry){.row = *row};
-	s->rows[s->n_rows].row.number = s->next_row++;
-	row_touch(s, &s->rows[s->n_rows++]);
+	s->rows[s->n_rows++].row.number = s->next_row++;
+	row_index_add(s, &s->rows[s->n_rows - 1]);
+	row_touch(s, &s->rows[s->n_rows - 1]);
 	return 0;
 }
 
 int row_end(struct store *s, struct row_entry *row)
 {
+	const struct row_entry *last;
 	int r = reserve_dead_rows(s, 1);
 
 	if (r < 0)
@@ -119,7 +108,13 @@ int row_end(struct store *s, struct row_entry *row)
 	s->dead_rows[s->n_dead_rows++] = row->row.number;
 	if (s->dirty_since == USEC_INFINITY)
 		s->dirty_since = s->latest;
-	*row = s->rows[--s->n_rows];
+	row_index_drop(s, row);
+	last = &s->rows[s->n_rows - 1];
+	if (row != last) {
+		*row = *last;
+		row_index_moved(s, last, row);
+	}
+	s->n_rows--;
 	return 0;
 }
 
@@ -178,12 +173,6 @@ void store_each_row(const struct store *s, store_row_cb cb, void *userdata)
 uint8_t row_usual_priority(const struct store *s, uint32_t stream)
 {
 	return stream_of(s, stream)->info.kind == KIND_HEART_RATE ? BATCH_HIGH : BATCH_NORMAL;
-}
-
-bool row_is_claimable(const struct store *s, const struct batch_row *row, uint32_t sink, usec_t now)
-{
-	return row->sink == sink && row->status != BATCH_UPLOADING && row->next_attempt <= now &&
-	       !cursor_of(s, sink, row->stream)->held && !stream_of(s, row->stream)->old;
 }
 
 /*

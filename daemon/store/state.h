@@ -42,9 +42,27 @@ struct stream_state {
 	bool dirty;
 };
 
+/* In which order rows are found: row_index.h. */
+enum row_order {
+	ROWS_BY_URGENCY,
+	ROWS_BY_TURN,
+	ROWS_BY_SEQ,
+	ROWS_BY_NUMBER,
+	ROW_ORDERS,
+	ROWS_WITHOUT_DUE = ROWS_BY_SEQ,
+};
+
+/* A node of a tree of rows; links are places in store.rows, from 1. 0: none. */
+struct row_link {
+	uint32_t up, left, right;
+	usec_t due; /* the earliest at or below this node; in the orders that ask for it */
+};
+
 struct cursor_state {
 	uint64_t seq, id; /* id: at or above that of the record at seq, below that of the next */
 	uint64_t confirmed, quarantined, moved, exempt;
+	uint64_t in_rows;	       /* records */
+	uint32_t rows[ROWS_BY_NUMBER]; /* roots of the trees */
 	bool held;
 	bool refused; /* held, because our name is somebody else's there */
 	bool dirty;
@@ -92,6 +110,8 @@ struct staged {
 struct row_entry {
 	struct batch_row row;
 	bool dirty;
+	uint64_t counted; /* of row.count, in cursor_state.in_rows */
+	struct row_link links[ROW_ORDERS];
 };
 
 struct segment {
@@ -215,6 +235,7 @@ struct store {
 	size_t n_sinks;
 	struct row_entry *rows;
 	size_t n_rows, rows_capacity;
+	uint64_t *row_looks; /* a test counts there how often one is looked at; NULL: nobody */
 	int64_t next_row;
 	int64_t *dead_rows; /* to be deleted by the next commit */
 	size_t n_dead_rows, dead_rows_capacity;
@@ -242,6 +263,7 @@ struct store {
 	uint64_t log_pos;      /* the same as a position in the tail */
 	bool replaying;	       /* the tail of the last run: a tear ends it */
 	int wal_pages;	       /* in the WAL since the last commit */
+	uint32_t row_numbers;  /* root of the tree of all rows by number */
 	bool uncertain;	       /* the last COMMIT failed: what it did is not known */
 	bool force;	       /* rows or quarantine wait to become durable */
 	usec_t retry_at;       /* no commit before this, after a failed one */
@@ -403,17 +425,14 @@ int notes_write(struct store *s);
 void notes_committed(struct store *s);
 
 /* rows.c */
-/* `place`: where it is likely to be, cut_range.place. */
-struct row_entry *row_find(const struct store *s, int64_t number, size_t place);
 int row_add(struct store *s, const struct batch_row *row);
 int row_end(struct store *s, struct row_entry *row);
+/* After its fields were changed, if that is to be written; else row_index_change(). */
 void row_touch(struct store *s, struct row_entry *row);
 int rows_write(struct store *s);
 int rows_reserve(struct store *s, size_t n); /* row_add() and row_end() cannot fail so often */
 /* Heart rate before ECG. */
 uint8_t row_usual_priority(const struct store *s, uint32_t stream);
-bool row_is_claimable(const struct store *s, const struct batch_row *row, uint32_t sink,
-		      usec_t now);
 /* A single record that was refused: everything else goes first. */
 bool row_is_suspect(const struct batch_row *row);
 
@@ -432,6 +451,8 @@ enum { QUARANTINE_PENDING_MAX = 1024 };
 int outbox_owe_open(struct store *s, uint32_t sink, uint32_t stream);
 /* What is open of a stream up to there becomes a row. */
 int outbox_row_until(struct store *s, uint32_t sink, uint32_t stream, uint64_t seq, uint64_t id);
+/* outbox_claim.c: is there a row that will go without an owner or a witness? */
+bool outbox_rows_go_on(const struct store *s, uint32_t sink);
 int cut_add_range(struct cut *c, const struct cut_range *range);
 void cursor_touch(struct store *s, struct cursor_state *c);
 /* The cursor's own movement rides in the next commit that has another reason. */

@@ -63,6 +63,7 @@ int undo_note(const struct store *s, struct undo *u)
 	int r;
 
 	*u = (struct undo){.n_rows = s->n_rows,
+			   .row_numbers = s->row_numbers,
 			   .n_dead_rows = s->n_dead_rows,
 			   .n_asides = s->n_asides,
 			   .next_row = s->next_row,
@@ -110,6 +111,7 @@ void undo_all(struct store *s, struct undo *u)
 		memcpy(s->asides, u->asides, u->n_asides * sizeof(*s->asides));
 	s->n_asides = u->n_asides;
 	s->n_rows = u->n_rows;
+	s->row_numbers = u->row_numbers; /* the other roots came with the cursors */
 	s->n_dead_rows = u->n_dead_rows;
 	s->next_row = u->next_row;
 	s->next_id = u->next_id;

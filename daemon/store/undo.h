@@ -12,6 +12,7 @@ struct undo {
 	struct run_count **runs;
 	struct cursor_state **cursors;
 	struct row_entry *rows;
+	uint32_t row_numbers;
 	size_t n_rows, n_dead_rows;
 	struct aside *asides;
 	size_t n_asides;

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "row_model.h"
 #include "store/outbox.h"
 
 #include <stdio.h>
@@ -140,6 +141,7 @@ static inline void assert_balanced(struct store *s)
 	const struct audit_line *lines;
 	size_t n;
 
+	assert_null(index_differs(s, USEC_INFINITY));
 	assert_int_equal(audit_new(s, &a), 0);
 	while (audit_step(a, 7) == STORE_E_NOTHING)
 		;

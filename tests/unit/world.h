@@ -12,6 +12,7 @@
 #pragma once
 
 #include "place.h"
+#include "row_model.h"
 
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -421,11 +422,14 @@ static inline void world_check_all(struct world *w)
 {
 	static struct rows rows;
 	static struct refusals refusals;
+	const char *why;
 
 	rows.n = refusals.n = 0;
 	store_each_row(w->s, collect_row, &rows);
 	assert_int_equal(store_each_quarantined(w->s, collect_refusal, &refusals), 0);
 	check_content(w);
+	why = index_differs(w->s, w->p->now);
+	world_check(w, !why, "%s", why);
 	for (size_t i = 0; i < w->n_sinks; i++)
 		check_sink(w, i, &rows, &refusals);
 	/* What took the place of a receipt does not wait for the next lazy commit. */
