@@ -370,6 +370,12 @@ static int on_add(void *userdata, const struct stream_info *stream, uint64_t aft
 	return 0;
 }
 
+static int on_add_one(void *userdata, const struct stream_info *stream, uint64_t after,
+		      const struct record *r)
+{
+	return 1;
+}
+
 static void one_record(struct bench *b)
 {
 	hand_over(b, KIND_HEART_RATE, 0, hub_now());
@@ -459,6 +465,93 @@ static int commit(const char *directory, size_t n)
 	return EXIT_SUCCESS;
 }
 
+/* claims */
+
+static void count_row(void *userdata, const struct batch_row *row)
+{
+	++*(size_t *)userdata;
+}
+
+static size_t store_rows(const struct bench *b)
+{
+	size_t n = 0;
+
+	store_each_row(b->hub.store, count_row, &n);
+	return n;
+}
+
+enum { CLAIMS = 50, CLAIM_ROUNDS = 40 };
+
+/*
+ * A row of one record more. Those that failed and those that did not by turns: neighbours that are alike
+ * would be one row.
+ */
+static void owe_apart(struct bench *b, bool failed)
+{
+	const struct cut_taker taker = {NULL, on_begin, on_add};
+	struct store *s = b->hub.store;
+	struct cut cut = {0};
+	int r;
+
+	one_record(b);
+	if (outbox_cut(s, 1, &taker, &cut) != 0)
+		exit(fail("nothing to owe"));
+	if (failed)
+		r = outbox_defer(s, &cut, hub_now(), 0, "");
+	else
+		r = outbox_confirm(s, &cut, NULL, 0, hub_now());
+	if (r != 0)
+		exit(fail("a row was not made"));
+}
+
+static void claim_one(struct bench *b)
+{
+	const struct cut_taker taker = {NULL, on_begin, on_add_one};
+	struct store *s = b->hub.store;
+	usec_t now = hub_now();
+	struct receipt_entry receipt = {.stream = 1, .accepted = 1};
+	struct cut cut = {0};
+
+	if (outbox_next_due(s, 1) > now || outbox_claim(s, 1, now, &taker, &cut) != 0)
+		exit(fail("nothing to claim"));
+	receipt.acked_through = cut.ranges[0].last_seq;
+	if (outbox_confirm(s, &cut, &receipt, 1, now) != 0)
+		exit(fail("a confirmation failed"));
+}
+
+/* Asked, claimed and confirmed, one at a time, while so many rows wait: the time of it alone. */
+static int claims(const char *directory, size_t n)
+{
+	struct hub_options o = {.directory = directory, .port = 1, .no_uploader = true};
+	static struct bench b;
+	double took = 0;
+	size_t waits = 0;
+
+	if (straps_new(1, &b.straps) < 0 || hub_open(&o, &b.hub) < 0)
+		return fail("cannot begin");
+	for (size_t i = 0; i < CLAIM_ROUNDS; i++) {
+		struct meter start, used;
+
+		for (; waits < n; waits++) {
+			owe_apart(&b, waits % 2);
+			if (waits % 50 == 0)
+				must_commit(&b);
+		}
+		must_commit(&b);
+		if (store_rows(&b) != n)
+			return fail("rows grew together");
+		meter_read(directory, &start);
+		for (size_t k = 0; k < CLAIMS; k++, waits--)
+			claim_one(&b);
+		meter_since(&start, directory, &used);
+		took += used.wall_s;
+	}
+	put("claim_us", took * 1e6 / (CLAIMS * CLAIM_ROUNDS));
+	put("rss", (double)meter_rss());
+	hub_close(&b.hub);
+	return EXIT_SUCCESS;
+}
+
 /* fill, drain */
 
 static int fill(const char *directory, double hours)
@@ -510,19 +603,6 @@ static uint64_t waiting(const struct bench *b)
 	return n;
 }
 
-static void count_row(void *userdata, const struct batch_row *row)
-{
-	++*(size_t *)userdata;
-}
-
-static size_t store_rows(const struct bench *b)
-{
-	size_t n = 0;
-
-	store_each_row(b->hub.store, count_row, &n);
-	return n;
-}
-
 /* Only what was handed over just now still waits: then the strap may stop. */
 static bool backlog_is_gone(const struct bench *b, const struct pace *p)
 {
@@ -570,7 +650,7 @@ static int usage(void)
 {
 	(void)fputs("usage: bench bulk|slices heart_rate|ecg DIR N | light DIR SECONDS "
 		    "up|nolinger|down |\n"
-		    "             commit DIR N | fill DIR HOURS | drain DIR |\n"
+		    "             commit DIR N | claims DIR N | fill DIR HOURS | drain DIR |\n"
 		    "             capture FILE N S |\n"
 		    "             disk DIR N | rows DIR STORE.DB COMMITS | bare URL CA|- N\n",
 		    stderr);
@@ -589,6 +669,8 @@ int main(int argc, char **argv)
 		return light(argv[2], strtod(argv[3], NULL), argv[4]);
 	if (streq(mode, "commit") && argc == 4)
 		return commit(argv[2], strtoul(argv[3], NULL, 10));
+	if (streq(mode, "claims") && argc == 4)
+		return claims(argv[2], strtoul(argv[3], NULL, 10));
 	if (streq(mode, "fill") && argc == 4)
 		return fill(argv[2], strtod(argv[3], NULL));
 	if (streq(mode, "drain") && argc == 3)

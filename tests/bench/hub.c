@@ -150,7 +150,9 @@ static void make_directories(const struct hub_options *o, struct hub *h)
 
 int hub_open(const struct hub_options *o, struct hub *h)
 {
-	struct collect_handler collect = {h, on_admitted, on_fault};
+	struct collect_handler collect = {.userdata = h,
+					  .admitted = on_admitted,
+					  .fault = on_fault};
 	struct uploader_handler uploader = {.userdata = h, .event = on_sync_event};
 	uint32_t sink;
 
