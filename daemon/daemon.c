@@ -414,7 +414,8 @@ static int on_sync(void *userdata, bool critical)
 {
 	struct daemon *d = userdata;
 
-	told_commit(d, store_commit(d->store, now_of(d)));
+	if (critical) /* the timer asks as well, and what is confirmed need not wear the card for it */
+		told_commit(d, store_commit(d->store, now_of(d)));
 	d->last_background = now_of(d); /* it is what the timer asks for: not twice */
 	uploader_wake(d->uploader, critical);
 	return 0;

@@ -22,7 +22,7 @@ struct control_handler {
 	int (*tables)(void *userdata, const char *which, struct tables *ret);
 	/* The store to audit, or NULL: there is none. It outlives the control. */
 	struct store *(*store)(void *userdata);
-	/* `vitalctl sync`: wake the uploader, commit the tail. */
+	/* Wake the uploader. `critical`, as `vitalctl sync` asks: commit the tail first. */
 	int (*sync)(void *userdata, bool critical);
 	/* `vitald cleanup` beside a daemon: begin the daily duties. */
 	int (*cleanup)(void *userdata);

@@ -77,7 +77,7 @@ static bool have_it_committed(struct ctl *ctl)
 {
 	_cleanup_(tables_done) struct tables t = {0};
 
-	return client_sync(ctl->client, false, &t) == 0;
+	return client_sync(ctl->client, true, &t) == 0;
 }
 
 int command_backup(struct ctl *ctl, int argc, char **argv)
