@@ -73,8 +73,9 @@ def test_without_immediate_a_start_is_a_background_run(new_hub):
     hub.start_daemon()
     until(lambda: (hub.waiting() or 0) >= 60, 30, "60 records wait")
     hub.kill()
+    seen = accepted_now(hub)
     hub.start_daemon()
-    accepted(hub, 60)
+    assert hub.receiver.wait(20, accepted=seen + 60), hub.receiver.state()
     end(hub)
 
 
@@ -107,7 +108,7 @@ def test_without_both_only_the_background_sends(new_hub):
     assert hub.receiver.counters["status_503"] == tries and accepted_now(hub) == seen
     hub.receiver.clear()
     sync(hub)
-    accepted(hub, waiting)
+    assert hub.receiver.wait(20, accepted=seen + waiting), hub.receiver.state()
     end(hub)
 
 
