@@ -14,6 +14,7 @@
 #include "collect_state.h"
 
 #include "model/catalog.h"
+#include "store/register.h"
 #include "util/log.h"
 
 #define VOICE_SILENT (10 * USEC_PER_SEC)
@@ -72,8 +73,8 @@ static int start(struct collect *c, size_t i, enum kind kind, struct flow *flow)
 	struct stream_status known;
 	int r;
 
-	r = store_stream(c->store, c->status[i].address, kind, c->devices[i].subject,
-			 &flow->stream);
+	r = register_stream(c->store, c->status[i].address, kind, c->devices[i].subject,
+			    &flow->stream);
 	if (r == -ENOSPC)
 		return 1; /* to end over it would not help: a start has to write as well */
 	if (r != 0) {

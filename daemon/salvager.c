@@ -17,6 +17,7 @@
 #include "daemon.h"
 #include "model/catalog.h"
 #include "store/pack.h"
+#include "store/register.h"
 #include "store/rescue.h"
 #include "store/rescue_frame.h"
 #include "util/log.h"
@@ -246,8 +247,8 @@ static int take(struct salvager *s, const struct rescue_message *m)
 	case RESCUE_STREAM:
 		if (m->number < 1 || m->number > OLD_MAX)
 			return -EBADMSG;
-		return store_stream(s->store, m->device, m->kind, m->name,
-				    &s->stream_of[m->number - 1]);
+		return register_stream(s->store, m->device, m->kind, m->name,
+				       &s->stream_of[m->number - 1]);
 	case RESCUE_SINK:
 		if (m->number >= 1 && m->number <= 64)
 			s->sinks[m->number - 1] = sink_bit(s, m->name);

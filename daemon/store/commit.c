@@ -114,6 +114,25 @@ static int write_cursors(struct store *s)
 	return 0;
 }
 
+int sink_write(struct store *s, const struct sink_info *info)
+{
+	sqlite3_stmt *stmt = NULL;
+	bool ok = sqlite3_prepare_v2(s->db,
+				     "INSERT INTO sink(number, name, required, retired)"
+				     " VALUES(?1, ?2, ?3, ?4) ON CONFLICT(number) DO UPDATE SET"
+				     " required = ?3, retired = ?4",
+				     -1, &stmt, NULL) == SQLITE_OK &&
+		  sqlite3_bind_int64(stmt, 1, info->number) == SQLITE_OK &&
+		  sqlite3_bind_text(stmt, 2, info->name, -1, SQLITE_STATIC) == SQLITE_OK &&
+		  sqlite3_bind_int(stmt, 3, info->required) == SQLITE_OK &&
+		  sqlite3_bind_int(stmt, 4, info->retired) == SQLITE_OK &&
+		  sqlite3_step(stmt) == SQLITE_DONE;
+	int r = ok ? 0 : store_fail_sql(s, "sink");
+
+	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
+	return r;
+}
+
 int streams_write(struct store *s)
 {
 	sqlite3_stmt *stmt = s->statements[SQL_PUT_STREAM];

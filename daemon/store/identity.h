@@ -25,9 +25,9 @@ void store_each_incarnation(const struct store *s, store_incarnation_cb cb, void
 
 /*
  * At run time: commits the tail, then begins a new incarnation in one transaction. From then on
- * store_stream() gives new streams; numbers that were asked for before are of the old ones and must
- * be asked for anew. Requests under way may end: what they confirm counts. For reasons that a server
- * gives (conflict, ahead) at most INCARNATIONS_AN_HOUR: STORE_E_OFTEN.
+ * register_stream() gives new streams; numbers that were asked for before are of the old ones and
+ * must be asked for anew. Requests under way may end: what they confirm counts. For reasons that a
+ * server gives (conflict, ahead) at most INCARNATIONS_AN_HOUR: STORE_E_OFTEN.
  */
 int store_new_incarnation(struct store *s, enum incarnation_reason reason, const char *detail,
 			  usec_t now);

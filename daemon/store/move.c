@@ -30,6 +30,7 @@
 #include "store/identity.h"
 
 #include "store/pack.h"
+#include "store/register.h"
 #include "store/row_index.h"
 #include "store/state.h"
 #include "store/undo.h"
@@ -465,7 +466,7 @@ static int move_stream(struct store *s, uint32_t stream, struct undo *undo)
 		return STORE_E_NOTHING;
 	if (is_flying(s, stream, g.first))
 		return STORE_E_BUSY;
-	r = store_stream(s, info->device, (enum kind)info->kind, info->subject, &g.to);
+	r = register_stream(s, info->device, (enum kind)info->kind, info->subject, &g.to);
 	if (r != 0)
 		return r;
 	g.last = last_alike(s, stream, g.first);

@@ -399,7 +399,7 @@ int run_begin_pair(struct store *s, uint64_t like, uint64_t *ret);
 
 /* commit.c */
 void keep_free(struct store *s);
-int sink_write(struct store *s, const struct sink_info *info); /* store.c */
+int sink_write(struct store *s, const struct sink_info *info); /* its row, new or changed */
 int streams_write(struct store *s); /* the counters that changed, within a transaction */
 
 /* wall.c: when was that? */

@@ -74,17 +74,6 @@ bool store_owner_wanted(const struct store *s);
 /* The owner's sign of life, in the tail's header; every few seconds. */
 void store_heartbeat(struct store *s, usec_t now);
 
-/* Finds or makes the stream; a new one is committed at once. Its number stays for ever. */
-int store_stream(struct store *s, const char *device, enum kind kind, const char *subject,
-		 uint32_t *ret);
-/* Finds or makes the sink. `from_now`: a new one starts behind what is there already (exempt). */
-int store_sink(struct store *s, const char *name, bool required, bool from_now, uint32_t *ret);
-/*
- * Sinks that were not asked for with store_sink() since the last call are retired: they keep their
- * cursors and hold nothing. Once after each time the config was read.
- */
-int store_retire_sinks(struct store *s);
-
 /* What the clock says from now on: how records that are admitted get their wall time. */
 void store_set_clock(struct store *s, const struct clock_state *clock);
 /*

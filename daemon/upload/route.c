@@ -25,6 +25,7 @@
 
 #include "model/catalog.h"
 #include "store/address.h"
+#include "store/register.h"
 #include "upload/greeting.h"
 #include "upload/settle.h"
 #include "util/log.h"
@@ -634,8 +635,8 @@ static int open_store(struct route *r, usec_t now)
 {
 	int q;
 
-	q = store_sink(r->store, r->sink->name, r->sink->required, r->sink->from == CONFIG_FROM_NOW,
-		       &r->number);
+	q = register_sink(r->store, r->sink->name, r->sink->required,
+			  r->sink->from == CONFIG_FROM_NOW, &r->number);
 	if (q == 0)
 		q = know_address(r, now);
 	if (q < 0)

@@ -15,6 +15,7 @@
  */
 #include "upload/uploader.h"
 
+#include "store/register.h"
 #include "upload/route.h"
 
 struct uploader {
@@ -85,7 +86,7 @@ static int add_routes(struct uploader *u, sd_event *event, struct store *store,
 		if (r < 0)
 			return r;
 	}
-	return store_retire_sinks(store);
+	return register_retire_sinks(store);
 }
 
 int uploader_new(sd_event *event, struct store *store, const struct config *config,

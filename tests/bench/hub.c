@@ -5,6 +5,7 @@
  */
 #include "hub.h"
 
+#include "store/register.h"
 #include "util/log.h"
 
 #include <fcntl.h>
@@ -165,7 +166,7 @@ int hub_open(const struct hub_options *o, struct hub *h)
 	must(collect_new(h->store, h->config, GAP_DAEMON_DOWN, &collect, &h->collect), h,
 	     "collector");
 	if (o->no_uploader)
-		must(store_sink(h->store, "bench", true, false, &sink), h, "sink");
+		must(register_sink(h->store, "bench", true, false, &sink), h, "sink");
 	else
 		must(uploader_new(h->event, h->store, h->config, UPLOADER_DAEMON, &uploader,
 				  &h->uploader),

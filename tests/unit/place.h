@@ -6,6 +6,7 @@
 
 #include "row_model.h"
 #include "store/outbox.h"
+#include "store/register.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
@@ -78,7 +79,7 @@ static inline uint32_t stream_of_kind(struct store *s, enum kind kind)
 {
 	uint32_t stream;
 
-	assert_int_equal(store_stream(s, "a0:b1:c2:d3:e4:f5", kind, "u-1", &stream), 0);
+	assert_int_equal(register_stream(s, "a0:b1:c2:d3:e4:f5", kind, "u-1", &stream), 0);
 	return stream;
 }
 

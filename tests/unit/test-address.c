@@ -49,7 +49,7 @@ static void another_address(void **state)
 	char known[ADDRESS_SIZE];
 	uint32_t sink;
 
-	assert_int_equal(store_sink(s, "home", true, false, &sink), 0);
+	assert_int_equal(register_sink(s, "home", true, false, &sink), 0);
 	assert_int_equal(store_sink_address(s, sink, "https://a.org", known), 0);
 	assert_int_equal(store_sink_address(s, sink, "https://A.org:443/", known), 0);
 	assert_int_equal(store_sink_address(s, sink, "https://b.org", known), STORE_E_OTHER);
@@ -57,7 +57,7 @@ static void another_address(void **state)
 	store_close(s);
 
 	s = open_store(p);
-	assert_int_equal(store_sink(s, "home", false, false, &sink),
+	assert_int_equal(register_sink(s, "home", false, false, &sink),
 			 0); /* its row is written anew */
 	assert_int_equal(store_sink_address(s, sink, "https://b.org", known), STORE_E_OTHER);
 	assert_int_equal(store_sink_address(s, sink, "http://a.org:443", known), STORE_E_OTHER);
@@ -67,7 +67,7 @@ static void another_address(void **state)
 	store_close(s);
 
 	s = open_store(p);
-	assert_int_equal(store_sink(s, "home", true, false, &sink), 0);
+	assert_int_equal(register_sink(s, "home", true, false, &sink), 0);
 	assert_int_equal(store_sink_address(s, sink, "https://b.org", known), 0);
 	assert_int_equal(store_sink_address(s, sink, "https://a.org", known), STORE_E_OTHER);
 	store_close(s);

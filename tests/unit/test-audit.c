@@ -29,7 +29,7 @@ static struct store *make(struct place *p)
 
 	stream = stream_of_kind(s, KIND_HEART_RATE);
 	other = stream_of_kind(s, KIND_ECG);
-	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &sink), 0);
 	for (uint16_t i = 0; i < 8; i++)
 		(void)admit(p, s, stream, i);
 	assert_int_equal(outbox_cut(s, sink, &taker, &cut), 0);
@@ -146,7 +146,7 @@ static void nothing_at_all(void **state)
 
 	assert_int_equal(store_commit(s, 0), 0); /* no stream, no sink */
 	assert_balanced(s);
-	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &sink), 0);
 	assert_balanced(s);
 	assert_int_equal(audit_new(s, &a), 0);
 	assert_int_equal(audit_step(a, 1), 0);

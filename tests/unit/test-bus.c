@@ -12,6 +12,7 @@
 
 #include "control/bus.h"
 #include "store/outbox.h"
+#include "store/register.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -101,8 +102,9 @@ static void fill_store(struct place *p)
 	uint32_t sink, stream;
 
 	assert_int_equal(store_open(&o, 1, &clock_synced, &opening, &p->store), 0);
-	assert_int_equal(store_sink(p->store, "main", true, false, &sink), 0);
-	assert_int_equal(store_stream(p->store, "a0:b1:c2:d3:e4:f5", KIND_HEART_RATE, "", &stream),
+	assert_int_equal(register_sink(p->store, "main", true, false, &sink), 0);
+	assert_int_equal(register_stream(p->store, "a0:b1:c2:d3:e4:f5", KIND_HEART_RATE, "",
+					 &stream),
 			 0);
 	for (int i = 1; i <= N_RECORDS; i++) {
 		struct record r = {.stream = stream,

@@ -18,7 +18,7 @@ static uint32_t sink_named(struct store *s, const char *name, bool required)
 {
 	uint32_t sink;
 
-	assert_int_equal(store_sink(s, name, required, false, &sink), 0);
+	assert_int_equal(register_sink(s, name, required, false, &sink), 0);
 	return sink;
 }
 
@@ -78,7 +78,7 @@ static void a_retired_sink_comes_back(void **state)
 	confirm_all(s, a, p->now);
 	restart(p, &s);
 	assert_int_equal(sink_named(s, "a", true), a);
-	assert_int_equal(store_retire_sinks(s), 0);
+	assert_int_equal(register_retire_sinks(s), 0);
 	assert_int_equal(store_prune(s, OLD, 100), 0);
 	assert_int_equal(store_prune(s, OLD, 100), STORE_E_NOTHING);
 	assert_balanced(s);
@@ -132,7 +132,7 @@ static void a_new_sink_after_deletion(void **state)
 	assert_int_equal(store_prune(s, OLD, 100), 0);
 	admit_some(p, s, stream, 3);
 	b = sink_named(s, "b", true);
-	assert_int_equal(store_sink(s, "c", true, true, &c), 0);
+	assert_int_equal(register_sink(s, "c", true, true, &c), 0);
 	/* Whatever happens now: both are there with what they need not have, or not at all. */
 	store_close(s);
 	s = open_store(p);

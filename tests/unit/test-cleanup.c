@@ -91,7 +91,7 @@ static void what_is_old_goes(void **state)
 	struct buf words = {0};
 	struct stream_status status;
 
-	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &a), 0);
 	for (unsigned i = 0; i < 40; i++) {
 		(void)admit(p, s, stream, 60);
 		confirm_all(s, a);
@@ -149,7 +149,7 @@ static void nothing_is_old_without_a_clock(void **state)
 	struct buf words = {0};
 	struct stream_status status;
 
-	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &a), 0);
 	(void)admit(p, s, stream, 60);
 	confirm_all(s, a);
 	run_sql(p, "INSERT INTO finding VALUES(1, 1, 1, 1, 1, 1, 1, 1)");
@@ -191,7 +191,7 @@ static void a_damaged_store_keeps_all_it_has(void **state)
 	struct buf words = {0};
 	struct stream_status status;
 
-	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &a), 0);
 	for (unsigned i = 0; i < 200; i++) {
 		(void)admit(p, s, stream, 60);
 		confirm_all(s, a);

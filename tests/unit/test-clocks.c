@@ -128,7 +128,7 @@ static int begin(void **state)
 	assert_int_equal(set_up(&place), 0);
 	b->p = place;
 	b->s = open_store(b->p);
-	assert_int_equal(store_sink(b->s, "a", true, false, &b->sink), 0);
+	assert_int_equal(register_sink(b->s, "a", true, false, &b->sink), 0);
 	assert_true(sd_event_new(&b->event) >= 0);
 	b->server = server_new(b->event, answer, b);
 	b->status = 200;

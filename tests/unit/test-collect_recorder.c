@@ -171,7 +171,7 @@ static struct held held(struct room *r)
 	struct held h = {.in_order = true};
 	uint32_t stream;
 
-	assert_int_equal(store_stream(r->store, STRAP, KIND_HEART_RATE, "", &stream), 0);
+	assert_int_equal(register_stream(r->store, STRAP, KIND_HEART_RATE, "", &stream), 0);
 	assert_int_equal(store_read(r->store, stream, 1, UINT64_MAX, 0, note, &h), 0);
 	return h;
 }

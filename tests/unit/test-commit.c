@@ -168,8 +168,8 @@ static void when_it_is_due(void **state)
 
 	(void)admit(p, s, stream, 1);
 	assert_int_equal(store_commit_due(s), heard + USEC_PER_SEC); /* nobody else has it */
-	assert_int_equal(store_sink(s, "a", true, false, &required), 0);
-	assert_int_equal(store_sink(s, "b", false, false, &optional), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &required), 0);
+	assert_int_equal(register_sink(s, "b", false, false, &optional), 0);
 	assert_int_equal(store_commit_due(s), USEC_INFINITY);
 	heard = p->now;
 	e.acked_through = admit(p, s, stream, 1);

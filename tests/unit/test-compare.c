@@ -26,7 +26,7 @@ static struct store *make(struct place *p)
 
 	hr = stream_of_kind(s, KIND_HEART_RATE);
 	ecg = stream_of_kind(s, KIND_ECG);
-	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &sink), 0);
 	taken.room = 256;
 	return s;
 }
@@ -245,7 +245,7 @@ static void exempt_is_nobodys(void **state)
 	struct compare_span span;
 	uint32_t young;
 
-	assert_int_equal(store_sink(s, "young", true, true, &young), 0);
+	assert_int_equal(register_sink(s, "young", true, true, &young), 0);
 	assert_int_equal(compare_oldest(s, young, hr), 0);
 	sink = young;
 	assert_int_equal(owe(s, 0, UINT64_MAX), 0);

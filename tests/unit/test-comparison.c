@@ -156,7 +156,7 @@ static int begin(void **state)
 	place = *state;
 	store = open_store(place);
 	hr = stream_of_kind(store, KIND_HEART_RATE);
-	assert_int_equal(store_sink(store, "main", true, false, &sink), 0);
+	assert_int_equal(register_sink(store, "main", true, false, &sink), 0);
 	confirm_all(RECORDS);
 	first = last - RECORDS + 1;
 	memset(has, 1, sizeof(has));

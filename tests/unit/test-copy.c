@@ -35,8 +35,8 @@ static struct store *used_store(struct place *p)
 	uint32_t a, b;
 	struct cut cut;
 
-	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
-	assert_int_equal(store_sink(s, "b", true, false, &b), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &a), 0);
+	assert_int_equal(register_sink(s, "b", true, false, &b), 0);
 	for (unsigned i = 0; i < 50; i++) {
 		(void)admit(p, s, heart, (uint16_t)(50 + i));
 		(void)admit(p, s, ecg, (uint16_t)(50 + i));

@@ -121,8 +121,8 @@ static void the_times_of_a_sink(void **state)
 	struct finding_times t;
 	uint32_t a, b;
 
-	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
-	assert_int_equal(store_sink(s, "b", true, false, &b), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &a), 0);
+	assert_int_equal(register_sink(s, "b", true, false, &b), 0);
 	assert_int_equal(store_commit(s, p->now), 0);
 	finding_confirmed(s, b, 1000);
 	finding_reconciled(s, b, 2000);

@@ -14,7 +14,7 @@ static uint32_t one_sink(struct store *s, const char *name)
 {
 	uint32_t sink;
 
-	assert_int_equal(store_sink(s, name, true, false, &sink), 0);
+	assert_int_equal(register_sink(s, name, true, false, &sink), 0);
 	return sink;
 }
 

@@ -224,7 +224,7 @@ static void a_refusal_is_not_forgotten(void **state)
 	uint32_t sink, stream = stream_of_kind(s, KIND_ECG);
 	char detail[120];
 
-	assert_int_equal(store_sink(s, "home", true, false, &sink), 0);
+	assert_int_equal(register_sink(s, "home", true, false, &sink), 0);
 	(void)admit(p, s, stream, 60);
 	assert_false(store_is_refused(s, detail));
 	cursor_of(s, sink, stream)->held = cursor_of(s, sink, stream)->refused = true;

@@ -119,8 +119,8 @@ static void add_sinks(struct store *s, bool all)
 	uint32_t number;
 
 	for (uint32_t i = 0; i < (all ? N_SINKS : N_SINKS - 1); i++)
-		assert_int_equal(store_sink(s, sink_names[i], true, false, &number), 0);
-	assert_int_equal(store_retire_sinks(s), 0);
+		assert_int_equal(register_sink(s, sink_names[i], true, false, &number), 0);
+	assert_int_equal(register_retire_sinks(s), 0);
 }
 
 /* The log says when each was, as far as it can tell. */
@@ -309,7 +309,7 @@ static void a_sink_that_is_new(void **state)
 		assert_int_equal(store_new_incarnation(s, INCARNATION_CONFLICT, "", own->now), 0);
 		for (int i = 0; i < slices; i++)
 			assert_true(store_move(s, own->now) >= 0);
-		assert_int_equal(store_sink(s, "d", true, false, &d), 0);
+		assert_int_equal(register_sink(s, "d", true, false, &d), 0);
 		assert_balanced(s);
 		end = admit_some(own, s, end, 3);
 		move_all(own, s, true);

@@ -19,7 +19,7 @@ static uint32_t add_sink(struct store *s, const char *name, bool required)
 {
 	uint32_t sink;
 
-	assert_int_equal(store_sink(s, name, required, false, &sink), 0);
+	assert_int_equal(register_sink(s, name, required, false, &sink), 0);
 	return sink;
 }
 

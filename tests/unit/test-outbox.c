@@ -41,7 +41,7 @@ static struct store *make(struct place *p)
 
 	hr = stream_of_kind(s, KIND_HEART_RATE);
 	ecg = stream_of_kind(s, KIND_ECG);
-	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &sink), 0);
 	taken.room = 256;
 	return s;
 }
@@ -534,7 +534,7 @@ static void a_low_limit_of_batches_does_not_wedge(void **state)
 
 	store_close(s);
 	s = open_limited(p, 1);
-	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &sink), 0);
 	(void)admit(p, s, hr, 60);
 	(void)admit(p, s, ecg, 60);
 	assert_int_equal(cut_new(s), 0);
@@ -561,7 +561,7 @@ static void a_damaged_record_does_not_stop_the_others(void **state)
 			 SQLITE_OK);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 	s = open_store(p);
-	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &sink), 0);
 	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
 	assert_int_equal(outbox_claim(s, sink, p->now, &taker, &cut), 0);
 	assert_int_equal(cut.ranges[0].stream, ecg);
@@ -648,7 +648,7 @@ static void ten_thousand_batches_go_in_order(void **state)
 		char device[18];
 
 		(void)snprintf(device, sizeof(device), "a0:b1:c2:d3:e4:%02x", i);
-		assert_int_equal(store_stream(s, device, KIND_HEART_RATE, "", &streams[i]), 0);
+		assert_int_equal(register_stream(s, device, KIND_HEART_RATE, "", &streams[i]), 0);
 	}
 	for (unsigned k = 0; k < EACH; k++)
 		for (unsigned i = 0; i < STREAMS; i++) {

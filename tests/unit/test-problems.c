@@ -93,7 +93,7 @@ static void every_problem_is_plain(void **state)
 			     .wall_us = synced.offset_us};
 	uint32_t sink;
 
-	assert_int_equal(store_sink(store, "main", true, false, &sink), 0);
+	assert_int_equal(register_sink(store, "main", true, false, &sink), 0);
 	are_plain(&s, 7);
 	s.source_problem = "there is no adapter";
 	are_plain(&s, 7);
@@ -144,7 +144,7 @@ static void names_and_addresses(void **state)
 			     .wall_us = clock_wall_usec()};
 	uint32_t number;
 
-	assert_int_equal(store_sink(store, sink.name, true, false, &number), 0);
+	assert_int_equal(register_sink(store, sink.name, true, false, &number), 0);
 	assert_null(find(&s, "new names"));
 	assert_non_null(find(&s, "holds 7 streams of \"hub-1\""));
 	assert_non_null(strstr(find(&s, "url was changed")->remedy,

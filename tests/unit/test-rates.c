@@ -23,7 +23,7 @@ static struct store *make(struct place *p)
 {
 	struct store *s = open_store(p);
 
-	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &sink), 0);
 	return s;
 }
 

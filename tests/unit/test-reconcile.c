@@ -98,7 +98,7 @@ static int begin(void **state)
 	store = open_store(place);
 	hr = stream_of_kind(store, KIND_HEART_RATE);
 	ecg = stream_of_kind(store, KIND_ECG);
-	assert_int_equal(store_sink(store, "main", true, false, &sink), 0);
+	assert_int_equal(register_sink(store, "main", true, false, &sink), 0);
 	status = 200;
 	headers = "";
 	n_requests = n_ended = 0;

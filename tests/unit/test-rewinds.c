@@ -27,7 +27,7 @@ static struct bench make(void **state, unsigned n)
 	struct cut cut;
 
 	b.hr = stream_of_kind(b.store, KIND_HEART_RATE);
-	assert_int_equal(store_sink(b.store, "main", true, false, &b.sink), 0);
+	assert_int_equal(register_sink(b.store, "main", true, false, &b.sink), 0);
 	while (n--)
 		(void)admit(b.place, b.store, b.hr, 60);
 	assert_int_equal(outbox_cut(b.store, b.sink, &taker, &cut), 0);
@@ -108,8 +108,8 @@ static void refusals(void **state)
 	b.wish.stream.bytes[0] ^= 1;
 	is_refused(&b, "no such stream");
 	b.wish.stream.bytes[0] ^= 1;
-	assert_int_equal(store_retire_sinks(b.store), 0); /* it was asked for since the last */
-	assert_int_equal(store_retire_sinks(b.store), 0);
+	assert_int_equal(register_retire_sinks(b.store), 0); /* it was asked for since the last */
+	assert_int_equal(register_retire_sinks(b.store), 0);
 	is_refused(&b, "no such server");
 	store_close(b.store);
 }

@@ -210,7 +210,7 @@ static void deleted_history_is_room(void **state)
 		skip();
 	s = open_card(p, 256 * MIB);
 	ecg = stream_of_kind(s, KIND_ECG);
-	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &sink), 0);
 	much_history(p, s, ecg, sink);
 	leave_free(p, 64 * 1024);
 	assert_true(figures_of(s).room_stage >= 2);
@@ -235,7 +235,7 @@ static void a_full_card_takes_the_ballast(void **state)
 		skip();
 	s = open_card(p, 0);
 	ecg = stream_of_kind(s, KIND_ECG);
-	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &sink), 0);
 	assert_true(is_there(p, "ballast"));
 	assert_true(is_there(p, "ballast.start"));
 	leave_free(p, 0);

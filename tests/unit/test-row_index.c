@@ -24,8 +24,9 @@ static struct store *make(struct place *p)
 	struct store *s = open_store(p);
 
 	for (size_t i = 0; i < ARRAY_SIZE(devices); i++)
-		assert_int_equal(store_stream(s, devices[i], KIND_HEART_RATE, "", &streams[i]), 0);
-	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
+		assert_int_equal(register_stream(s, devices[i], KIND_HEART_RATE, "", &streams[i]),
+				 0);
+	assert_int_equal(register_sink(s, "a", true, false, &sink), 0);
 	taken.room = 256;
 	return s;
 }

@@ -114,8 +114,8 @@ static void make_store(struct place *p)
 	struct receipt_entry e = {.stream = stream};
 	struct cut cut;
 
-	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
-	assert_int_equal(store_sink(s, "b", true, false, &b), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &a), 0);
+	assert_int_equal(register_sink(s, "b", true, false, &b), 0);
 	for (unsigned i = 0; i < 40; i++) {
 		(void)admit(p, s, stream, (uint16_t)(100 + i));
 		if (i == 9) {
@@ -188,8 +188,8 @@ static void what_is_owed_is_owed(void **state)
 	assert_int_equal(strncmp(opening.set_aside, "damaged-", 8), 0);
 	assert_int_equal(store_salvage_count(s), 1);
 	stream = stream_of_kind(s, KIND_HEART_RATE);
-	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
-	assert_int_equal(store_sink(s, "b", true, false, &b), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &a), 0);
+	assert_int_equal(register_sink(s, "b", true, false, &b), 0);
 	(void)admit(p, s, stream, 60); /* heard already */
 	h = listen_to(p, opening.set_aside);
 	assert_int_equal(records_heard(h), 40);
@@ -233,11 +233,11 @@ static void what_is_held_stays_owed(void **state)
 	condemn(p);
 	s = open_salvaging(p, &opening);
 	stream = stream_of_kind(s, KIND_HEART_RATE);
-	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
-	assert_int_equal(store_sink(s, "b", true, false, &b), 0);
-	assert_int_equal(store_retire_sinks(s), 0);
-	assert_int_equal(store_sink(s, "b", true, false, &b), 0);
-	assert_int_equal(store_retire_sinks(s), 0); /* a */
+	assert_int_equal(register_sink(s, "a", true, false, &a), 0);
+	assert_int_equal(register_sink(s, "b", true, false, &b), 0);
+	assert_int_equal(register_retire_sinks(s), 0);
+	assert_int_equal(register_sink(s, "b", true, false, &b), 0);
+	assert_int_equal(register_retire_sinks(s), 0); /* a */
 	(void)admit(p, s, stream, 60);
 	outbox_hold(s, b, stream);
 	h = listen_to(p, opening.set_aside);
@@ -245,7 +245,7 @@ static void what_is_held_stays_owed(void **state)
 		h->m[i].piece.had |= h->m[i].piece.had << 1; /* b has what a has */
 	assert_int_equal(bring_all(p, s, h, stream, 3, 3), 0);
 	assert_balanced(s);
-	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &a), 0);
 	assert_int_equal(outbox_reopen(s, a, p->now), 0);
 	assert_int_equal(outbox_unhold(s, b, stream), 0);
 	for (uint32_t sink = 1; sink <= 2; sink++) {
@@ -346,7 +346,7 @@ static void a_commit_that_fails_brings_nothing(void **state)
 	condemn(p);
 	s = open_salvaging(p, &opening);
 	stream = stream_of_kind(s, KIND_HEART_RATE);
-	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &a), 0);
 	(void)admit(p, s, stream, 60);
 	assert_int_equal(store_commit(s, p->now), 0);
 	store_stream_status(s, stream, &before);

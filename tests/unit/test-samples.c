@@ -93,7 +93,7 @@ static void from_the_tail_to_a_receipt(void **state)
 	struct cut cut = {0};
 	int64_t heard;
 
-	assert_int_equal(store_sink(s, "main", true, false, &sink), 0);
+	assert_int_equal(register_sink(s, "main", true, false, &sink), 0);
 	for (unsigned i = 0; i < N_RECORDS; i++) {
 		make(&r, stream, i, p->now);
 		assert_int_equal(store_admit(s, &r, p->now), 0); /* the ring is emptied meanwhile */
@@ -108,7 +108,7 @@ static void from_the_tail_to_a_receipt(void **state)
 	assert_int_equal(heard, p->now - 10000);
 	store_stream_status(s, stream, &status);
 	assert_int_equal(status.admitted, N_RECORDS);
-	assert_int_equal(store_sink(s, "main", true, false, &sink), 0);
+	assert_int_equal(register_sink(s, "main", true, false, &sink), 0);
 	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
 	assert_int_equal(outbox_claim(s, sink, p->now, &taker, &cut), 0);
 	assert_int_equal(taken.n, N_RECORDS);
@@ -164,7 +164,7 @@ static void curves_are_refused_first(void **state)
 	uint32_t sink, filler;
 
 	assert_int_equal(store_open(&o, p->now, &synced, &opening, &s), 0);
-	assert_int_equal(store_sink(s, "main", true, false, &sink), 0);
+	assert_int_equal(register_sink(s, "main", true, false, &sink), 0);
 	filler = stream_of_kind(s, KIND_PPG);
 	for (unsigned i = 0; admit_one(p, s, filler, 4 * i) == 0; i++)
 		assert_true(i < 1000);

@@ -30,7 +30,7 @@ static struct bench make(void **state)
 {
 	struct bench b = {.place = *state, .store = open_store(*state)};
 
-	assert_int_equal(store_sink(b.store, "main", true, false, &b.sink), 0);
+	assert_int_equal(register_sink(b.store, "main", true, false, &b.sink), 0);
 	strcpy(b.state.name, "main");
 	b.snapshot = (struct snapshot){
 		.store = b.store, .n_sinks = 1, .running = true, .wall_us = NOW, .clock = synced};

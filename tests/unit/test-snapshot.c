@@ -12,6 +12,7 @@
 #include "control/snapshot.h"
 #include "store/finding.h"
 #include "store/outbox.h"
+#include "store/register.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
@@ -102,8 +103,8 @@ static int set_up(void **state)
 	assert_int_equal(mkdir(p->run, 0700), 0);
 	p->now = 1000 * USEC_PER_SEC;
 	assert_int_equal(store_open(&o, p->now, &synced, &opening, &p->store), 0);
-	assert_int_equal(store_sink(p->store, "main", true, false, &p->sink), 0);
-	assert_int_equal(store_stream(p->store, DEVICE, KIND_HEART_RATE, "u-1", &p->stream), 0);
+	assert_int_equal(register_sink(p->store, "main", true, false, &p->sink), 0);
+	assert_int_equal(register_stream(p->store, DEVICE, KIND_HEART_RATE, "u-1", &p->stream), 0);
 	wire_snapshot(p);
 	*state = p;
 	return 0;

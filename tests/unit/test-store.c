@@ -168,7 +168,7 @@ static void due_by_T_and_by_laziness(void **state)
 	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), sink;
 	usec_t heard;
 
-	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &sink), 0);
 	assert_int_equal(store_commit(s, p->now), 0);
 	assert_int_equal(store_commit_due(s), USEC_INFINITY);
 	heard = p->now;
@@ -205,7 +205,7 @@ static void old_history_goes(void **state)
 	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), sink;
 	struct stream_status status;
 
-	assert_int_equal(store_sink(s, "a", true, true, &sink), 0);
+	assert_int_equal(register_sink(s, "a", true, true, &sink), 0);
 	for (unsigned i = 0; i < 20; i++)
 		(void)admit(p, s, stream, (uint16_t)(60 + i));
 	assert_int_equal(store_prune(s, INT64_MAX, 100), STORE_E_NOTHING); /* not confirmed */
@@ -213,7 +213,7 @@ static void old_history_goes(void **state)
 	assert_int_equal(store_prune(s, INT64_MAX, 100), STORE_E_NOTHING); /* still owed */
 	store_close(s);
 	s = open_store(p);
-	assert_int_equal(store_retire_sinks(s), 0); /* the config names it no more */
+	assert_int_equal(register_retire_sinks(s), 0); /* the config names it no more */
 	assert_int_equal(store_prune(s, INT64_MAX, 100), 0);
 	store_stream_status(s, stream, &status);
 	assert_int_equal(status.deleted, 20);
@@ -221,36 +221,6 @@ static void old_history_goes(void **state)
 	assert_balanced(s);
 	(void)admit(p, s, stream, 60);
 	assert_int_equal(count_all(s, stream), 1);
-	store_close(s);
-}
-
-static bool is_retired(struct store *s, uint32_t sink)
-{
-	struct sink_info info;
-
-	store_sink_info(s, sink, &info);
-	return info.retired;
-}
-
-/* The config is read a second time, without the second sink; and then with it again. */
-static void a_reload_retires_and_recalls(void **state)
-{
-	struct place *p = *state;
-	struct store *s = open_store(p);
-	uint32_t a, b;
-
-	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
-	assert_int_equal(store_sink(s, "b", true, false, &b), 0);
-	assert_int_equal(store_retire_sinks(s), 0);
-	assert_false(is_retired(s, a) || is_retired(s, b));
-	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
-	assert_int_equal(store_retire_sinks(s), 0);
-	assert_false(is_retired(s, a));
-	assert_true(is_retired(s, b));
-	assert_int_equal(store_sink(s, "a", true, false, &a), 0);
-	assert_int_equal(store_sink(s, "b", true, false, &b), 0);
-	assert_int_equal(store_retire_sinks(s), 0);
-	assert_false(is_retired(s, a) || is_retired(s, b));
 	store_close(s);
 }
 
@@ -302,7 +272,7 @@ static void the_size_limit_sheds_and_recovers(void **state)
 	struct record r = {.stream = stream, .type = RECORD_HEART_RATE};
 	uint64_t told = 0, admitted = 0;
 
-	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &sink), 0);
 	do {
 		r.heart_rate = (struct heart_rate){.bpm = 60, .energy_kj = -1};
 		r.boot_us = (int64_t)p->now;
@@ -346,8 +316,8 @@ static void a_rare_stream_is_claimed_in_slices(void **state)
 	uint64_t seq;
 	int r;
 
-	assert_int_equal(store_sink(s, "server", true, false, &sink), 0);
-	assert_int_equal(store_stream(s, "a0:b1:c2:d3:e4:f6", KIND_HEART_RATE, "u-2", &rare), 0);
+	assert_int_equal(register_sink(s, "server", true, false, &sink), 0);
+	assert_int_equal(register_stream(s, "a0:b1:c2:d3:e4:f6", KIND_HEART_RATE, "u-2", &rare), 0);
 	for (unsigned i = 0; i < 150000; i++)
 		(void)admit(p, s, often, 60);
 	seq = admit(p, s, rare, 60);
@@ -504,7 +474,6 @@ int main(void)
 		store_test(a_rare_stream_is_claimed_in_slices),
 		store_test(old_history_goes),
 		store_test(a_tail_newer_than_the_log),
-		store_test(a_reload_retires_and_recalls),
 		store_test(the_size_limit_sheds_and_recovers),
 		store_test(a_file_that_is_not_ours),
 	};

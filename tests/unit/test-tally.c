@@ -49,7 +49,7 @@ static int begin(void **state)
 	b->s = open_store(b->p);
 	b->hr = stream_of_kind(b->s, KIND_HEART_RATE);
 	b->other = stream_of_kind(b->s, KIND_ECG);
-	assert_int_equal(store_sink(b->s, "a", true, false, &b->sink), 0);
+	assert_int_equal(register_sink(b->s, "a", true, false, &b->sink), 0);
 	assert_int_equal(tally_new(b->s, b->sink, &b->tally), 0);
 	*state = b;
 	return 0;

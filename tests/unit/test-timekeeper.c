@@ -37,7 +37,7 @@ static void start(struct bench *b, const struct clock_state *clock)
 
 	b->s = open_with(b->p, clock, NULL);
 	b->stream = stream_of_kind(b->s, KIND_HEART_RATE);
-	assert_int_equal(store_sink(b->s, "a", true, false, &b->sink), 0);
+	assert_int_equal(register_sink(b->s, "a", true, false, &b->sink), 0);
 	assert_int_equal(timekeeper_new(b->event, b->s, &b->config, clock, &handler, &b->t), 0);
 }
 

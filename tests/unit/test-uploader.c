@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "http_server.h"
+#include "store/register.h"
 #include "upload/uploader.h"
 #include "util/log.h"
 #include "util/uuid.h"
@@ -298,8 +299,8 @@ static void open_store(struct world *w)
 
 	if (store_open(&o, clock_boot_usec(), &clock, &opening, &w->store) != 0)
 		fail_msg("store_open: %s", opening.problem);
-	assert_int_equal(store_stream(w->store, "a0:b1:c2:d3:e4:f5", KIND_HEART_RATE, "u-1",
-				      &w->stream),
+	assert_int_equal(register_stream(w->store, "a0:b1:c2:d3:e4:f5", KIND_HEART_RATE, "u-1",
+					 &w->stream),
 			 0);
 }
 
@@ -1355,8 +1356,8 @@ static void a_row_that_gets_5xx_starves_no_other(void **state)
 
 	w->bad_status = 500;
 	admit(w, 200);
-	assert_int_equal(store_stream(w->store, "a0:b1:c2:d3:e4:f6", KIND_HEART_RATE, "u-1",
-				      &other_stream),
+	assert_int_equal(register_stream(w->store, "a0:b1:c2:d3:e4:f6", KIND_HEART_RATE, "u-1",
+					 &other_stream),
 			 0);
 	w->bad[0] = 20; /* the other one does not reach so far */
 	w->stream = other_stream;

@@ -212,7 +212,7 @@ static void lanes_wait_for_the_clock(void **state)
 	struct cut_taker taker = taker_of(&taken);
 	struct cut cut;
 
-	assert_int_equal(store_sink(s, "a", true, false, &sink), 0);
+	assert_int_equal(register_sink(s, "a", true, false, &sink), 0);
 	(void)admit(p, s, stream, 60);
 	assert_int_equal(outbox_cut(s, sink, &taker, &cut), STORE_E_CLOCK);
 	assert_int_equal(outbox_cut(s, sink, &taker, &cut), STORE_E_CLOCK);

@@ -204,7 +204,7 @@ static inline void world_open(struct world *w)
 	w->streams[0] = stream_of_kind(w->s, KIND_HEART_RATE);
 	w->streams[1] = stream_of_kind(w->s, KIND_ECG);
 	for (size_t i = 0; i < w->n_sinks; i++)
-		assert_int_equal(store_sink(w->s, names[i], true, false, &w->sinks[i]), 0);
+		assert_int_equal(register_sink(w->s, names[i], true, false, &w->sinks[i]), 0);
 }
 
 static inline void world_ground(struct world *w)
