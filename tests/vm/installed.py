@@ -217,6 +217,10 @@ class Installed(Guest):
 
     # -- judgement
 
+    def said(self):
+        """The file of the share that has all that straps said, which the receiver can have heard of."""
+        return "truth"
+
     def settle(self):
         """The straps stand still, and all they said is at the receiver."""
         self.tell("pause")
@@ -236,7 +240,7 @@ class Installed(Guest):
         self.settle()
         audit = self.audit()
         assert audit["balanced"], audit
-        result = self.balance("truth", **more)
+        result = self.balance(self.said(), **more)
         total, words = result["total"], b.table(result)
         assert total["lost"] == lost and doubled in (None, total["duplicated"]), words
         for name in ("altered", "invented", "two_contents", "holes"):

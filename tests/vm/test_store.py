@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from installed import CONFIG, SYNCHRONISE, Installed, b, catalog, join_truths
+from installed import CONFIG, SYNCHRONISE, Installed, catalog, join_truths
 
 IDS = catalog()
 STATE = "/var/lib/vitald"
@@ -57,6 +57,17 @@ print(*leaves[len(leaves) // 2:][:2])
 """
 
 
+class Cards(Installed):
+    others = ()  # truths of the straps of other hubs that sent to our receiver
+
+    def said(self):
+        join_truths(self.share / "all", *(self.share / truth for truth in ("truth", *self.others)))
+        lines = (self.share / "all").read_text().splitlines(keepends=True)
+        lines.sort(key=lambda line: json.loads(line).get("t_wall_us", 1 << 62))
+        (self.share / "all").write_text("".join(lines))
+        return "all"
+
+
 def prepare(hub):
     hub.start()
     hub.install()
@@ -70,7 +81,7 @@ def prepare(hub):
 
 @pytest.fixture
 def hub(guests):
-    return guests(Installed, prepare)
+    return guests(Cards, prepare)
 
 
 def judge(hub, may_double=False):
@@ -93,18 +104,6 @@ def renamed(hub, reason, config=""):
     last = report["incarnations"][-1]
     assert last["reason"] == reason, report["incarnations"]
     return last
-
-
-def judge_all(hub, *truths):
-    """Everything of all lives of the straps is there; what went by two names was moved, and so came once."""
-    both = hub.share / "all"
-    join_truths(both, *(hub.share / truth for truth in truths))
-    lines = both.read_text().splitlines(keepends=True)
-    both.write_text("".join(sorted(lines, key=lambda line: json.loads(line).get("t_wall_us", 1 << 62))))
-    result = hub.balance("all", near_us=NEAR_US)
-    for name in ("lost", "altered", "duplicated", "invented", "two_contents", "holes"):
-        assert result["total"][name] == 0, b.table(result)
-    assert not [name for name in hub.receiver.counters if name in ("same_batch_other_body", "bad_request", "unknown_field")]
 
 
 def test_another_machine(hub):
@@ -146,12 +145,11 @@ def test_copied_card(hub):
     assert "cop" in page, page
     hub.must("vitald simulate --socket /run/clone/straps --tell pause && vitalctl --config /etc/clone.conf sync")
     hub.until("vitalctl --config /etc/clone.conf status --json | grep -q '\"waiting\":0,\"source\"'", "nothing waits there")
-    hub.settle()
-    assert hub.audit()["balanced"]
     assert json.loads(hub.must("vitalctl --config /etc/clone.conf audit --json"))["balanced"]
-    judge_all(hub, "truth", "clone")
     hub.must("systemctl stop clone clone-straps")
-    hub.tell("resume")
+    hub.others = ("clone",)  # from here on the receiver has theirs, too
+    judge(hub)
+    assert not [name for name in hub.receiver.counters if name in ("same_batch_other_body", "bad_request", "unknown_field")]
 
 
 def test_backup(hub):
