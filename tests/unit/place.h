@@ -8,6 +8,7 @@
 #include "store/outbox.h"
 #include "store/register.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -73,6 +74,18 @@ static inline struct store *open_with(struct place *p, const struct clock_state 
 static inline struct store *open_store(struct place *p)
 {
 	return open_with(p, &synced, NULL);
+}
+
+/* In the file, past the store, which may be closed. */
+static inline void run_sql(const struct place *p, const char *sql)
+{
+	char path[128];
+	sqlite3 *db;
+
+	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
 static inline uint32_t stream_of_kind(struct store *s, enum kind kind)

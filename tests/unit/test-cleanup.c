@@ -52,17 +52,6 @@ static int clean(struct store *s, const struct cleanup_rules *rules, unsigned *r
 	return r;
 }
 
-static void run_sql(struct place *p, const char *sql)
-{
-	char path[128];
-	sqlite3 *db;
-
-	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_close(db), SQLITE_OK);
-}
-
 static int64_t number_of(struct place *p, const char *sql)
 {
 	sqlite3_stmt *stmt;

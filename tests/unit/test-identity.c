@@ -31,17 +31,6 @@ static struct store *open_on(struct place *p, const char *machine, struct store_
 	return s;
 }
 
-static void sql(const struct place *p, const char *text)
-{
-	char path[128];
-	sqlite3 *db;
-
-	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_close(db), SQLITE_OK);
-}
-
 struct history {
 	size_t n;
 	struct incarnation all[8];
@@ -93,7 +82,7 @@ static void the_first_one_is_written_down(void **state)
 	assert_true(h.all[0].began_us > 0);
 	assert_int_equal(opening.incarnation, INCARNATION_FIRST);
 	store_close(s);
-	sql(p, "DELETE FROM incarnation"); /* as a store of version 1 is */
+	run_sql(p, "DELETE FROM incarnation"); /* as a store of version 1 is */
 	s = open_on(p, NULL, &opening);
 	h = history_of(s);
 	assert_int_equal(h.n, 1);
@@ -159,7 +148,7 @@ static void a_server_cannot_have_it_again_and_again(void **state)
 	assert_int_equal(history_of(s).n, 1 + INCARNATIONS_AN_HOUR);
 	assert_int_equal(store_new_incarnation(s, INCARNATION_SALVAGED, "", p->now), 0);
 	store_close(s);
-	sql(p, "UPDATE incarnation SET began_us = began_us - 3601000000");
+	run_sql(p, "UPDATE incarnation SET began_us = began_us - 3601000000");
 	s = open_store(p);
 	assert_int_equal(store_new_incarnation(s, INCARNATION_CONFLICT, "", p->now), 0);
 	store_close(s);
@@ -204,7 +193,7 @@ static void a_marked_backup(void **state)
 
 	assert_int_equal(store_finish(s, p->now), 0);
 	store_close(s);
-	sql(p, "INSERT INTO meta VALUES('backup', '2026-03-01 07:30:00')");
+	run_sql(p, "INSERT INTO meta VALUES('backup', '2026-03-01 07:30:00')");
 	s = open_on(p, NULL, &opening);
 	assert_int_equal(opening.incarnation, INCARNATION_BACKUP);
 	assert_non_null(strstr(opening.incarnation_detail, "2026-03-01 07:30:00"));

@@ -133,17 +133,6 @@ static int note_time(void *userdata, const struct record *r)
 	return 0;
 }
 
-static void sql(const struct place *p, const char *text)
-{
-	char path[128];
-	sqlite3 *db;
-
-	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_close(db), SQLITE_OK);
-}
-
 static uint16_t admit_some(struct place *p, struct store *s, uint16_t bpm, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -167,13 +156,14 @@ static uint16_t make_history(struct place *p, struct servers *v)
 	bpm = admit_some(p, s, bpm, 30);
 	assert_int_equal(store_finish(s, p->now), 0);
 	store_close(s);
-	sql(p, "UPDATE run SET boot_id = 'a0000000-0000-4000-8000-000000000001'");
+	run_sql(p, "UPDATE run SET boot_id = 'a0000000-0000-4000-8000-000000000001'");
 	s = open_store(p);
 	add_sinks(s, true);
 	bpm = admit_some(p, s, bpm, 30);
 	assert_int_equal(store_finish(s, p->now), 0);
 	store_close(s);
-	sql(p, "UPDATE run SET boot_id = 'b0000000-0000-4000-8000-000000000002' WHERE number = 2");
+	run_sql(p,
+		"UPDATE run SET boot_id = 'b0000000-0000-4000-8000-000000000002' WHERE number = 2");
 
 	s = open_store(p);
 	add_sinks(s, false);
@@ -526,7 +516,8 @@ static void a_hole_in_the_log(void **state)
 		assert_int_equal(store_commit(s, p->now), 0);
 	}
 	store_close(s);
-	sql(p, "DELETE FROM record WHERE seq IN (268435458, 268435459)"); /* the second and third */
+	/* The second and third. */
+	run_sql(p, "DELETE FROM record WHERE seq IN (268435458, 268435459)");
 	s = open_store(p);
 	add_sinks(s, false);
 	assert_int_equal(store_new_incarnation(s, INCARNATION_MACHINE, "", p->now), 0);
@@ -560,7 +551,7 @@ static void a_slice_that_the_card_refuses(void **state)
 	assert_int_equal(store_new_incarnation(s, INCARNATION_CONFLICT, "", p->now), 0);
 	assert_int_equal(store_move(s, p->now), 0);
 	left = store_move_left(s);
-	sql(p, "CREATE TRIGGER no BEFORE INSERT ON aside BEGIN SELECT RAISE(ABORT, 'no'); END");
+	run_sql(p, "CREATE TRIGGER no BEFORE INSERT ON aside BEGIN SELECT RAISE(ABORT, 'no'); END");
 	for (int i = 0; i < 3; i++) {
 		while ((r = store_move(s, p->now)) == 0 || r == STORE_E_MORE)
 			;
@@ -571,7 +562,7 @@ static void a_slice_that_the_card_refuses(void **state)
 	(void)admit_some(p, s, end, 4);
 	store_close(s); /* killed */
 
-	sql(p, "DROP TRIGGER no");
+	run_sql(p, "DROP TRIGGER no");
 	s = open_with(p, &synced, &opening);
 	assert_int_equal(opening.tail, TAIL_RECOVERED);
 	assert_int_equal(opening.incarnation, INCARNATION_FIRST);
@@ -672,13 +663,14 @@ static struct store *die(struct place *p, struct store *s)
 /* The card takes nothing that a slice writes, or nothing at all. */
 static void fail_once(struct place *p, struct store *s, bool slice)
 {
-	sql(p,
-	    slice ? "CREATE TRIGGER no BEFORE INSERT ON aside BEGIN SELECT RAISE(ABORT, 'no'); END"
-		  : "CREATE TRIGGER no BEFORE INSERT ON record BEGIN SELECT RAISE(ABORT, 'no');"
-		    " END");
+	run_sql(p,
+		slice ? "CREATE TRIGGER no BEFORE INSERT ON aside BEGIN SELECT RAISE(ABORT, 'no');"
+			" END"
+		      : "CREATE TRIGGER no BEFORE INSERT ON record BEGIN SELECT RAISE(ABORT, 'no');"
+			" END");
 	(void)store_move(s, p->now);
 	(void)store_commit(s, p->now);
-	sql(p, "DROP TRIGGER no");
+	run_sql(p, "DROP TRIGGER no");
 	p->now += 2 * USEC_PER_SEC;
 }
 

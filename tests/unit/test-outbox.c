@@ -13,8 +13,6 @@
 #include "place.h"
 #include "store/state.h"
 
-#include <sqlite3.h>
-
 static uint32_t hr, ecg, sink;
 static struct taken taken;
 static struct cut cut;
@@ -547,19 +545,12 @@ static void a_damaged_record_does_not_stop_the_others(void **state)
 	struct place *p = *state;
 	struct store *s = make(p);
 	struct cut_taker taker = taker_of(&taken);
-	char path[128];
-	sqlite3 *db;
 
 	(void)admit_some(p, s, hr, 3);
 	(void)admit_some(p, s, ecg, 2);
 	store_close(s);
 	store_close(open_store(p)); /* all of it is in the log now */
-	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "UPDATE record SET payload = x'ff' WHERE stream = 1",
-				      NULL, NULL, NULL),
-			 SQLITE_OK);
-	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	run_sql(p, "UPDATE record SET payload = x'ff' WHERE stream = 1");
 	s = open_store(p);
 	assert_int_equal(register_sink(s, "a", true, false, &sink), 0);
 	assert_int_equal(outbox_reopen(s, sink, p->now), 0);

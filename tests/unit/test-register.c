@@ -10,9 +10,6 @@
 #include <cmocka.h>
 
 #include "place.h"
-#include "store/state.h"
-
-#include <sqlite3.h>
 
 static uint32_t stream_of_subject(struct store *s, const char *subject)
 {
@@ -51,15 +48,12 @@ static void what_is_not_written_is_not_there(void **state)
 	struct store *s = open_store(p);
 	uint32_t stream = 7;
 
-	assert_int_equal(sqlite3_exec(s->db,
-				      "CREATE TRIGGER no BEFORE INSERT ON stream"
-				      " BEGIN SELECT RAISE(ABORT, 'no'); END",
-				      NULL, NULL, NULL),
-			 SQLITE_OK);
+	run_sql(p,
+		"CREATE TRIGGER no BEFORE INSERT ON stream BEGIN SELECT RAISE(ABORT, 'no'); END");
 	assert_true(register_stream(s, "a0:b1:c2:d3:e4:f5", KIND_ECG, "u-1", &stream) < 0);
 	assert_int_equal(stream, 7);
 	assert_int_equal(store_stream_count(s), 0);
-	assert_int_equal(sqlite3_exec(s->db, "DROP TRIGGER no", NULL, NULL, NULL), SQLITE_OK);
+	run_sql(p, "DROP TRIGGER no");
 	assert_int_equal(stream_of_subject(s, "u-1"), 1);
 	store_close(s);
 }

@@ -17,7 +17,6 @@
 #include "util/file.h"
 
 #include <fcntl.h>
-#include <sqlite3.h>
 
 static struct store *open_salvaging(struct place *p, struct store_opening *opening)
 {
@@ -34,17 +33,6 @@ static struct store *open_salvaging(struct place *p, struct store_opening *openi
 	if (r != 0)
 		fail_msg("store_open: %d %s", r, opening->problem);
 	return s;
-}
-
-static void run_sql(const struct place *p, const char *sql)
-{
-	char path[128];
-	sqlite3 *db;
-
-	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
 /* All frames, in order; they borrow the buffer. */

@@ -12,8 +12,6 @@
 
 #include "place.h"
 
-#include <sqlite3.h>
-
 static int64_t offsets[64];
 static uint8_t clks[64];
 
@@ -118,17 +116,6 @@ static void a_gap_that_began_long_ago(void **state)
 	store_close(s);
 }
 
-static void change(struct place *p, const char *sql)
-{
-	char path[128];
-	sqlite3 *db;
-
-	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-	(void)sqlite3_close(db); /* the next open tells */
-}
-
 static void a_boot_that_is_over(void **state)
 {
 	struct place *p = *state;
@@ -138,7 +125,7 @@ static void a_boot_that_is_over(void **state)
 	(void)admit(p, s, stream, 60);
 	assert_int_equal(store_finish(s, p->now), 0);
 	store_close(s);
-	change(p, "UPDATE run SET boot_id = 'another'");
+	run_sql(p, "UPDATE run SET boot_id = 'another'");
 	s = open_with(p, &unsynced, NULL);
 	assert_int_equal(store_clock_pending_since(s), USEC_INFINITY); /* of this boot: none */
 	assert_int_equal(clocks_of(s, stream, 0), 1);
@@ -194,7 +181,7 @@ static void a_restart_remembers_the_clock(void **state)
 	assert_int_equal(clks[0], CLK_UTC);
 	assert_int_equal(offsets[0], 42);
 	store_close(s);
-	change(p, "UPDATE clock_note SET boot_id = 'another'");
+	run_sql(p, "UPDATE clock_note SET boot_id = 'another'");
 	s = open_with(p, &unsynced, NULL);
 	(void)admit(p, s, stream, 61);
 	assert_int_equal(clocks_of(s, stream, STORE_E_CLOCK),
