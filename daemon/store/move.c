@@ -32,6 +32,7 @@
 #include "store/pack.h"
 #include "store/register.h"
 #include "store/row_index.h"
+#include "store/run.h"
 #include "store/state.h"
 #include "store/undo.h"
 

@@ -390,13 +390,6 @@ bool care_wal_is_full(struct store *s);
 /* salvage.c: what is brought over, within the commit's transaction */
 int salvage_write(struct store *s);
 
-/* store.c */
-/*
- * Two new runs: one of the boot that run `like` was of, and one of this boot, for what is heard from
- * now on.
- */
-int run_begin_pair(struct store *s, uint64_t like, uint64_t *ret);
-
 /* commit.c */
 void keep_free(struct store *s);
 int sink_write(struct store *s, const struct sink_info *info); /* its row, new or changed */

@@ -14,8 +14,8 @@
  *                                    +--refused-> QUARANTINED
  *
  * Promises kept here, and what each is there against:
- *  - Each start of an owner commits a new run before anything is admitted. So no number that a
- *    server saw before a power cut can come back with other content.
+ *  - Each start of an owner commits a new run before anything is admitted (run.c). So no number
+ *    that a server saw before a power cut can come back with other content.
  *  - At a start the tail is replayed and committed before the new run begins; only a tail of this
  *    store's incarnation, only ids that the log has not got.
  *  - A commit takes the whole tail in id order together with cursors, rows, quarantine and
@@ -29,6 +29,7 @@
 
 #include "store/owner.h"
 #include "store/room.h"
+#include "store/run.h"
 #include "store/salvage.h"
 #include "store/state.h"
 #include "store/wear.h"
@@ -222,149 +223,6 @@ static int replay_tail(struct store *s, struct store_opening *opening, usec_t no
 	return r == 0 && opening->n_torn ? set_aside(s) : r;
 }
 
-/*
- * What begins with this run, if anything (then it has a time): a first incarnation, which a store of
- * version 1 has already under no number, or another because the names may be in use elsewhere.
- */
-static int judge_identity(struct store *s, const char *machine, struct store_opening *opening,
-			  struct incarnation *ret)
-{
-	identity_judge(s, machine, ret);
-	if (opening->created && opening->set_aside[0]) {
-		ret->reason = INCARNATION_SALVAGED;
-		(void)snprintf(ret->detail, sizeof(ret->detail), "%.*s",
-			       (int)sizeof(ret->detail) - 1, opening->damage);
-	}
-	if (opening->created || ret->reason != INCARNATION_FIRST) {
-		ret->began_us = clock_wall_usec();
-		opening->incarnation = ret->reason;
-		memcpy(opening->incarnation_detail, ret->detail, sizeof(ret->detail));
-		return uuid_random(&ret->id);
-	}
-	if (s->n_incarnations > 0)
-		return 0;
-	ret->id = s->incarnation;
-	ret->began_us = s->n_runs ? MAX(s->runs[0].started_us, 1) : 1;
-	return 0;
-}
-
-static int insert_run(struct store *s, const struct run_entry *run)
-{
-	sqlite3_stmt *stmt = NULL;
-	bool ok =
-		sqlite3_prepare_v2(
-			s->db,
-			"INSERT OR REPLACE INTO run(number, nonce, boot_id, started_us, offset_us,"
-			" synced) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-			-1, &stmt, NULL) == SQLITE_OK &&
-		sqlite3_bind_int64(stmt, 1, (int64_t)run->info.number) == SQLITE_OK &&
-		sqlite3_bind_blob(stmt, 2, run->info.nonce.bytes, sizeof(run->info.nonce.bytes),
-				  SQLITE_STATIC) == SQLITE_OK &&
-		sqlite3_bind_text(stmt, 3, run->info.boot_id, -1, SQLITE_STATIC) == SQLITE_OK &&
-		sqlite3_bind_int64(stmt, 4, run->started_us) == SQLITE_OK &&
-		sqlite3_bind_int64(stmt, 5, run->offset_us) == SQLITE_OK &&
-		sqlite3_bind_int(stmt, 6, run->synced) == SQLITE_OK &&
-		sqlite3_step(stmt) == SQLITE_DONE;
-	int r = ok ? 0 : store_fail_sql(s, "run");
-
-	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
-	return r;
-}
-
-/* Durable before anything is admitted under its number. */
-static int begin_run(struct store *s, const struct store_options *o, struct store_opening *opening)
-{
-	struct incarnation fresh;
-	struct run_entry run = {.info.number = s->run.number + 1,
-				.started_us = clock_wall_usec(),
-				.offset_us = s->clock.offset_us,
-				.synced = s->clock.synchronised};
-	struct run_entry *runs = reallocarray(s->runs, s->n_runs + 1, sizeof(*runs));
-	int r;
-
-	if (!runs)
-		return -ENOMEM;
-	s->runs = runs;
-	r = uuid_random(&run.info.nonce);
-	if (r < 0)
-		return r;
-	r = judge_identity(s, o->machine, opening, &fresh);
-	if (r < 0)
-		return r;
-	clock_boot_id(run.info.boot_id);
-	r = sql_step(s, SQL_BEGIN);
-	if (r != 0)
-		return r;
-	if (fresh.began_us)
-		r = identity_write(s, &fresh, o->machine);
-	else if (o->machine && o->machine[0] && !streq(o->machine, s->machine))
-		r = sql_put_meta(s, "machine", o->machine, strlen(o->machine));
-	if (r == 0)
-		r = insert_run(s, &run);
-	if (r == 0)
-		r = log_note_runs(s);
-	if (r == 0)
-		r = sql_put_meta_int(s, "clean", 0);
-	if (r == 0) /* told to nobody yet who listens to straps and writes gaps */
-		r = sql_put_meta_int(s, "power_cut", s->power_cut && !streq(s->role, "daemon"));
-	if (r == 0)
-		r = sql_step(s, SQL_COMMIT);
-	if (r != 0) {
-		if (!sqlite3_get_autocommit(s->db))
-			(void)sql_step(s, SQL_ROLLBACK); /* the first error counts */
-		return r;
-	}
-	s->runs[s->n_runs++] = run;
-	s->run = run.info;
-	return fresh.began_us ? identity_began(s, &fresh) : 0;
-}
-
-static int insert_pair(struct store *s, const struct run_entry *runs)
-{
-	int r = sql_step(s, SQL_BEGIN);
-
-	if (r != 0)
-		return r;
-	r = insert_run(s, &runs[0]);
-	if (r == 0)
-		r = insert_run(s, &runs[1]);
-	if (r == 0)
-		r = sql_step(s, SQL_COMMIT);
-	if (r != 0 && !sqlite3_get_autocommit(s->db))
-		(void)sql_step(s, SQL_ROLLBACK); /* the first error counts */
-	return r;
-}
-
-int run_begin_pair(struct store *s, uint64_t like, uint64_t *ret)
-{
-	struct run_entry *runs = reallocarray(s->runs, s->n_runs + 2, sizeof(*runs));
-	struct run_entry *pair;
-	int r;
-
-	if (!runs)
-		return -ENOMEM;
-	s->runs = runs;
-	pair = runs + s->n_runs;
-	for (size_t i = 0; i < s->n_runs; i++)
-		if (runs[i].info.number == like)
-			pair[0] = runs[i];
-	pair[1] = runs[s->n_runs - 1];
-	for (size_t i = 0; i < 2; i++) {
-		pair[i].info.number = s->run.number + 1 + i;
-		pair[i].started_us = clock_wall_usec();
-		r = uuid_random(&pair[i].info.nonce);
-		if (r < 0)
-			return r;
-	}
-	r = insert_pair(s, pair);
-	if (r != 0)
-		return r;
-	*ret = pair[0].info.number;
-	s->run = pair[1].info;
-	s->n_runs += 2;
-	return 0;
-}
-
 static int fresh_tail(struct store *s, usec_t now)
 {
 	char path[512];
@@ -417,7 +275,7 @@ static int open_parts(struct store *s, const struct store_options *o, struct sto
 		opening->tail = TAIL_LOST; /* a drain came first */
 	s->power_cut = opening->tail == TAIL_LOST;
 	if (r == 0)
-		r = begin_run(s, o, opening);
+		r = run_begin(s, o->machine, opening);
 	if (r == 0)
 		r = wall_cover_past(s);
 	wall_expect_pending(s, now);
