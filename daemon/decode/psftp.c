@@ -89,7 +89,7 @@ const char *psftp_error_name(uint16_t error)
 	case 2: return "try again";
 	case 103: return "no such file or directory";
 	case 106: return "not permitted";
-	case 201: return "not implemented";
+	case 201: return "not supported by the wearable";
 	case 202: return "busy";
 	case 205: return "memory full";
 	case 209: return "battery low";

@@ -108,6 +108,7 @@ static void test_answers(void **state)
 	assert_true(part.last);
 	assert_int_equal(part.error, 103);
 	assert_string_equal(psftp_error_name(103), "no such file or directory");
+	assert_string_equal(psftp_error_name(201), "not supported by the wearable");
 	assert_string_equal(psftp_error_name(0xffff), "unknown");
 }
 
