@@ -9,23 +9,6 @@
 
 #include <stdio.h>
 
-typedef int (*row_fn)(struct store *s, sqlite3_stmt *stmt);
-
-static int each(struct store *s, const char *sql, row_fn fn)
-{
-	sqlite3_stmt *stmt = NULL;
-	int code, r = 0;
-
-	if (sqlite3_prepare_v2(s->db, sql, -1, &stmt, NULL) != SQLITE_OK)
-		return store_fail_sql(s, sql);
-	while (r == 0 && (code = sqlite3_step(stmt)) == SQLITE_ROW)
-		r = fn(s, stmt);
-	if (r == 0 && code != SQLITE_DONE)
-		r = store_fail_sql(s, sql);
-	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
-	return r;
-}
-
 static const char *text(sqlite3_stmt *stmt, int column)
 {
 	const char *s = (const char *)sqlite3_column_text(stmt, column);
@@ -306,7 +289,7 @@ int schema_load(struct store *s)
 {
 	static const struct {
 		const char *sql;
-		row_fn fn;
+		int (*fn)(struct store *s, sqlite3_stmt *stmt);
 	} tables[] = {
 		{"SELECT key, value FROM meta", load_meta},
 		{"SELECT number, nonce, boot_id, offset_us, synced, started_us FROM run"
@@ -348,7 +331,7 @@ int schema_load(struct store *s)
 
 	s->next_row = 1;
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(tables); i++)
-		r = each(s, tables[i].sql, tables[i].fn);
+		r = sql_each(s, tables[i].sql, tables[i].fn);
 	if (r != 0)
 		return r;
 	r = notes_load(s);

@@ -47,29 +47,14 @@ static int load_confirmed(struct store *s, sqlite3_stmt *stmt)
 	return 0;
 }
 
-static int each(struct store *s, const char *sql, int (*fn)(struct store *s, sqlite3_stmt *stmt))
-{
-	sqlite3_stmt *stmt = NULL;
-	int code, r = 0;
-
-	if (sqlite3_prepare_v2(s->db, sql, -1, &stmt, NULL) != SQLITE_OK)
-		return store_fail_sql(s, sql);
-	while (r == 0 && (code = sqlite3_step(stmt)) == SQLITE_ROW)
-		r = fn(s, stmt);
-	if (r == 0 && code != SQLITE_DONE)
-		r = store_fail_sql(s, sql);
-	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
-	return r;
-}
-
 int notes_load(struct store *s)
 {
 	int r;
 
-	r = each(s, "SELECT number, boot_id, boot_us, utc_us FROM clock_note ORDER BY number",
-		 load_notes);
+	r = sql_each(s, "SELECT number, boot_id, boot_us, utc_us FROM clock_note ORDER BY number",
+		     load_notes);
 	if (r == 0)
-		r = each(s, "SELECT number, clocks FROM sink", load_confirmed);
+		r = sql_each(s, "SELECT number, clocks FROM sink", load_confirmed);
 	return r;
 }
 

@@ -137,6 +137,21 @@ int sql_step(struct store *s, enum statement statement)
 	return 0;
 }
 
+int sql_each(struct store *s, const char *sql, int (*fn)(struct store *s, sqlite3_stmt *stmt))
+{
+	sqlite3_stmt *stmt = NULL;
+	int code, r = 0;
+
+	if (sqlite3_prepare_v2(s->db, sql, -1, &stmt, NULL) != SQLITE_OK)
+		return store_fail_sql(s, sql);
+	while (r == 0 && (code = sqlite3_step(stmt)) == SQLITE_ROW)
+		r = fn(s, stmt);
+	if (r == 0 && code != SQLITE_DONE)
+		r = store_fail_sql(s, sql);
+	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
+	return r;
+}
+
 int sql_put_meta(struct store *s, const char *key, const void *value, size_t size)
 {
 	sqlite3_stmt *stmt = s->statements[SQL_PUT_META];

@@ -317,6 +317,8 @@ int schema_prepare(struct store *s);
 int schema_load(struct store *s); /* meta, runs, streams, sinks, cursors, rows, segments */
 int sql_exec(struct store *s, const char *sql);
 int sql_step(struct store *s, enum statement statement); /* runs it to its end and resets it */
+/* With each row that it finds; what `fn` returns other than 0 ends it. */
+int sql_each(struct store *s, const char *sql, int (*fn)(struct store *s, sqlite3_stmt *stmt));
 int sql_put_meta(struct store *s, const char *key, const void *value, size_t size);
 int sql_put_meta_int(struct store *s, const char *key, int64_t value);
 
