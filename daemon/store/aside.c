@@ -47,8 +47,6 @@ void aside_add(struct store *s, const struct aside *aside)
 
 int asides_write(struct store *s)
 {
-	sqlite3_stmt *stmt = s->statements[SQL_PUT_ASIDE];
-
 	for (size_t i = 0; i < s->n_asides; i++) {
 		const struct aside *a = &s->asides[i];
 		const int64_t columns[] = {a->sink, a->stream, (int64_t)a->first_seq,
@@ -57,10 +55,7 @@ int asides_write(struct store *s)
 
 		if (!a->dirty)
 			continue;
-		for (size_t k = 0; k < ARRAY_SIZE(columns); k++)
-			if (sqlite3_bind_int64(stmt, (int)k + 1, columns[k]) != SQLITE_OK)
-				return store_fail_sql(s, "aside");
-		r = sql_step(s, SQL_PUT_ASIDE);
+		r = sql_put(s, SQL_PUT_ASIDE, columns, ARRAY_SIZE(columns));
 		if (r != 0)
 			return r;
 	}

@@ -221,12 +221,8 @@ static int delete_blocks(struct store *s, const struct old_block *blocks, size_t
 	/* The ids that are deleted must not come back when the table is empty. */
 	int r = sql_put_meta_int(s, "high_id", (int64_t)s->log_id);
 
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		if (sqlite3_bind_int64(s->statements[SQL_DELETE_RECORD], 1, blocks[i].id) !=
-		    SQLITE_OK)
-			return store_fail_sql(s, "delete");
-		r = sql_step(s, SQL_DELETE_RECORD);
-	}
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = sql_put(s, SQL_DELETE_RECORD, &blocks[i].id, 1);
 	return r == 0 ? log_note_runs(s) : r;
 }
 

@@ -85,8 +85,6 @@ usec_t store_commit_due(const struct store *s)
 
 static int write_cursors(struct store *s)
 {
-	sqlite3_stmt *stmt = s->statements[SQL_PUT_CURSOR];
-
 	for (size_t i = 0; i < s->n_sinks * s->n_streams; i++) {
 		uint32_t sink = (uint32_t)(i / s->n_streams) + 1;
 		uint32_t stream = (uint32_t)(i % s->n_streams) + 1;
@@ -104,10 +102,7 @@ static int write_cursors(struct store *s)
 
 		if (!c->dirty)
 			continue;
-		for (size_t k = 0; k < ARRAY_SIZE(columns); k++)
-			if (sqlite3_bind_int64(stmt, (int)k + 1, columns[k]) != SQLITE_OK)
-				return store_fail_sql(s, "cursor");
-		r = sql_step(s, SQL_PUT_CURSOR);
+		r = sql_put(s, SQL_PUT_CURSOR, columns, ARRAY_SIZE(columns));
 		if (r != 0)
 			return r;
 	}
@@ -135,8 +130,6 @@ int sink_write(struct store *s, const struct sink_info *info)
 
 int streams_write(struct store *s)
 {
-	sqlite3_stmt *stmt = s->statements[SQL_PUT_STREAM];
-
 	for (size_t i = 0; i < s->n_streams; i++) {
 		const struct stream_state *st = &s->streams[i];
 		const int64_t columns[] = {(int64_t)i + 1,	 (int64_t)st->shed,
@@ -146,10 +139,7 @@ int streams_write(struct store *s)
 
 		if (!st->dirty)
 			continue;
-		for (size_t k = 0; k < ARRAY_SIZE(columns); k++)
-			if (sqlite3_bind_int64(stmt, (int)k + 1, columns[k]) != SQLITE_OK)
-				return store_fail_sql(s, "stream");
-		r = sql_step(s, SQL_PUT_STREAM);
+		r = sql_put(s, SQL_PUT_STREAM, columns, ARRAY_SIZE(columns));
 		if (r != 0)
 			return r;
 	}

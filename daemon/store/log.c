@@ -40,17 +40,14 @@ uint64_t log_high_id(struct store *s, int *ret_r)
 	return id;
 }
 
-int log_insert(struct store *s, const int64_t columns[static 7], const struct buf *payload)
+int log_insert(struct store *s, const int64_t columns[static 7], const void *payload, size_t size)
 {
-	sqlite3_stmt *stmt = s->statements[SQL_ADD_RECORD];
+	int r = sql_bind(s, SQL_ADD_RECORD, columns, 7);
 
-	if (payload->failed)
-		return -ENOMEM;
-	for (int i = 0; i < 7; i++)
-		if (sqlite3_bind_int64(stmt, i + 1, columns[i]) != SQLITE_OK)
-			return store_fail_sql(s, "record");
-	if (sqlite3_bind_blob(stmt, 8, payload->data, (int)payload->size, SQLITE_STATIC) !=
-	    SQLITE_OK)
+	if (r != 0)
+		return r;
+	if (sqlite3_bind_blob(s->statements[SQL_ADD_RECORD], 8, payload, (int)size,
+			      SQLITE_STATIC) != SQLITE_OK)
 		return store_fail_sql(s, "record");
 	s->rows_since_note++;
 	return sql_step(s, SQL_ADD_RECORD);
@@ -64,7 +61,9 @@ static int write_block(struct store *s, struct block *b)
 	if (b->n == 0)
 		return 0;
 	b->n = 0;
-	return log_insert(s, columns, &b->payload);
+	if (b->payload.failed)
+		return -ENOMEM;
+	return log_insert(s, columns, b->payload.data, b->payload.size);
 }
 
 static bool fits(const struct block *b, const struct slot *slot)
@@ -161,7 +160,6 @@ int log_write_tail(struct store *s)
 /* Writes down how far each run reaches, so that the next start need not read the log to know. */
 int log_note_runs(struct store *s)
 {
-	sqlite3_stmt *stmt = s->statements[SQL_PUT_STREAM_RUN];
 	uint64_t noted;
 	int r;
 
@@ -170,11 +168,10 @@ int log_note_runs(struct store *s)
 		size_t from = st->n_noted ? st->n_noted - 1 : 0;
 
 		for (size_t k = from; k < st->n_runs; k++) {
-			if (sqlite3_bind_int64(stmt, 1, (int64_t)i + 1) != SQLITE_OK ||
-			    sqlite3_bind_int64(stmt, 2, (int64_t)st->runs[k].run) != SQLITE_OK ||
-			    sqlite3_bind_int64(stmt, 3, (int64_t)st->runs[k].last_n) != SQLITE_OK)
-				return store_fail_sql(s, "stream_run");
-			r = sql_step(s, SQL_PUT_STREAM_RUN);
+			const int64_t columns[] = {(int64_t)i + 1, (int64_t)st->runs[k].run,
+						   (int64_t)st->runs[k].last_n};
+
+			r = sql_put(s, SQL_PUT_STREAM_RUN, columns, ARRAY_SIZE(columns));
 			if (r != 0)
 				return r;
 		}
@@ -261,12 +258,10 @@ static int give_row(struct reading *g, sqlite3_stmt *stmt)
 static int read_log(struct reading *g, uint64_t first_id, uint64_t end_id)
 {
 	sqlite3_stmt *stmt = g->s->statements[SQL_READ_STREAM];
-	int code = SQLITE_DONE, r = 0;
+	const int64_t wanted[] = {(int64_t)first_id, g->stream,
+				  (int64_t)MIN(end_id, (uint64_t)INT64_MAX)};
+	int code = SQLITE_DONE, r = sql_bind(g->s, SQL_READ_STREAM, wanted, ARRAY_SIZE(wanted));
 
-	if (sqlite3_bind_int64(stmt, 1, (int64_t)first_id) != SQLITE_OK ||
-	    sqlite3_bind_int64(stmt, 2, g->stream) != SQLITE_OK ||
-	    sqlite3_bind_int64(stmt, 3, (int64_t)MIN(end_id, (uint64_t)INT64_MAX)) != SQLITE_OK)
-		return store_fail_sql(g->s, "record");
 	while (r == 0 && !g->done && (code = sqlite3_step(stmt)) == SQLITE_ROW)
 		r = give_row(g, stmt);
 	if (r == 0 && code != SQLITE_ROW && code != SQLITE_DONE)

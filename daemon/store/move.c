@@ -82,7 +82,7 @@ int staged_write(struct store *s)
 					    (int64_t)b->n,  b->boot_us, b->clk,
 					    b->offset_us};
 
-		r = log_insert(s, columns, &b->payload);
+		r = log_insert(s, columns, b->payload.data, b->payload.size);
 	}
 	return r;
 }

@@ -72,12 +72,9 @@ static int write_note(struct store *s, const struct clock_note *n)
 
 static int write_confirmed(struct store *s, const struct sink_entry *k)
 {
-	sqlite3_stmt *stmt = s->statements[SQL_PUT_CLOCKS];
+	const int64_t columns[] = {k->info.number, k->clocks};
 
-	if (sqlite3_bind_int64(stmt, 1, k->info.number) != SQLITE_OK ||
-	    sqlite3_bind_int64(stmt, 2, k->clocks) != SQLITE_OK)
-		return store_fail_sql(s, "clocks of a sink");
-	return sql_step(s, SQL_PUT_CLOCKS);
+	return sql_put(s, SQL_PUT_CLOCKS, columns, ARRAY_SIZE(columns));
 }
 
 int notes_write(struct store *s)
@@ -86,12 +83,8 @@ int notes_write(struct store *s)
 
 	for (size_t i = s->n_notes - s->n_new_notes; r == 0 && i < s->n_notes; i++)
 		r = write_note(s, &s->notes[i]);
-	if (r == 0 && s->notes_pruned) {
-		if (sqlite3_bind_int64(s->statements[SQL_DROP_NOTES], 1, s->notes[0].number) !=
-		    SQLITE_OK)
-			return store_fail_sql(s, "clock notes");
-		r = sql_step(s, SQL_DROP_NOTES);
-	}
+	if (r == 0 && s->notes_pruned)
+		r = sql_put(s, SQL_DROP_NOTES, &s->notes[0].number, 1);
 	for (size_t i = 0; r == 0 && i < s->n_sinks; i++)
 		if (s->sinks[i].clocks_dirty)
 			r = write_confirmed(s, &s->sinks[i]);

@@ -137,10 +137,10 @@ static int write_row(struct store *s, const struct batch_row *row)
 				   row->last_attempt_us,
 				   (int64_t)row->next_attempt,
 				   row->limit};
+	int r = sql_bind(s, SQL_PUT_ROW, columns, ARRAY_SIZE(columns));
 
-	for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
-		if (sqlite3_bind_int64(stmt, (int)i + 1, columns[i]) != SQLITE_OK)
-			return store_fail_sql(s, "batch");
+	if (r != 0)
+		return r;
 	if (sqlite3_bind_text(stmt, (int)ARRAY_SIZE(columns) + 1, row->last_error, -1,
 			      SQLITE_STATIC) != SQLITE_OK)
 		return store_fail_sql(s, "batch");
@@ -152,12 +152,8 @@ int rows_write(struct store *s)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < s->n_dead_rows; i++) {
-		if (sqlite3_bind_int64(s->statements[SQL_DELETE_ROW], 1, s->dead_rows[i]) !=
-		    SQLITE_OK)
-			return store_fail_sql(s, "batch");
-		r = sql_step(s, SQL_DELETE_ROW);
-	}
+	for (size_t i = 0; r == 0 && i < s->n_dead_rows; i++)
+		r = sql_put(s, SQL_DELETE_ROW, &s->dead_rows[i], 1);
 	for (size_t i = 0; r == 0 && i < s->n_rows; i++)
 		if (s->rows[i].dirty)
 			r = write_row(s, &s->rows[i].row);

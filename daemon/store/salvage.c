@@ -457,17 +457,10 @@ static int give_numbers(struct store *s, const struct salvage_piece *p, uint64_t
 
 static int write_piece(struct store *s, const struct salvage_piece *p, uint64_t id, uint64_t first)
 {
-	sqlite3_stmt *stmt = s->statements[SQL_ADD_RECORD];
 	const int64_t columns[] = {(int64_t)id, p->stream, (int64_t)first, p->n,
 				   p->boot_us,	p->clk,	   p->offset_us};
 
-	for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
-		if (sqlite3_bind_int64(stmt, (int)i + 1, columns[i]) != SQLITE_OK)
-			return store_fail_sql(s, "record");
-	if (sqlite3_bind_blob(stmt, 8, p->payload, (int)p->size, SQLITE_STATIC) != SQLITE_OK)
-		return store_fail_sql(s, "record");
-	s->rows_since_note++;
-	return sql_step(s, SQL_ADD_RECORD);
+	return log_insert(s, columns, p->payload, p->size);
 }
 
 int salvage_write(struct store *s)

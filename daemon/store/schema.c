@@ -137,6 +137,22 @@ int sql_step(struct store *s, enum statement statement)
 	return 0;
 }
 
+int sql_bind(struct store *s, enum statement statement, const int64_t *columns, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (sqlite3_bind_int64(s->statements[statement], (int)i + 1, columns[i]) !=
+		    SQLITE_OK)
+			return store_fail_sql(s, statement_text[statement]);
+	return 0;
+}
+
+int sql_put(struct store *s, enum statement statement, const int64_t *columns, size_t n)
+{
+	int r = sql_bind(s, statement, columns, n);
+
+	return r == 0 ? sql_step(s, statement) : r;
+}
+
 int sql_each(struct store *s, const char *sql, int (*fn)(struct store *s, sqlite3_stmt *stmt))
 {
 	sqlite3_stmt *stmt = NULL;

@@ -317,6 +317,9 @@ int schema_prepare(struct store *s);
 int schema_load(struct store *s); /* meta, runs, streams, sinks, cursors, rows, segments */
 int sql_exec(struct store *s, const char *sql);
 int sql_step(struct store *s, enum statement statement); /* runs it to its end and resets it */
+/* Binds the parameters from the first on; put() runs it then. */
+int sql_bind(struct store *s, enum statement statement, const int64_t *columns, size_t n);
+int sql_put(struct store *s, enum statement statement, const int64_t *columns, size_t n);
 /* With each row that it finds; what `fn` returns other than 0 ends it. */
 int sql_each(struct store *s, const char *sql, int (*fn)(struct store *s, sqlite3_stmt *stmt));
 int sql_put_meta(struct store *s, const char *key, const void *value, size_t size);
@@ -352,7 +355,7 @@ int staged_write(struct store *s);
 
 /* log.c */
 /* A row of the table; columns: id, stream, seq, n, boot_us, clk, offset_us. */
-int log_insert(struct store *s, const int64_t columns[static 7], const struct buf *payload);
+int log_insert(struct store *s, const int64_t columns[static 7], const void *payload, size_t size);
 int log_write_tail(struct store *s);
 int log_note_runs(struct store *s);
 /* When each stream was last heard, from the newest records that are there. */
