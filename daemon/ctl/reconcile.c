@@ -43,9 +43,10 @@ static bool is_fine(const struct table *t, size_t row)
 
 	if (table_get_u64(t, row, "conflicts", 0))
 		return false;
-	if (ended->type != CELL_BOOL) /* nobody has looked in this run */
-		return !is_phase(t, row, "waiting") || !is_down(t, row);
-	return ended->yes || is_phase(t, row, "running");
+	if (is_phase(t, row, "waiting") && is_down(t, row))
+		return false;		/* whatever came of the last one */
+	return ended->type != CELL_BOOL /* nobody has looked in this run */
+	       || ended->yes || is_phase(t, row, "running");
 }
 
 static void put_counts(struct buf *page, const struct table *t, size_t row)
@@ -92,11 +93,10 @@ static void put_result(struct buf *page, const struct table *t, size_t row)
 	}
 }
 
-static void put_sink(struct buf *page, const struct table *t, size_t row)
+static void put_state(struct buf *page, const struct table *t, size_t row)
 {
 	char n[HUMAN_SIZE + 8];
 
-	buf_printf(page, "%s: ", table_get_string(t, row, "sink"));
 	if (is_phase(t, row, "running")) {
 		buf_printf(page, "%" PRIu64 " of %" PRIu64 " streams compared, %s equal so far",
 			   table_get_u64(t, row, "streams_done", 0),
@@ -111,7 +111,20 @@ static void put_sink(struct buf *page, const struct table *t, size_t row)
 	} else {
 		put_result(page, t, row);
 	}
-	buf_string(page, "\n");
+}
+
+static void put_sink(struct buf *page, const struct table *t, size_t row, size_t width)
+{
+	struct buf line = {0};
+
+	buf_printf(&line, "%s: ", table_get_string(t, row, "sink"));
+	put_state(&line, t, row);
+	buf_u8(&line, 0);
+	if (line.failed)
+		page->failed = true;
+	else
+		text_wrap(page, (const char *)line.data, width, 2);
+	buf_done(&line);
 }
 
 static void put_cell_string(struct table *t, const struct table *from, size_t row,
@@ -125,7 +138,7 @@ static void put_cell_string(struct table *t, const struct table *from, size_t ro
 	table_string(t, text[0] ? text : "-");
 }
 
-static void put_findings(struct buf *page, const struct table *f)
+static void put_findings(struct buf *page, const struct table *f, size_t width)
 {
 	_cleanup_(tables_done) struct tables shown = {0};
 	struct table *s =
@@ -152,18 +165,18 @@ static void put_findings(struct buf *page, const struct table *f)
 	if (table_rows(f) == 0)
 		return;
 	buf_string(page, "\n");
-	text_table(page, s, text_terminal_width(STDOUT_FILENO));
+	text_table(page, s, width);
 }
 
-static void make_page(struct buf *page, const struct tables *t)
+static void make_page(struct buf *page, const struct tables *t, size_t width)
 {
 	const struct table *sinks = tables_find(t, "reconcile");
 
 	for (size_t row = 0; row < table_rows(sinks); row++)
-		put_sink(page, sinks, row);
+		put_sink(page, sinks, row, width ? width : SIZE_MAX / 2);
 	if (table_rows(sinks) == 0)
 		buf_string(page, "no server is configured: nothing to compare with\n");
-	put_findings(page, tables_find(t, "findings"));
+	put_findings(page, tables_find(t, "findings"), width);
 }
 
 static void make_json(struct buf *page, const struct tables *t)
@@ -213,7 +226,7 @@ static int wait_for_end(struct ctl *ctl, struct tables *t)
 		show_progress(ctl, tables_find(t, "reconcile"));
 		(void)nanosleep(&pause, NULL); /* woken early is fine */
 		tables_done(t);
-		r = client_query(ctl->client, "reconcile", t);
+		r = client_ask(ctl->client, "reconcile", t);
 	}
 	if (!ctl->json && isatty(STDERR_FILENO))
 		(void)fputs("\r\033[K", stderr); /* a terminal that went away is no trouble */
@@ -244,6 +257,21 @@ static int take_options(int argc, char **argv, struct wanted *ret)
 	return 0;
 }
 
+/* Begins one, unless it is only to be shown. 0, or the exit code of a failure that was told. */
+static int ask(struct ctl *ctl, const struct wanted *wanted, struct buf *page, struct tables *t)
+{
+	int r;
+
+	if (wanted->show)
+		return print_query(ctl, "reconcile", page, t);
+	r = client_reconcile(ctl->client, wanted->all, t);
+	if (r == 0 && wanted->wait)
+		r = wait_for_end(ctl, t);
+	return r ? print_failure_and(ctl, r,
+				     "without it, `sudo vitald reconcile` compares and sends")
+		 : 0;
+}
+
 int command_reconcile(struct ctl *ctl, int argc, char **argv)
 {
 	_cleanup_(tables_done) struct tables t = {0};
@@ -253,20 +281,12 @@ int command_reconcile(struct ctl *ctl, int argc, char **argv)
 
 	if (r)
 		return r;
-	if (wanted.show)
-		r = client_query(ctl->client, "reconcile", &t);
-	else
-		r = client_reconcile(ctl->client, wanted.all, &t);
-	if (r == 0 && wanted.wait)
-		r = wait_for_end(ctl, &t);
+	r = ask(ctl, &wanted, &page, &t);
 	if (r)
-		return print_failure_and(
-			ctl, r,
-			wanted.show ? ""
-				    : "without it, `sudo vitald reconcile` compares and sends");
+		return print_end(&page, r);
 	if (ctl->json)
 		make_json(&page, &t);
 	else
-		make_page(&page, &t);
+		make_page(&page, &t, text_terminal_width(STDOUT_FILENO));
 	return print_end(&page, exit_code(&wanted, tables_find(&t, "reconcile")));
 }

@@ -7,12 +7,13 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
 
 import pytest
 
 from hub import until
 from scenario import (
-    accepted, age_heartbeat, end_drain, files, freeze, happened, judge, problems, start_drain, thaw,
+    accepted, age_heartbeat, end_drain, files, freeze, happened, judge, problems, sink_state, start_drain, thaw,
 )
 
 STRAPS = ("--straps", 3, "--ecg", 2, "--speed", 20)
@@ -248,6 +249,31 @@ def test_server_goes_in_the_middle(new_hub):
     assert held(hub) == had
     assert hub.stop() == 0
     judge(hub)
+
+
+def test_nobody_compares(new_hub):
+    """Nothing passes for compared when it was not: not by a server that is down, not by a daemon that ends meanwhile."""
+    hub = filled(new_hub)
+    assert reconcile(hub)[0]["ended"]
+    hub.receiver.down()
+    assert hub.ctl("sync")[0] == 0
+    hub.start_straps("--straps", 1)
+    sink_state(hub, "down")
+    result, _ = reconcile(hub, code=1)
+    assert result["phase"] == "waiting" and result["ended"], result
+    assert hub.ctl("reconcile", "--show")[0] == 1
+    hub.receiver.up()
+    sink_state(hub, "up")
+    hub.stop_straps()
+    hub.receiver.misbehave("stall", path="windows", n=1)
+    waits = subprocess.Popen([hub.vitalctl, "--config", str(hub.config_file), "reconcile", "--wait"], text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=hub.env)
+    happened(hub, "stall", 1)
+    hub.kill()
+    said, errors = waits.communicate(timeout=30)
+    assert waits.returncode == 69 and "not running" in errors and said == "", said + errors
+    status, said, _ = hub.ctl("reconcile", "--show")
+    assert "not running" in said.splitlines()[0] and "last compared" in said, (status, said)
 
 
 @pytest.mark.parametrize("code", [404, 405])
