@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* The same columns as the daemon's; and what of it is different. */
+/* The same columns as the daemon's. */
 static int put_row(void *userdata, const struct config_shown *shown)
 {
 	struct table *t = userdata;
@@ -66,7 +66,7 @@ static void put_difference(struct table *d, const struct table *key, size_t row,
 	table_string(d, on_disk);
 }
 
-/* NULL in a column: there is no such sink or device on that side. */
+/* What of it is different. NULL in a column: there is no such sink or device on that side. */
 static struct table *compare(const struct table *in_force, const struct table *on_disk,
 			     struct tables *ret)
 {
@@ -97,7 +97,7 @@ static void put_heading(struct buf *page, const struct table *t, size_t row)
 	buf_string(page, "]\n");
 }
 
-/* "log.level", "sink main.url" */
+/* "[log] level", "[sink main] url" */
 static void put_key(struct buf *page, const struct table *d, size_t row)
 {
 	const char *name = cell(d, row, "name");
@@ -122,8 +122,8 @@ static void make_differences(struct buf *page, const struct table *d)
 {
 	if (!table_rows(d))
 		return;
-	buf_string(page, "The files say something else than what is in force; "
-			 "`sudo systemctl reload vitald`\ntakes them over:\n");
+	buf_string(page, "The files say something else than what is in force; `sudo "
+			 "systemctl reload\nvitald` takes them over:\n");
 	for (size_t row = 0; row < table_rows(d); row++) {
 		buf_string(page, "  ");
 		put_key(page, d, row);
