@@ -228,8 +228,8 @@ static void make_page(const struct again *a, struct buf *page)
 	if (tables_failed(&shown))
 		page->failed = true;
 	if (!records) {
-		buf_string(page, "There is nothing to send again: nothing behind that place is "
-				 "confirmed and still here.\n");
+		buf_string(page, "There is nothing to send again: of what is behind that place "
+				 "nothing is\nconfirmed and still here.\n");
 		return;
 	}
 	text_table(page, t, text_terminal_width(STDOUT_FILENO));

@@ -89,7 +89,7 @@ int command_backup(struct ctl *ctl, int argc, char **argv)
 	int r;
 
 	if (argc < 2)
-		return command_lacks("backup", "the name of a FILE that is not there yet");
+		return command_lacks("backup", "a FILE that is not there yet");
 	if (argc > 2)
 		return command_bad_argument("backup", argv[2]);
 	asked = have_it_committed(ctl);

@@ -29,10 +29,12 @@ enum { PMD_FEATURES = 0x0f, FEATURES_SIZE_MIN = 2 };
 static const char help[] =
 	"usage: vitalctl decode UUID HEX...\n"
 	"\n"
-	"Prints as JSON what the bytes of a notification, or of a value that was read, mean.\n"
+	"Prints as JSON what the bytes of a notification, or of a value that was read,\n"
+	"mean.\n"
 	"\n"
 	"  UUID  of the characteristic: 2a37, 0x2A37 or all 128 bits\n"
-	"  HEX   its bytes, two digits each, in one word or several; colons and dashes are fine\n"
+	"  HEX   its bytes, two digits each, in one word or several; colons and dashes\n"
+	"        are fine\n"
 	"\n"
 	"  vitalctl decode 2a37 16 3c 11 04\n"
 	"  vitalctl decode 2a19 64\n"
@@ -428,10 +430,9 @@ int command_decode(int argc, char **argv)
 		return 0;
 	}
 	if (argc < 3) {
-		(void)fputs(
-			"vitalctl decode: type a UUID and the bytes, as in: vitalctl decode 2a37 "
-			"16 3c 11 04 (see vitalctl decode --help)\n",
-			stderr);
+		(void)fputs("vitalctl: decode needs a UUID and bytes, like 2a37 16 3c 11 04; see\n"
+			    "`vitalctl decode --help`\n",
+			    stderr);
 		return STATUS_USAGE;
 	}
 	c = characteristic_parse(argv[1]);

@@ -7,6 +7,8 @@
 #include "ctl/client.h"
 #include "ctl/command.h"
 #include "ctl/decode.h"
+#include "ctl/print.h"
+#include "ctl/text.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
@@ -28,11 +30,11 @@ static const struct command commands[] = {
 	 "HEARD and CONFIRMED: how old the newest sample is, and the newest that a server\n"
 	 "has confirmed. The last table, over an hour, a day and a week: AT ONCE: share of\n"
 	 "batches that were confirmed without queueing. LATENCY: from hearing a sample to\n"
-	 "the server's receipt, on average. QUEUED: records that had to wait. RECOVERED: how\n"
-	 "many of these a server confirmed within a day.\n\n"
+	 "the server's receipt, on average. QUEUED: records that had to wait. RECOVERED:\n"
+	 "how many of these a server confirmed within a day.\n\n"
 	 "Exit code: 0 healthy, 1 degraded (everything is kept, but something does not\n"
-	 "happen), 2 not working (nothing is heard or kept). Without a daemon it shows what\n"
-	 "the store holds.",
+	 "happen), 2 not working (nothing is heard or kept). Without a daemon it shows\n"
+	 "what the store holds.",
 	 command_status},
 	{"devices", "", "the wearables: names, batteries, counts", "vitalctl devices --json",
 	 "Every wearable that is known: connected or why not, battery, how many frames\n"
@@ -42,20 +44,20 @@ static const struct command commands[] = {
 	 "Batches whose first attempts failed, the most urgent first: how many records,\n"
 	 "how often tried, when next, and what the server said last.",
 	 command_queue},
-	{"anchors", "[export [FILE] | import FILE | rewind SINK STREAM | accept SINK] [...]",
+	{"anchors", "[export | import | accept | rewind ...]",
 	 "up to where each server has confirmed; send again", "vitalctl anchors",
 	 "For each server and stream the anchor: everything up to there is confirmed.\n\n"
-	 "  anchors export [FILE]             writes all of them as JSON, to keep them\n"
-	 "  anchors import FILE [--dry-run]   sends again what was confirmed since the export\n"
-	 "  anchors accept SINK               its url was changed, and it is the same server\n"
+	 "  anchors export [FILE]            writes all of them as JSON, to keep them\n"
+	 "  anchors import FILE [--dry-run]  sends again what was confirmed since then\n"
+	 "  anchors accept SINK              its url was changed, it is the same server\n"
 	 "  anchors rewind SINK STREAM|--all --to SEQ|--since WHEN [--dry-run]\n"
-	 "                                    sends again what is behind SEQ, or not older\n\n"
-	 "STREAM: a wearable (its address), wearable/kind like a0:b1:c2:d3:e4:f5/ecg, or the\n"
-	 "beginning of an id. SEQ: as this list shows it, like 12.345; 0 is everything that is\n"
-	 "still here. WHEN: 15min, 2d, or a time, UTC. --dry-run says what would be sent and\n"
-	 "changes nothing. Nothing can be skipped by any of this, or lost: a server counts what\n"
-	 "it has already as duplicates. An import that is ahead of this hub, or of another one,\n"
-	 "is refused as a whole.",
+	 "                                   sends again what is behind SEQ, or not older\n\n"
+	 "STREAM: a wearable (its address), wearable/kind like a0:b1:c2:d3:e4:f5/ecg, or\n"
+	 "the beginning of an id. SEQ: as this list shows it, like 12.345; 0 is everything\n"
+	 "that is still here. WHEN: 15min, 2d, or a time, UTC. --dry-run says what would\n"
+	 "be sent and changes nothing. Nothing can be skipped by any of this, or lost: a\n"
+	 "server counts what it has already as duplicates. An import that is ahead of this\n"
+	 "hub, or of another one, is refused as a whole.",
 	 command_anchors},
 	{"quarantine", "", "records that a server refused for good", "vitalctl quarantine",
 	 "They are kept, and everything else goes on without them.", command_quarantine},
@@ -88,56 +90,58 @@ static const struct command commands[] = {
 	{"reconcile", "[--all] [--wait] [--show]", "compare with what the servers say they hold",
 	 "vitalctl reconcile --wait",
 	 "Asks each server what it holds of what it has confirmed, and sends again exactly\n"
-	 "what it lacks: of the last reconcile_window, with --all of everything that is kept\n"
-	 "here. Returns at once; --wait stays until it has ended and shows how far it is.\n"
-	 "--show begins nothing: when it was last done, and what was found since.\n\n"
+	 "what it lacks: of the last reconcile_window, with --all of everything that is\n"
+	 "kept here. Returns at once; --wait stays until it has ended and shows how far it\n"
+	 "is. --show begins nothing: when it was last done, and what was found since.\n\n"
 	 "FOUND: lacked: the server had lost it, it is sent again. server only: it is not\n"
 	 "here, usually lost in a power cut. conflict: the server has other content; the\n"
 	 "stream is held.\n\n"
-	 "Exit code with --wait and --show: 0 everything is there or on its way; 1 a server\n"
-	 "could not be compared to the end, or holds other content.",
+	 "Exit code with --wait and --show: 0 everything is there or on its way; 1 a\n"
+	 "server could not be compared to the end, or holds other content.",
 	 command_reconcile},
 	{"capture", "FILE [--seconds N] [--device ADDRESS]",
 	 "write what wearables send into a file that replays",
 	 "vitalctl capture night.btsnoop --seconds 600",
-	 "Writes what the daemon hears from now on, of all wearables or of one, until Ctrl-C\n"
-	 "or for N seconds. FILE must not exist; only you can read it. It is a btsnoop file:\n"
-	 "btmon -r and Wireshark open it, and a vitald with `type = replay` plays it. That\n"
-	 "turns a problem into a bug report that replays.\n\n"
+	 "Writes what the daemon hears from now on, of all wearables or of one, until\n"
+	 "Ctrl-C or for N seconds. FILE must not exist; only you can read it. It is a\n"
+	 "btsnoop file: btmon -r and Wireshark open it, and a vitald with `type = replay`\n"
+	 "plays it. That turns a problem into a bug report that replays.\n\n"
 	 "It holds health data, and the addresses of the wearables: think of whom you give\n"
 	 "it to. Connections and handles in it are made up; values and times are real.\n\n"
-	 "What cannot be written fast enough is dropped and counted; the daemon never waits.",
+	 "What cannot be written fast enough is dropped and counted; the daemon never\n"
+	 "waits.",
 	 command_capture},
 	{"backup", "FILE", "copy the store while it is in use",
 	 "vitalctl backup /media/usb/vitald.db",
-	 "Writes all that is in the store into FILE, which must not exist: as one commit left\n"
-	 "it, looked over, and on the disk when this returns. As root or user vitald. It has\n"
-	 "health data in it.\n\n"
+	 "Writes all that is in the store into FILE, which must not exist: as one commit\n"
+	 "left it, looked over, and on the disk when this returns. As root or user vitald.\n"
+	 "It has health data in it.\n\n"
 	 "To go back to it: stop vitald, put FILE in place of store.db in its state\n"
 	 "directory (owned by vitald), remove store.db-wal and store.db-shm, start vitald.\n"
 	 "Records then get new streams, so that no number is ever used twice.",
 	 command_backup},
 	{"check", "[FILE] [--whole]", "is the store, or a backup, damaged?", "vitalctl check",
-	 "Looks over every page, then counts all records again (see `audit`); of a FILE only\n"
-	 "the first. --whole compares indices with their tables as well. As root or user\n"
-	 "vitald; the daemon goes on meanwhile, and nothing is written.\n\n"
+	 "Looks over every page, then counts all records again (see `audit`); of a FILE\n"
+	 "only the first. --whole compares indices with their tables as well. As root or\n"
+	 "user vitald; the daemon goes on meanwhile, and nothing is written.\n\n"
 	 "Exit code: 0 sound, 1 the ledger does not balance, 65 damaged.",
 	 command_check},
 	{"store", "downgrade --to VERSION", "make the store one of an older vitald",
 	 "vitalctl store downgrade --to 1",
-	 "For going back to an older vitald, which refuses a newer store and names VERSION.\n"
-	 "Run by the newer one, before the older is installed, with vitald stopped. A copy of\n"
-	 "the store is left beside it. All records, and what each server has, stay.",
+	 "For going back to an older vitald, which refuses a newer store and names\n"
+	 "VERSION. Run by the newer one, before the older is installed, with vitald\n"
+	 "stopped. A copy of the store is left beside it. All records, and what each\n"
+	 "server has, stay.",
 	 command_store},
 	{"report", "[FILE] [--full]", "gather what a helper needs, without samples or names",
 	 "sudo vitalctl report",
-	 "Writes a tar archive that must not exist yet and only you can read: versions, the\n"
-	 "configuration, what the other commands show, the last lines of the journal, the\n"
-	 "units, this machine. It works whatever state the daemon and its store are in: what\n"
-	 "cannot be had says so. As root it has the most.\n\n"
-	 "Never in it: samples and readings, bytes of frames, tokens and keys. Addresses of\n"
-	 "wearables, names, subjects and this hub's name are replaced, the same by the same\n"
-	 "throughout one report; --full keeps them. Urls of servers are in it.\n\n"
+	 "Writes a tar archive that must not exist yet and only you can read: versions,\n"
+	 "the configuration, what the other commands show, the last lines of the journal,\n"
+	 "the units, this machine. It works whatever state the daemon and its store are\n"
+	 "in: what cannot be had says so. As root it has the most.\n\n"
+	 "Never in it: samples and readings, bytes of frames, tokens and keys. Addresses\n"
+	 "of wearables, names, subjects and this hub's name are replaced, the same by the\n"
+	 "same throughout one report; --full keeps them. Urls of servers are in it.\n\n"
 	 "Look at it before you give it away.",
 	 command_report},
 	{"decode", "UUID HEX...", "say what a wearable's bytes mean",
@@ -229,8 +233,8 @@ static int help(void)
 		"  --config FILE  the daemon's configuration (%s)\n"
 		"  --json         one JSON value instead of a page\n"
 		"  --version      the version\n\n"
-		"`vitalctl COMMAND --help` says more. When the daemon is not running, `status`\n"
-		"and `audit` read its store, as root or user vitald. Start with `vitalctl "
+		"`vitalctl COMMAND --help` says more. When the daemon is not running, whatever\n"
+		"only looks reads its store, as root or user vitald. Start with `vitalctl\n"
 		"status`.\n",
 		CONFIG_DEFAULT_FILE);
 	return EXIT_FINE;
@@ -238,9 +242,14 @@ static int help(void)
 
 static int help_command(const struct command *c)
 {
-	(void)printf("vitalctl %s%s%s [--json]\n\n%s\n\n%s\n\nFor example: %s\n", c->name,
-		     c->arguments[0] ? " " : "", c->arguments, c->line, c->help, c->example);
-	return EXIT_FINE;
+	struct buf usage = {0};
+	char line[120];
+
+	(void)snprintf(line, sizeof(line), "vitalctl %s%s%s [--json]", c->name,
+		       c->arguments[0] ? " " : "", c->arguments); /* fits */
+	text_wrap(&usage, line, TEXT_WIDTH, sizeof("vitalctl"));
+	buf_printf(&usage, "\n%s\n\n%s\n\nFor example: %s\n", c->line, c->help, c->example);
+	return print_end(&usage, EXIT_FINE);
 }
 
 /* Takes what all commands share out of argv. 0, or EXIT_USAGE. */
@@ -249,7 +258,9 @@ static int take_options(struct ctl *ctl, const char **file, int *argc, char **ar
 	int n = 1;
 
 	for (int i = 1; i < *argc; i++) {
-		if (streq(argv[i], "--json"))
+		if (n > 1 && streq(argv[1], "decode"))
+			argv[n++] = argv[i]; /* its bytes are nobody's options */
+		else if (streq(argv[i], "--json"))
 			ctl->json = true;
 		else if (streq(argv[i], "--help") || streq(argv[i], "-h"))
 			ctl->help = true;
@@ -303,8 +314,6 @@ int main(int argc, char **argv)
 	const char *file = NULL;
 	struct ctl ctl = {0};
 
-	if (argc > 1 && streq(argv[1], "decode"))
-		return command_decode(argc - 1, argv + 1); /* its bytes are nobody's options */
 	if (take_options(&ctl, &file, &argc, argv))
 		return EXIT_USAGE;
 	if (argc > 1 && streq(argv[1], "--version")) {

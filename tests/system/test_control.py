@@ -1,9 +1,14 @@
 """vitalctl against a daemon that is well, in trouble, stopped, and dead: what it says, its exit code, its JSON, and
 that it never waits for long."""
 
+import fcntl
 import json
 import os
+import pty
+import re
+import struct
 import subprocess
+import termios
 import time
 
 import pytest
@@ -221,6 +226,42 @@ def test_usage(new_hub):
     for command in (*JSON, "sync", "decode"):
         status, said, _ = hub.ctl(command, "--help") if command != "decode" else hub.ctl("--help")
         assert status == 0 and len(said) > 80, command
+
+
+def on_terminal(hub, *words):
+    """What `vitalctl WORDS` shows on a terminal of 80 columns."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    shown = b""
+    with subprocess.Popen([hub.vitalctl, "--config", str(hub.config_file), *words], stdin=subprocess.DEVNULL,
+                          stdout=its, stderr=subprocess.DEVNULL, env=hub.env | {"NO_COLOR": "1"}):
+        os.close(its)
+        with os.fdopen(ours, "rb", buffering=0) as terminal:
+            try:
+                while piece := terminal.read(65536):
+                    shown += piece
+            except OSError:  # nobody is at its other end any more
+                pass
+    return shown.decode().splitlines()
+
+
+def test_eighty_columns(new_hub):
+    """Nothing is broken in the middle by a terminal as they are, beside a server that is down and a mute wearable."""
+    hub = new_hub({'device "a0:b1:c2:d3:e4:f5"': {"name": "Polar H10 12345678"}})
+    hub.start_straps("--straps", 3, "--ecg", 2, "--malformed", "0.2")
+    hub.start_daemon()
+    accepted(hub, 10)
+    assert hub.ctl("reconcile")[0] == 0
+    hub.receiver.down()
+    until(lambda: ask(hub, "queue")[1] and ask(hub, "unreadable")[1], 20, "something waits, something is unreadable")
+    screens = [(command,) for command in (*JSON, "sync")]
+    screens += [("reconcile",), ("reconcile", "--show"), ("events", "--failed"), ("--help",)]
+    screens += [("anchors", "rewind", "demo", "--all", "--to", to, "--dry-run") for to in ("0", "9.1")]
+    helps = [line.split()[0] for line in hub.ctl("--help")[1].splitlines() if re.match("  [a-z]", line)]
+    assert len(helps) > 15
+    for words in screens + [(command, "--help") for command in helps if command != "vitalctl"]:
+        lines = on_terminal(hub, *words)
+        assert lines and not [line for line in lines if len(line) > 80], words
 
 
 def test_two_sinks_one_config(new_hub):
