@@ -13,6 +13,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define DEGREE "\xc2\xb0" /* U+00B0 */
+
 static void note_samples(struct last_reading *l, const struct samples *s)
 {
 	l->unit = s->unit;
@@ -52,10 +54,21 @@ static void format_rate(uint32_t dt_ns, char ret[static LAST_READING_SIZE])
 		(void)snprintf(ret, LAST_READING_SIZE, "heard");
 }
 
+/* As a person writes it; servers are told the names of UCUM. */
+static const char *unit_word(enum unit unit)
+{
+	switch (unit) {
+	case UNIT_MMHG: return "mmHg";
+	case UNIT_CELSIUS: return DEGREE "C";
+	case UNIT_FAHRENHEIT: return DEGREE "F";
+	default: return unit_name(unit);
+	}
+}
+
 static void format_samples(enum kind kind, const struct last_reading *l,
 			   char ret[static LAST_READING_SIZE])
 {
-	const char *unit = l->unit == UNIT_MMHG ? "mmHg" : unit_name(l->unit);
+	const char *unit = unit_word(l->unit);
 	char a[DECIMAL_SIZE], b[DECIMAL_SIZE];
 
 	/* 64 bytes hold two decimals and their words. */
@@ -76,15 +89,23 @@ static void format_samples(enum kind kind, const struct last_reading *l,
 	}
 }
 
+/* 0 is how a strap says that it has found no beats yet, and no heart that stands still. */
+static void format_heart_rate(const struct last_reading *l, char ret[static LAST_READING_SIZE])
+{
+	char bpm[16] = "-";
+
+	if (l->value[0])
+		(void)snprintf(bpm, sizeof(bpm), "%" PRId32, l->value[0]);
+	(void)snprintf(ret, LAST_READING_SIZE, "%s /min%s", bpm,
+		       l->contact == CONTACT_NONE ? ", no contact" : "");
+}
+
 const char *last_reading_format(enum kind kind, const struct last_reading *l,
 				char ret[static LAST_READING_SIZE])
 {
 	ret[0] = '\0';
 	switch (l->type) {
-	case RECORD_HEART_RATE:
-		(void)snprintf(ret, LAST_READING_SIZE, "%" PRId32 " /min%s", l->value[0],
-			       l->contact == CONTACT_NONE ? ", no contact" : "");
-		break;
+	case RECORD_HEART_RATE: format_heart_rate(l, ret); break;
 	case RECORD_ECG: format_rate(l->dt_ns, ret); break;
 	case RECORD_SAMPLES: format_samples(kind, l, ret); break;
 	default: break;

@@ -17,6 +17,6 @@ struct last_reading {
 
 /* A gap is no reading and changes nothing. */
 void last_reading_note(struct last_reading *l, const struct record *r);
-/* "61 /min", "130 Hz", "36.6 Cel", "120/80 mmHg"; "" of none. Into `ret`, which it returns. */
+/* "61 /min", "130 Hz", "36.6 °C", "120/80 mmHg"; "" of none. Into `ret`, which it returns. */
 const char *last_reading_format(enum kind kind, const struct last_reading *l,
 				char ret[static LAST_READING_SIZE]);

@@ -538,7 +538,9 @@ static void what_is_measured_now_and_then(void **state)
 	} measured[] = {
 		{CHARACTERISTIC_PLX_CONTINUOUS, oximetry, sizeof(oximetry), KIND_OXIMETRY,
 		 "SpO2 97 %, 61 /min", 97},
-		{CHARACTERISTIC_TEMPERATURE, fever, sizeof(fever), KIND_TEMPERATURE, "37.9 Cel",
+		{CHARACTERISTIC_TEMPERATURE, fever, sizeof(fever), KIND_TEMPERATURE,
+		 "37.9 \xc2\xb0"
+		 "C",
 		 379},
 		{CHARACTERISTIC_BLOOD_PRESSURE, pressure, sizeof(pressure), KIND_BLOOD_PRESSURE,
 		 "120/80 mmHg", 120},

@@ -27,7 +27,7 @@ static void hearts(void **state)
 	r.heart_rate.contact = CONTACT_YES;
 	is(KIND_HEART_RATE, &r, "61 /min");
 	r.heart_rate = (struct heart_rate){.bpm = 0, .contact = CONTACT_NONE};
-	is(KIND_HEART_RATE, &r, "0 /min, no contact");
+	is(KIND_HEART_RATE, &r, "- /min, no contact");
 	r = (struct record){.type = RECORD_ECG, .ecg = {.dt_ns = 7689500, .n = 73}};
 	is(KIND_ECG, &r, "130 Hz");
 }
@@ -43,10 +43,14 @@ static void single_values(void **state)
 	is(KIND_OXIMETRY, &r, "SpO2 - %, 61 /min");
 	r.samples = (struct samples){
 		.unit = UNIT_CELSIUS, .n_channels = 1, .exponent = {-1}, .n = 1, .value = {366}};
-	is(KIND_TEMPERATURE, &r, "36.6 Cel");
+	is(KIND_TEMPERATURE, &r,
+	   "36.6 \xc2\xb0"
+	   "C");
 	r.samples.unit = UNIT_FAHRENHEIT;
 	r.samples.value[0] = 979;
-	is(KIND_TEMPERATURE, &r, "97.9 [degF]");
+	is(KIND_TEMPERATURE, &r,
+	   "97.9 \xc2\xb0"
+	   "F");
 	r.samples = (struct samples){.unit = UNIT_MMHG,
 				     .n_channels = 4,
 				     .n = 1,
@@ -84,7 +88,9 @@ static void what_is_not_there(void **state)
 	struct last_reading before = {0}, after = {0};
 	const struct record gap = {.type = RECORD_GAP, .gap = {.reason = GAP_SILENT}};
 
-	is(KIND_TEMPERATURE, &r, "- Cel");
+	is(KIND_TEMPERATURE, &r,
+	   "- \xc2\xb0"
+	   "C");
 	is(KIND_PPI, &r, "- ms");
 	r.samples = (struct samples){.unit = UNIT_PERCENT,
 				     .n_channels = 2,
