@@ -73,10 +73,11 @@ static const struct command commands[] = {
 	{"events", "[--since WHEN] [--sink NAME] [--kind KIND] [--failed] [--follow]",
 	 "what became of each piece of syncing", "vitalctl events --since 15min --failed",
 	 "The newest thousand sync events, oldest first. WHEN: a duration (90s, 15min, 1h,\n"
-	 "2d) or a time, UTC (12:30, \"2026-03-01 12:30\"). KIND: of data (heart_rate) or of\n"
-	 "event (immediate_success, immediate_failed, queued, background_success,\n"
-	 "background_failed, quarantined, reconcile). --follow goes on with each as it\n"
-	 "happens, a line each, with --json a JSON object each; Ctrl-C ends it.",
+	 "2d) or a time, UTC (\"2026-03-01 12:30\", or 12:30, the last one there was).\n"
+	 "KIND: of data (heart_rate) or of event (immediate_success, immediate_failed,\n"
+	 "queued, background_success, background_failed, quarantined, reconcile). --follow\n"
+	 "goes on with each as it happens, a line each, with --json a JSON object each;\n"
+	 "Ctrl-C ends it.",
 	 command_events},
 	{"config", "", "what is in force, and where it was set", "vitalctl config",
 	 "Every key of the configuration, its value, and the file and line that set it, or\n"

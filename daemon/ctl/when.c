@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+#define A_DAY (86400 * (int64_t)USEC_PER_SEC)
+
 /* "90s", "15min", "1h", "2d": microseconds; false: not like that. */
 static bool parse_duration(const char *s, usec_t *ret)
 {
@@ -27,7 +29,10 @@ static bool parse_duration(const char *s, usec_t *ret)
 	return false;
 }
 
-/* "2026-03-01 12:00:00", with T or without seconds; "12:00" is today. UTC, as the page shows it. */
+/*
+ * "2026-03-01 12:00:00", with T or without seconds; "12:00" is the last one there was: at one in the
+ * morning "23:30" is no time to come. UTC, as the page shows it.
+ */
 static bool parse_moment(const char *s, int64_t now_us, int64_t *ret)
 {
 	static const char *const formats[] = {"%Y-%m-%d %H:%M:%S",  "%Y-%m-%dT%H:%M:%S",
@@ -47,6 +52,8 @@ static bool parse_moment(const char *s, int64_t now_us, int64_t *ret)
 		if (!end || *end)
 			continue;
 		*ret = (int64_t)timegm(&tm) * (int64_t)USEC_PER_SEC;
+		if (formats[i][1] == 'H' && *ret > now_us)
+			*ret -= A_DAY;
 		return true;
 	}
 	return false;
