@@ -19,6 +19,7 @@
  */
 #include "control/table.h"
 
+#include "util/array.h"
 #include "util/buf.h"
 #include "util/utf8.h"
 
@@ -96,18 +97,14 @@ struct table *tables_add(struct tables *t, const char *name, const char *columns
 
 static void add_cell(struct table *t, struct cell cell)
 {
+	struct cell *cells;
+
 	if (!t)
 		return;
-	if (t->n_cells == t->capacity) {
-		size_t capacity = t->capacity ? t->capacity * 2 : 16;
-		struct cell *cells = reallocarray(t->cells, capacity, sizeof(*cells));
-
-		if (cells) {
-			t->cells = cells;
-			t->capacity = capacity;
-		}
-		t->failed = t->failed || !cells;
-	}
+	cells = array_reserve(t->cells, sizeof(*cells), t->n_cells + 1, &t->capacity);
+	if (cells)
+		t->cells = cells;
+	t->failed = t->failed || !cells;
 	if (t->failed)
 		cell_done(&cell);
 	else

@@ -6,7 +6,7 @@
  */
 #include "model/anchor_file.h"
 
-#include "util/macro.h"
+#include "util/array.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -231,6 +231,7 @@ static int read_entry_member(struct reader *r, const char *key, struct entry_rea
 static int add_entry(struct reader *r, const struct entry_read *e)
 {
 	struct anchor_file *f = r->file;
+	struct anchor_entry *entries;
 
 	if (!e->sink || !e->entry.sink[0] || !e->stream || !e->anchor)
 		return complain(r, e->entry.line, "an anchor needs sink, stream and anchor");
@@ -242,15 +243,10 @@ static int add_entry(struct reader *r, const struct entry_read *e)
 					f->entries[i].line);
 	if (f->n == ANCHOR_FILE_ENTRIES)
 		return complain(r, e->entry.line, "there are too many anchors");
-	if (f->n == r->capacity) {
-		size_t capacity = r->capacity ? 2 * r->capacity : 16;
-		struct anchor_entry *entries = reallocarray(f->entries, capacity, sizeof(*entries));
-
-		if (!entries)
-			return -ENOMEM;
-		f->entries = entries;
-		r->capacity = capacity;
-	}
+	entries = array_reserve(f->entries, sizeof(*entries), f->n + 1, &r->capacity);
+	if (!entries)
+		return -ENOMEM;
+	f->entries = entries;
 	f->entries[f->n++] = e->entry;
 	return 0;
 }

@@ -7,21 +7,16 @@
  */
 #include "store/outbox.h"
 #include "store/state.h"
+#include "util/array.h"
 
 int asides_reserve(struct store *s, size_t n)
 {
-	size_t capacity = s->asides_capacity ? s->asides_capacity : 16;
-	struct aside *asides;
+	struct aside *asides =
+		array_reserve(s->asides, sizeof(*asides), s->n_asides + n, &s->asides_capacity);
 
-	while (capacity < s->n_asides + n)
-		capacity *= 2;
-	if (capacity == s->asides_capacity)
-		return 0;
-	asides = reallocarray(s->asides, capacity, sizeof(*asides));
 	if (!asides)
 		return -ENOMEM;
 	s->asides = asides;
-	s->asides_capacity = capacity;
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "store/row_index.h"
 #include "store/state.h"
 #include "store/wear.h"
+#include "util/array.h"
 
 #include <stdio.h>
 
@@ -192,15 +193,10 @@ static int load_row(struct store *s, sqlite3_stmt *stmt)
 	(void)snprintf(row.last_error, sizeof(row.last_error), "%s", text(stmt, 13));
 	row.number = number;
 	row.count = stream_count_between(stream_of(s, row.stream), row.first_seq, row.last_seq);
-	if (s->n_rows == s->rows_capacity) {
-		size_t capacity = s->rows_capacity ? 2 * s->rows_capacity : 16;
-
-		rows = reallocarray(s->rows, capacity, sizeof(*rows));
-		if (!rows)
-			return -ENOMEM;
-		s->rows = rows;
-		s->rows_capacity = capacity;
-	}
+	rows = array_reserve(s->rows, sizeof(*rows), s->n_rows + 1, &s->rows_capacity);
+	if (!rows)
+		return -ENOMEM;
+	s->rows = rows;
 	s->rows[s->n_rows++] = (struct row_entry){.row = row};
 	row_index_add(s, &s->rows[s->n_rows - 1]);
 	s->next_row = MAX(s->next_row, number + 1);
@@ -209,17 +205,15 @@ static int load_row(struct store *s, sqlite3_stmt *stmt)
 
 static int load_aside(struct store *s, sqlite3_stmt *stmt)
 {
-	struct aside *asides = reallocarray(s->asides, s->n_asides + 1, sizeof(*asides));
 	struct aside a = {.sink = (uint32_t)sqlite3_column_int64(stmt, 0),
 			  .stream = (uint32_t)sqlite3_column_int64(stmt, 1),
 			  .first_seq = (uint64_t)sqlite3_column_int64(stmt, 2),
 			  .last_seq = (uint64_t)sqlite3_column_int64(stmt, 3),
 			  .how = (uint8_t)sqlite3_column_int(stmt, 4)};
+	int r = asides_reserve(s, 1);
 
-	if (!asides)
-		return -ENOMEM;
-	s->asides = asides;
-	s->asides_capacity = s->n_asides + 1;
+	if (r < 0)
+		return r;
 	if (!known(s, a.sink, a.stream) || a.first_seq > a.last_seq)
 		return bad(s, "aside");
 	s->asides[s->n_asides++] = a;

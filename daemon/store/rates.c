@@ -24,6 +24,7 @@
 #include "store/rates.h"
 
 #include "store/state.h"
+#include "util/array.h"
 #include "util/bytes.h"
 
 #define HOUR_US (3600 * (int64_t)USEC_PER_SEC)
@@ -62,15 +63,11 @@ static void drop_oldest(struct rates_hours *h, uint32_t sink)
 /* NULL: no memory, and then it is not counted. */
 static struct rates_hour *add(struct rates_hours *h, uint32_t sink, int64_t hour)
 {
-	if (h->n == h->capacity) {
-		size_t capacity = h->capacity ? 2 * h->capacity : 32;
-		struct rates_hour *hours = reallocarray(h->hours, capacity, sizeof(*hours));
+	struct rates_hour *hours = array_reserve(h->hours, sizeof(*hours), h->n + 1, &h->capacity);
 
-		if (!hours)
-			return NULL;
-		h->hours = hours;
-		h->capacity = capacity;
-	}
+	if (!hours)
+		return NULL;
+	h->hours = hours;
 	h->hours[h->n++] = (struct rates_hour){.sink = sink, .hour = hour};
 	drop_oldest(h, sink); /* may be this one */
 	return find(h, sink, hour);

@@ -5,6 +5,7 @@
  */
 #include "store/row_index.h"
 #include "store/state.h"
+#include "util/array.h"
 
 #include <stdio.h>
 
@@ -31,35 +32,23 @@ static struct row_entry *find_neighbour(struct store *s, const struct batch_row 
 
 static int reserve_rows(struct store *s, size_t n)
 {
-	size_t capacity = s->rows_capacity ? s->rows_capacity : 16;
-	struct row_entry *rows;
+	struct row_entry *rows =
+		array_reserve(s->rows, sizeof(*rows), s->n_rows + n, &s->rows_capacity);
 
-	while (capacity < s->n_rows + n)
-		capacity *= 2;
-	if (capacity == s->rows_capacity)
-		return 0;
-	rows = reallocarray(s->rows, capacity, sizeof(*rows));
 	if (!rows)
 		return -ENOMEM;
 	s->rows = rows;
-	s->rows_capacity = capacity;
 	return 0;
 }
 
 static int reserve_dead_rows(struct store *s, size_t n)
 {
-	size_t capacity = s->dead_rows_capacity ? s->dead_rows_capacity : 16;
-	int64_t *dead;
+	int64_t *dead = array_reserve(s->dead_rows, sizeof(*dead), s->n_dead_rows + n,
+				      &s->dead_rows_capacity);
 
-	while (capacity < s->n_dead_rows + n)
-		capacity *= 2;
-	if (capacity == s->dead_rows_capacity)
-		return 0;
-	dead = reallocarray(s->dead_rows, capacity, sizeof(*dead));
 	if (!dead)
 		return -ENOMEM;
 	s->dead_rows = dead;
-	s->dead_rows_capacity = capacity;
 	return 0;
 }
 

@@ -16,6 +16,8 @@
  */
 #include "util/ini.h"
 
+#include "util/array.h"
+
 struct ini {
 	char *text; /* the file, cut up by NULs; entries point into it */
 	struct ini_entry *entries;
@@ -77,17 +79,12 @@ static bool same_text(const char *a, const char *b)
 static int add(struct pass *p, const char *key, const char *value)
 {
 	struct ini *ini = p->ini;
+	struct ini_entry *entries =
+		array_reserve(ini->entries, sizeof(*entries), ini->n + 1, &ini->capacity);
 
-	if (ini->n == ini->capacity) {
-		size_t capacity = ini->capacity ? 2 * ini->capacity : 32;
-		struct ini_entry *entries =
-			reallocarray(ini->entries, capacity, sizeof(*ini->entries));
-
-		if (!entries)
-			return -ENOMEM;
-		ini->entries = entries;
-		ini->capacity = capacity;
-	}
+	if (!entries)
+		return -ENOMEM;
+	ini->entries = entries;
 	ini->entries[ini->n++] = (struct ini_entry){
 		.line = p->line, .section = p->section, .arg = p->arg, .key = key, .value = value};
 	return 0;
