@@ -1,6 +1,6 @@
 /*
  * Tells a sink what was learnt of the clock (POST /v1/clocks): a request of its own, one at a time,
- * when nothing else is to be done there. Embedded by route.c only.
+ * when nothing else is to be done there. Embedded by a route only.
  */
 #pragma once
 

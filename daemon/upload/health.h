@@ -37,3 +37,8 @@ usec_t health_hold(struct health *h, usec_t now, const char *reason, enum health
 usec_t health_wait_for_clock(struct health *h, usec_t now, const char *reason);
 /* The answer says nothing of the sink's health: whatever was due is due at `at`. */
 void health_unknown(struct health *h, usec_t at);
+/* Nothing speaks against sending: it is up, or was not tried yet. */
+static inline bool health_is_up(const struct health *h)
+{
+	return h->breaker.state == BREAKER_CLOSED;
+}

@@ -1,6 +1,6 @@
 /*
- * The way to one sink: two lanes, a health, a credential, one timer. It decides what goes out when;
- * settle.c decides what an answer means for it. Embedded by the uploader only.
+ * The way to one sink: two lanes, a health, a credential, one timer. turn.c decides what goes out
+ * when, settle.c what an answer means for it. Embedded by the uploader only.
  */
 #pragma once
 
@@ -13,6 +13,7 @@
 #include "upload/token.h"
 
 enum { LANE_IMMEDIATE, LANE_BACKLOG, LANE_MAX_ };
+enum { KICKS_WITHOUT_LINGER = 256 }; /* so many new records are enough for a batch */
 
 struct route {
 	/* Borrowed. */
@@ -84,3 +85,10 @@ void route_renamed(struct route *r);
 /* Its owner says that it is the same server. < 0: that cannot be written down. */
 int route_accept(struct route *r);
 void route_state(const struct route *r, struct sink_state *ret);
+
+/* No cut is in either lane. */
+static inline bool route_is_idle(const struct route *r)
+{
+	return r->lanes[LANE_IMMEDIATE].state == LANE_IDLE &&
+	       r->lanes[LANE_BACKLOG].state == LANE_IDLE;
+}

@@ -2,12 +2,13 @@
  * The uploader is the set of routes, one for each sink that is configured; each drains the same log
  * at its own pace (route.c), and none knows of the others. What a route is made of:
  *
- *	uploader -> route -> lane (twice)   one cut: claim, encode, send
+ *	uploader -> route -> turn           what goes next, and when
+ *	                  -> lane (twice)   one cut: claim, encode, send
  *	                  -> settle         one answer: confirm, defer, split, quarantine
  *	                  -> health         up, down, held; the breaker and its times
  *	                  -> greeting       GET /v1/streams, once in a run
  *	                  -> reconcile      what the server says it holds, every few hours
- *	                  -> clocks           POST /v1/clocks, when nothing else is to be done
+ *	                  -> clocks         POST /v1/clocks, when nothing else is to be done
  *	                  -> suspects, token, http
  *
  * The store decides what is owed; nothing here remembers records. If the process dies at any point,
