@@ -107,8 +107,9 @@ static void make_page(struct buf *page, const struct report *r, const struct bun
 	buf_string(
 		page,
 		"In it: versions, the configuration, what vitalctl shows (status, devices, queue,\n"
-		"anchors, reconcile, events, quarantine, audit), the last lines of the journal,\n"
-		"the units, and this machine: kernel, clock, card, Bluetooth adapters.\n"
+		"anchors, reconcile, events, quarantine, unreadable, audit), the last lines of\n"
+		"the journal, the units, and this machine: kernel, clock, card, Bluetooth\n"
+		"adapters.\n"
 		"Not in it: heart rates, ECG and whatever else was measured, bytes of frames,\n"
 		"tokens and keys.\n");
 	buf_string(page,
@@ -161,7 +162,8 @@ static int run(struct ctl *ctl, const struct report *r)
 
 	if (sigemptyset(&set) < 0 || sigaddset(&set, SIGCHLD) < 0 || sigaddset(&set, SIGINT) < 0 ||
 	    sigaddset(&set, SIGTERM) < 0 || sigaddset(&set, SIGHUP) < 0 ||
-	    sigprocmask(SIG_BLOCK, &set, &before) < 0)
+	    sigprocmask(SIG_BLOCK, &set, &before) < 0 ||
+	    signal(SIGCHLD, SIG_DFL) == SIG_ERR) /* who ignores it is never told */
 		return EXIT_UNAVAILABLE;
 	child = fork();
 	if (child == 0) {

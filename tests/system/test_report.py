@@ -250,6 +250,15 @@ def test_half_a_report_is_none(new_hub, told, tmp_path):
     assert process.returncode == 69 and not path.exists()
 
 
+def test_whoever_calls_ignores_its_children(new_hub, told, tmp_path):
+    """That is inherited, and nobody would be told that what gathers has ended."""
+    hub = new_hub(env=told)
+    path = tmp_path / "report.tar"
+    subprocess.run([hub.vitalctl, "--config", str(hub.config_file), "report", str(path)], env=hub.env, timeout=60,
+                   check=True, capture_output=True, preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    assert tarfile.is_tarfile(path)
+
+
 def test_a_full_disk_is_said(new_hub, told, tmp_path):
     """No room for it: an exit code, a reason and no file."""
     hub = new_hub(env=told)
