@@ -101,6 +101,21 @@ static void say_safe(char text[static 200], uint64_t waiting)
 		say(text, "nothing is lost: new records will wait on this machine");
 }
 
+/* What a sink that is not required has to wait for is not kept for its sake. */
+static void say_waits(char text[static 200], const struct config_sink *sink, uint64_t waiting)
+{
+	char n[HUMAN_SIZE + 8] = "new records";
+
+	if (sink->required) {
+		say_safe(text, waiting);
+		return;
+	}
+	say(text,
+	    "%s wait%s here for it, but not beyond `retention`: this server is not "
+	    "`required`",
+	    waiting ? human_records(waiting, n) : n, waiting == 1 ? "s" : "");
+}
+
 static void find_given(const struct snapshot *s, struct problem_list *list)
 {
 	for (size_t i = 0; i < s->n_problems; i++) {
@@ -304,9 +319,10 @@ static bool is_out_of_reach(const struct snapshot *s, const struct sink_state *s
 	return s->offline && state->state == SINK_DOWN; /* find_network() says why */
 }
 
-static void find_sink_state(const struct snapshot *s, const char *name, uint64_t waiting,
-			    struct problem_list *list)
+static void find_sink_state(const struct snapshot *s, const struct config_sink *sink,
+			    uint64_t waiting, struct problem_list *list)
 {
+	const char *name = sink->name;
 	const struct sink_state *state = problems_sink_state(s, name);
 	struct problem_text *t;
 	char since[HUMAN_SIZE];
@@ -331,7 +347,7 @@ static void find_sink_state(const struct snapshot *s, const char *name, uint64_t
 			name, since, state->reason);
 		say_next_attempt(s, state, "check its url, token and certificates", t->remedy);
 	}
-	say_safe(t->consequence, waiting);
+	say_waits(t->consequence, sink, waiting);
 }
 
 /* Of no harm, but the only sign that a store was wiped or that another hub has our name. */
@@ -400,11 +416,11 @@ static void find_sink(const struct snapshot *s, const struct config_sink *sink,
 	if (token_missing(sink)) {
 		t = add(list, SEVERITY_DEGRADED, "the token file of \"%s\" is not there: %s",
 			sink->name, sink->token_file);
-		say_safe(t->consequence, debt.waiting);
+		say_waits(t->consequence, sink, debt.waiting);
 		say(t->remedy, "put the server's token into it (0640 root:vitald); it is read when "
 			       "next tried, or now with `vitalctl sync`");
 	} else {
-		find_sink_state(s, sink->name, debt.waiting, list);
+		find_sink_state(s, sink, debt.waiting, list);
 	}
 	if (scores_missed(s, number, sink->name, debt.waiting, &miss)) {
 		t = add(list, SEVERITY_DEGRADED, "%s", miss.what);

@@ -176,10 +176,38 @@ static void names_and_addresses(void **state)
 	assert_null(find(&s, "new names"));
 }
 
+/* What waits for a sink that is not required goes with its age: nobody may be told that it is safe. */
+static void what_is_safe(void **state)
+{
+	struct place *p = *state;
+	_cleanup_(store_closep) struct store *store = open_store(p);
+	struct config_sink sink = {.name = (char *)"main",
+				   .url = (char *)"https://x",
+				   .token_file = (char *)"/nonexistent"};
+	struct config config = {.sinks = &sink, .n_sinks = 1};
+	struct snapshot s = {.store = store, .config = &config};
+	uint32_t number;
+
+	for (unsigned n = 0; n < 3; n++) {
+		static const char *const waits[] = {"new records wait here", "1 record waits here",
+						    "2 records wait here"};
+
+		assert_int_equal(register_sink(store, "main", false, false, &number), 0);
+		sink.required = false;
+		assert_non_null(strstr(find(&s, "token file")->consequence, waits[n]));
+		assert_non_null(strstr(find(&s, "token file")->consequence, "`retention`"));
+		are_plain(&s, 1);
+		sink.required = true;
+		assert_non_null(strstr(find(&s, "token file")->consequence, "nothing is lost"));
+		(void)admit(p, store, stream_of_kind(store, KIND_HEART_RATE), 60);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {store_test(every_problem_is_plain),
-					   store_test(names_and_addresses)};
+					   store_test(names_and_addresses),
+					   store_test(what_is_safe)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
