@@ -1,7 +1,7 @@
 /*
- * The long answers: queue, anchors, quarantine, audit, events. Each is bounded by CONTROL_MAX_ROWS,
- * because an answer is made in one turn of the daemon's loop; what is cut is counted in the summary
- * table beside it.
+ * The long answers. Those that grow with time (queue, quarantine, events, findings) are bounded by
+ * CONTROL_MAX_ROWS, because an answer is made in one turn of the daemon's loop; what is cut of a queue
+ * or a quarantine is counted in the summary table beside it.
  */
 #include "control/lists.h"
 

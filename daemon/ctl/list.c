@@ -126,8 +126,8 @@ static void make_anchors(struct buf *page, const struct tables *t, size_t width)
 	finish(page, &shown,
 	       "there are no anchors yet: nothing was heard, or no server is configured", width);
 	if (table_rows(anchors))
-		buf_string(page, "\nA place is run.number. The server holds everything up to the "
-				 "anchor.\n");
+		buf_string(page, "\nA place is run.number. Up to the anchor the server holds "
+				 "everything but what it\nrefused (`vitalctl quarantine`).\n");
 }
 
 static void make_quarantine(struct buf *page, const struct tables *t, size_t width)

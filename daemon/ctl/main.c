@@ -46,7 +46,8 @@ static const struct command commands[] = {
 	 command_queue},
 	{"anchors", "[export | import | accept | rewind ...]",
 	 "up to where each server has confirmed; send again", "vitalctl anchors",
-	 "For each server and stream the anchor: everything up to there is confirmed.\n\n"
+	 "For each server and stream the anchor: the server holds everything up to there\n"
+	 "but what it refused (see `quarantine`).\n\n"
 	 "  anchors export [FILE]            writes all of them as JSON, to keep them\n"
 	 "  anchors import FILE [--dry-run]  sends again what was confirmed since then\n"
 	 "  anchors accept SINK              its url was changed, it is the same server\n"
