@@ -254,26 +254,41 @@ static int help_command(const struct command *c)
 	return print_end(&usage, EXIT_FINE);
 }
 
+/* 1: what all commands share, and now *i is at its end; 0: another word; EXIT_USAGE. */
+static int take_option(struct ctl *ctl, const char **file, char **argv, int *i)
+{
+	const char *word = argv[*i];
+
+	if (streq(word, "--json")) {
+		ctl->json = true;
+	} else if (streq(word, "--help") || streq(word, "-h")) {
+		ctl->help = true;
+	} else if (strncmp(word, "--config=", 9) == 0) {
+		*file = word + 9;
+	} else if (streq(word, "--config") && argv[*i + 1]) {
+		*file = argv[++*i];
+	} else if (streq(word, "--config")) {
+		(void)fprintf(stderr, "vitalctl: --config needs a file\n");
+		return EXIT_USAGE;
+	} else {
+		return 0;
+	}
+	return 1;
+}
+
 /* Takes what all commands share out of argv. 0, or EXIT_USAGE. */
 static int take_options(struct ctl *ctl, const char **file, int *argc, char **argv)
 {
 	int n = 1;
 
 	for (int i = 1; i < *argc; i++) {
-		if (n > 1 && streq(argv[1], "decode"))
-			argv[n++] = argv[i]; /* its bytes are nobody's options */
-		else if (streq(argv[i], "--json"))
-			ctl->json = true;
-		else if (streq(argv[i], "--help") || streq(argv[i], "-h"))
-			ctl->help = true;
-		else if (strncmp(argv[i], "--config=", 9) == 0)
-			*file = argv[i] + 9;
-		else if (streq(argv[i], "--config") && i + 1 < *argc)
-			*file = argv[++i];
-		else if (streq(argv[i], "--config")) {
-			(void)fprintf(stderr, "vitalctl: --config needs a file\n");
-			return EXIT_USAGE;
-		} else
+		/* what stands behind decode is bytes, and nobody's options */
+		bool bytes = n > 1 && streq(argv[1], "decode");
+		int r = bytes ? 0 : take_option(ctl, file, argv, &i);
+
+		if (r == EXIT_USAGE)
+			return r;
+		if (r == 0)
 			argv[n++] = argv[i];
 	}
 	*argc = n;
