@@ -12,6 +12,7 @@
  */
 #include "control/problems.h"
 
+#include "control/say.h"
 #include "control/scores.h"
 #include "store/finding.h"
 #include "store/identity.h"
@@ -42,16 +43,6 @@ static struct problem_text *add(struct problem_list *list, enum severity severit
 	va_end(ap);
 	p->consequence[0] = p->remedy[0] = '\0';
 	return p;
-}
-
-static void say(char text[static 200], const char *format, ...) _printf_(2, 3);
-static void say(char text[static 200], const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	(void)vsnprintf(text, 200, format, ap); /* cut where it is longer */
-	va_end(ap);
 }
 
 uint32_t problems_sink_number(const struct snapshot *s, const char *name)
@@ -90,7 +81,7 @@ struct sink_debt problems_sink_debt(const struct snapshot *s, uint32_t sink)
 	return debt;
 }
 
-static void say_safe(char text[static 200], uint64_t waiting)
+static void say_safe(char text[static SAY_SIZE], uint64_t waiting)
 {
 	char n[HUMAN_SIZE + 8];
 
@@ -303,7 +294,7 @@ static bool token_missing(const struct config_sink *sink)
 }
 
 static void say_next_attempt(const struct snapshot *s, const struct sink_state *state,
-			     const char *first, char text[static 200])
+			     const char *first, char text[static SAY_SIZE])
 {
 	char next[HUMAN_SIZE];
 

@@ -1,13 +1,14 @@
 /* What is missing or wrong, in words: what, what follows from it, what to do. */
 #pragma once
 
+#include "control/say.h"
 #include "control/snapshot.h"
 
 enum { PROBLEMS_MAX = 32 };
 
 struct problem_text {
 	enum severity severity;
-	char what[200], consequence[200], remedy[200];
+	char what[SAY_SIZE], consequence[SAY_SIZE], remedy[SAY_SIZE];
 };
 
 /* All zeroes is empty. */

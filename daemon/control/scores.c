@@ -10,11 +10,11 @@
 #include "control/scores.h"
 
 #include "control/problems.h"
+#include "control/say.h"
 #include "store/rates.h"
 #include "util/human.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 enum {
@@ -87,16 +87,6 @@ static bool poor(const struct rates *r, uint64_t enough)
 static bool slow(const struct rates *r, uint64_t enough)
 {
 	return r->confirmed >= enough && r->n_timed && r->latency_ms / r->n_timed > LATENCY_MS;
-}
-
-static void say(char text[static 200], const char *format, ...) _printf_(2, 3);
-static void say(char text[static 200], const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	(void)vsnprintf(text, 200, format, ap); /* cut where it is longer */
-	va_end(ap);
 }
 
 static bool recovery_missed(const struct snapshot *s, uint32_t sink, const char *name,
