@@ -59,8 +59,6 @@ enum control_error {
 	CONTROL_E_REFUSED,     /* for a reason that comes with it */
 };
 
-#define CONTROL_CONFIG_COLUMNS "section name key value file line"
-
 #define CONTROL_EVENTS_COLUMNS                                                                  \
 	"number time_wall_us type data_type success count retries duration_us latency_us sink " \
 	"reason"
@@ -80,6 +78,9 @@ struct control_rewind {
 
 /* Lists longer than this are cut in an answer; their summary says how long they are. */
 enum { CONTROL_MAX_ROWS = 1000 };
+
+/* Adds the table "config", of what is in force or of what the files say. < 0: no memory. */
+int control_put_config(const struct config *config, struct tables *ret);
 
 /* Why nobody answers, so that a daemon that hangs is not called dead. */
 struct control_absence {

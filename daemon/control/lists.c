@@ -389,11 +389,11 @@ static int put_key(void *userdata, const struct config_shown *shown)
 	return 0;
 }
 
-static int put_config(const struct snapshot *s, struct tables *ret)
+int control_put_config(const struct config *config, struct tables *ret)
 {
-	struct table *t = tables_add(ret, "config", CONTROL_CONFIG_COLUMNS);
+	struct table *t = tables_add(ret, "config", "section name key value file line");
 
-	return s->config ? config_show(s->config, put_key, t) : 0;
+	return config ? config_show(config, put_key, t) : 0;
 }
 
 int lists_put(const struct snapshot *s, const char *which, struct tables *ret)
@@ -417,6 +417,6 @@ int lists_put(const struct snapshot *s, const char *which, struct tables *ret)
 	if (streq(which, "events"))
 		return put_events(s, ret);
 	if (streq(which, "config"))
-		return put_config(s, ret);
+		return control_put_config(s->config, ret);
 	return CONTROL_E_UNKNOWN;
 }

@@ -46,7 +46,7 @@ int command_report(struct ctl *ctl, int argc, char **argv);
 int command_sync(struct ctl *ctl, int argc, char **argv);
 
 /* What the files say, as the table that the daemon answers "config" with. NULL: they have mistakes. */
-struct table *command_config_files(struct ctl *ctl, struct tables *ret);
+const struct table *command_config_files(struct ctl *ctl, struct tables *ret);
 
 /* "--name VALUE" or "--name=VALUE" at argv[*i], which is then at the value. False: it is not that. */
 bool command_value(int argc, char **argv, int *i, const char *name, const char **ret);

@@ -5,39 +5,18 @@
  */
 #include "ctl/print.h"
 #include "ctl/text.h"
-#include "model/config_show.h"
 #include "util/json.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
-/* The same columns as the daemon's. */
-static int put_row(void *userdata, const struct config_shown *shown)
+const struct table *command_config_files(struct ctl *ctl, struct tables *ret)
 {
-	struct table *t = userdata;
-
-	table_string(t, shown->section);
-	table_string(t, shown->name);
-	table_string(t, shown->key);
-	table_string(t, shown->value);
-	table_string(t, shown->file);
-	if (shown->file)
-		table_u64(t, shown->line);
-	else
-		table_null(t);
-	return 0;
-}
-
-struct table *command_config_files(struct ctl *ctl, struct tables *ret)
-{
-	struct table *t;
-
 	if (!ctl->config)
 		return NULL;
-	t = tables_add(ret, "config", CONTROL_CONFIG_COLUMNS);
-	(void)config_show(ctl->config, put_row, t); /* no memory shows in the table */
-	return t;
+	(void)control_put_config(ctl->config, ret); /* no memory shows in the table */
+	return tables_find(ret, "config");
 }
 
 static const char *cell(const struct table *t, size_t row, const char *column)
