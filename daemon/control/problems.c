@@ -65,6 +65,17 @@ const struct sink_state *problems_sink_state(const struct snapshot *s, const cha
 	return NULL;
 }
 
+int64_t problems_last_success(const struct snapshot *s, const char *name)
+{
+	const struct sink_state *state = problems_sink_state(s, name);
+	uint32_t number = problems_sink_number(s, name);
+	struct finding_times times = {0};
+
+	if (number)
+		finding_times(s->store, number, &times);
+	return state && state->last_success_us ? state->last_success_us : times.confirmed_us;
+}
+
 struct sink_debt problems_sink_debt(const struct snapshot *s, uint32_t sink)
 {
 	struct sink_debt debt = {0};

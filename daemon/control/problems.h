@@ -26,5 +26,7 @@ struct sink_debt problems_sink_debt(const struct snapshot *s, uint32_t sink);
 /* The store's number of a sink with this name; 0: none. */
 uint32_t problems_sink_number(const struct snapshot *s, const char *name);
 const struct sink_state *problems_sink_state(const struct snapshot *s, const char *name);
+/* Wall time of its last receipt, in this run or, as the store has it, in an earlier one; 0: never. */
+int64_t problems_last_success(const struct snapshot *s, const char *name);
 
 void problems_find(const struct snapshot *s, struct problem_list *ret);

@@ -60,8 +60,6 @@ static void put_sink_work(struct table *t, const struct snapshot *s, const struc
 		table_u64(t, waiting / state->drain_rate * USEC_PER_SEC);
 	else
 		table_null(t);
-	wall_or_null(t, state->last_success_us);
-	ages_put_wall(t, s, state->last_success_us);
 	if (done)
 		table_double(t, 100.0 * (double)state->immediate_success / (double)done);
 	else
@@ -79,7 +77,7 @@ static void put_sink_work(struct table *t, const struct snapshot *s, const struc
 static void put_sink(struct table *t, const struct snapshot *s, const char *name, const char *url,
 		     bool required, bool retired)
 {
-	enum { WORK_COLUMNS = 14 };
+	enum { WORK_COLUMNS = 12 };
 	const struct sink_state *state = problems_sink_state(s, name);
 	struct sink_debt debt = problems_sink_debt(s, problems_sink_number(s, name));
 
@@ -92,6 +90,8 @@ static void put_sink(struct table *t, const struct snapshot *s, const char *name
 	table_u64(t, debt.confirmed);
 	table_u64(t, debt.quarantined);
 	table_u64(t, debt.held);
+	wall_or_null(t, problems_last_success(s, name));
+	ages_put_wall(t, s, problems_last_success(s, name));
 	if (state)
 		put_sink_work(t, s, state, debt.waiting);
 	for (size_t i = 0; !state && i < WORK_COLUMNS; i++)
@@ -103,8 +103,8 @@ static void put_sinks(const struct snapshot *s, struct tables *ret)
 	struct table *t = tables_add(
 		ret, "sinks",
 		"name url required state reason waiting confirmed quarantined held_streams "
-		"since_us "
-		"next_attempt_us drain_us last_success_wall_us last_success_us immediate_percent "
+		"last_success_wall_us last_success_us since_us next_attempt_us drain_us "
+		"immediate_percent "
 		"immediate_success immediate_failed immediate_first_try background_success "
 		"background_failed requests duplicates sent_bytes");
 	struct sink_info info;

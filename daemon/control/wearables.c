@@ -49,12 +49,10 @@ static int keep_wall(void *userdata, const struct record *r)
 
 static int64_t last_success(const struct snapshot *s, uint32_t sink)
 {
-	const struct sink_state *state;
 	struct sink_info info;
 
 	store_sink_info(s->store, sink, &info);
-	state = problems_sink_state(s, info.name);
-	return state ? state->last_success_us : 0;
+	return problems_last_success(s, info.name);
 }
 
 /* The wall time of the oldest record of a stream that this sink has not; 0: not known. */

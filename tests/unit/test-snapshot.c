@@ -212,6 +212,25 @@ static void healthy(void **state)
 	assert_int_equal(table_rows(tables_find(&t, "problems")), 0);
 }
 
+/* A receipt of an earlier run counts: to be told that there never was one frightens at night. */
+static void confirmed_before_the_start(void **state)
+{
+	struct place *p = *state;
+	_cleanup_(tables_done) struct tables mute = {0}, t = {0}, dead = {0};
+
+	hear(p, 5);
+	query(p, "status", &mute);
+	assert_int_equal(number(&mute, "sinks", "last_success_us"), UINT64_MAX);
+	finding_confirmed(p->store, p->sink, p->snapshot.wall_us - 120 * (int64_t)USEC_PER_SEC);
+	query(p, "status", &t);
+	assert_int_equal(number(&t, "sinks", "last_success_us"), 120 * USEC_PER_SEC);
+	p->snapshot.running = false;
+	p->snapshot.n_sinks = 0;
+	query(p, "status", &dead);
+	assert_int_equal(number(&dead, "sinks", "last_success_us"), 120 * USEC_PER_SEC);
+	assert_int_equal(number(&dead, "devices", "last_confirmed_us"), 120 * USEC_PER_SEC);
+}
+
 static void server_down(void **state)
 {
 	struct place *p = *state;
@@ -639,6 +658,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(healthy, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(confirmed_before_the_start, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(server_down, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(offline, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_switched_off, set_up, tear_down),
