@@ -100,18 +100,6 @@ static void make_export(struct buf *out, const struct tables *anchors, const str
 	buf_string(out, "\n");
 }
 
-static int write_all(int fd, const struct buf *b)
-{
-	for (size_t done = 0; done < b->size;) {
-		ssize_t n = write(fd, b->data + done, b->size - done);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		done += n > 0 ? (size_t)n : 0;
-	}
-	return fsync(fd) < 0 ? -errno : 0;
-}
-
 static int complain_file(const char *path, int r)
 {
 	(void)fprintf(stderr, "vitalctl: %s: %s\n", path,
@@ -140,7 +128,7 @@ static int export_to(struct ctl *ctl, const char *path)
 	if (r == EXIT_FINE && out.failed)
 		r = EXIT_NO_MEMORY;
 	if (r == EXIT_FINE) {
-		int w = write_all(fd, &out);
+		int w = file_write(fd, &out);
 
 		r = w < 0 ? complain_file(path, w) : r;
 	}

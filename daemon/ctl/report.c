@@ -7,6 +7,7 @@
  */
 #include "ctl/bundle.h"
 #include "ctl/print.h"
+#include "util/file.h"
 #include "util/human.h"
 #include "util/json.h"
 
@@ -49,18 +50,6 @@ static int read_arguments(struct report *r, int argc, char **argv)
 }
 
 /* --- in the child --- */
-
-static int write_all(int fd, const struct buf *b)
-{
-	for (size_t at = 0; at < b->size;) {
-		ssize_t n = write(fd, b->data + at, b->size - at);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		at += n > 0 ? (size_t)n : 0;
-	}
-	return fsync(fd) < 0 ? -errno : 0;
-}
 
 /* A line each, as a list of JSON strings. */
 static void put_lines(struct json *j, const struct buf *lines)
@@ -130,7 +119,7 @@ static int make(struct ctl *ctl, const struct report *r)
 	int k = bundle_make(ctl, r->full, &b);
 
 	if (k == 0)
-		k = write_all(r->file, &b.archive);
+		k = file_write(r->file, &b.archive);
 	if (k < 0) {
 		(void)fprintf(stderr, "vitalctl: cannot write %s: %s\n", r->path, strerror(-k));
 		return k == -ENOMEM ? EXIT_NO_MEMORY : EXIT_UNAVAILABLE;

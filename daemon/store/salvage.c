@@ -69,20 +69,11 @@ static int move_into(const char *dir, const char *to, const char *name)
 
 static int write_whole(const char *path, const struct buf *content)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), r = 0;
-	size_t at = 0;
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), r;
 
 	if (fd < 0)
 		return -errno;
-	while (r == 0 && at < content->size) {
-		ssize_t n = write(fd, content->data + at, content->size - at);
-
-		if (n < 0 && errno != EINTR)
-			r = -errno;
-		at += n > 0 ? (size_t)n : 0;
-	}
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
+	r = file_write(fd, content);
 	if (close(fd) < 0 && r == 0)
 		r = -errno;
 	return r;

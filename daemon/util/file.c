@@ -1,7 +1,7 @@
 /*
  * Reading what an owner wrote: a configuration and its drop-ins. Bounded, because what a path leads
  * to is not ours; sorted by bytes and not by locale, because 10-a.conf must not overtake 20-b.conf
- * on one hub and trail it on the next.
+ * on one hub and trail it on the next. And writing what has to be on the disk before we say so.
  */
 #include "util/file.h"
 
@@ -77,6 +77,18 @@ int file_read(const char *path, size_t max, struct buf *ret)
 	if (fd >= 0)
 		(void)close(fd); /* nothing was written to it */
 	return ret->failed ? -ENOMEM : r;
+}
+
+int file_write(int fd, const struct buf *content)
+{
+	for (size_t at = 0; at < content->size;) {
+		ssize_t n = write(fd, content->data + at, content->size - at);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		at += n > 0 ? (size_t)n : 0;
+	}
+	return fsync(fd) < 0 ? -errno : 0;
 }
 
 struct file_list *file_list_free(struct file_list *l)

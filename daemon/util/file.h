@@ -1,4 +1,4 @@
-/* Whole small files, and the files of a folder in the order of their names. */
+/* Whole files, and the files of a folder in the order of their names. */
 #pragma once
 
 #include "util/buf.h"
@@ -15,6 +15,9 @@ struct file_list {
  * content.
  */
 int file_read(const char *path, size_t max, struct buf *ret);
+
+/* Writes all of it, and waits for the disk. < 0: -errno. */
+int file_write(int fd, const struct buf *content);
 
 struct file_list *file_list_free(struct file_list *l);
 DEFINE_CLEANUP(struct file_list *, file_list_free)

@@ -64,6 +64,29 @@ static void reads_up_to_a_limit(void **state)
 	buf_done(&b);
 }
 
+static void writes_all_of_it_or_says_why_not(void **state)
+{
+	struct buf b = {0}, again = {0};
+	char path[128];
+	int fd;
+
+	path_of("e", path);
+	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	assert_true(fd >= 0);
+	buf_string(&b, "something else");
+	assert_int_equal(file_write(fd, &b), 0);
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(file_read(path, 100, &again), 0);
+	assert_int_equal(again.size, b.size);
+	assert_memory_equal(again.data, b.data, b.size);
+	fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(file_write(fd, &b), -ENOSPC);
+	assert_int_equal(close(fd), 0);
+	buf_done(&b);
+	buf_done(&again);
+}
+
 static void lists_in_order(void **state)
 {
 	_cleanup_(file_list_freep) struct file_list *l = NULL;
@@ -91,6 +114,7 @@ static void has_a_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(reads_up_to_a_limit),
+					   cmocka_unit_test(writes_all_of_it_or_says_why_not),
 					   cmocka_unit_test(lists_in_order),
 					   cmocka_unit_test(has_a_limit)};
 
