@@ -4,29 +4,49 @@
  * without one `vitald drain` uploads what waits.
  */
 #include "ctl/print.h"
+#include "ctl/text.h"
 #include "util/human.h"
 #include "util/json.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
-static void make_page(struct buf *page, const struct table *sinks)
+/* There is no next attempt: only its owner can end that. */
+static bool is_stuck(const struct table *sinks, size_t row)
 {
+	return streq(table_get_string(sinks, row, "state"), "held") &&
+	       table_cell(sinks, row, "next_attempt_us")->type == CELL_NULL;
+}
+
+static void put_sink(struct buf *page, const struct table *sinks, size_t row, size_t width)
+{
+	uint64_t waiting = table_get_u64(sinks, row, "waiting", 0);
 	char n[HUMAN_SIZE + 8];
+	struct buf line = {0};
 
-	for (size_t row = 0; row < table_rows(sinks); row++) {
-		uint64_t waiting = table_get_u64(sinks, row, "waiting", 0);
+	buf_printf(&line, "%s: ", table_get_string(sinks, row, "name"));
+	if (waiting)
+		buf_printf(&line, "%s, %s wait%s",
+			   is_stuck(sinks, row) ? "not tried" : "trying now",
+			   human_records(waiting, n), waiting == 1 ? "s" : "");
+	else
+		buf_string(&line, is_stuck(sinks, row) ? "not tried" : "everything is confirmed");
+	if (is_stuck(sinks, row))
+		buf_printf(&line, ": %s", table_get_string(sinks, row, "reason"));
+	buf_u8(&line, 0);
+	if (line.failed)
+		page->failed = true;
+	else
+		text_wrap(page, (const char *)line.data, width ? width : SIZE_MAX / 2, 2);
+	buf_done(&line);
+}
 
-		if (streq(table_get_string(sinks, row, "state"), "retired"))
-			continue;
-		if (waiting)
-			buf_printf(page, "%s: trying now, %s wait%s\n",
-				   table_get_string(sinks, row, "name"), human_records(waiting, n),
-				   waiting == 1 ? "s" : "");
-		else
-			buf_printf(page, "%s: everything is confirmed\n",
-				   table_get_string(sinks, row, "name"));
-	}
+static void make_page(struct buf *page, const struct table *sinks, size_t width)
+{
+	for (size_t row = 0; row < table_rows(sinks); row++)
+		if (!streq(table_get_string(sinks, row, "state"), "retired"))
+			put_sink(page, sinks, row, width);
 	if (table_rows(sinks) == 0)
 		buf_string(page, "no server is configured: nothing to sync with\n");
 }
@@ -49,7 +69,7 @@ int command_sync(struct ctl *ctl, int argc, char **argv)
 		print_json_rows(&j, tables_find(&t, "sinks"));
 		buf_string(&page, "\n");
 	} else {
-		make_page(&page, tables_find(&t, "sinks"));
+		make_page(&page, tables_find(&t, "sinks"), text_terminal_width(STDOUT_FILENO));
 	}
 	return print_end(&page, EXIT_FINE);
 }

@@ -5,6 +5,7 @@ A hub is what it has: its state directory. So a cloned card is a copy of that di
 directory, a backup that is put back is the directory of an hour ago, and another machine is another hash in `meta`."""
 
 import json
+import re
 import shutil
 import signal
 import sqlite3
@@ -390,9 +391,10 @@ def test_another_url(new_hub):
     state = sink_state(hub, "held")
     assert "url was changed" in state["reason"] and "anchors accept demo" in problems_remedy(hub)
     seen = hub.receiver.state()["totals"]["requests"]
+    until(lambda: hub.waiting() > 20, 20, "records wait")
     status, said, error = hub.ctl("sync")
     assert status == 0, error
-    until(lambda: hub.waiting() > 20, 20, "records wait")
+    assert re.match(r"demo: not tried, \d+ records wait: its url was changed", said), said
     assert hub.receiver.state()["totals"]["requests"] == seen
     assert hub.ctl("anchors", "accept", "nobody")[0] != 0
     assert hub.ctl("anchors", "accept")[0] == 64
