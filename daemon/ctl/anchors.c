@@ -227,7 +227,7 @@ static void make_page(const struct again *a, struct buf *page)
 		   : records == 1 ? "is"
 				  : "are",
 		   a->dry_run ? "; nothing was changed."
-			      : ". What the server has already it counts as duplicates.");
+			      : ".\nWhat the server has already it counts as duplicates.");
 }
 
 static int again_end(struct again *a, int r)

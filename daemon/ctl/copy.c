@@ -154,7 +154,7 @@ static int say_sound(struct ctl *ctl, const char *file, bool balanced)
 	return print_end(&page, balanced ? EXIT_FINE : EXIT_DEGRADED);
 }
 
-static int say_damaged(struct ctl *ctl, const char *why)
+static int say_damaged(struct ctl *ctl, const char *file, const char *why)
 {
 	struct buf page = {0};
 
@@ -168,10 +168,15 @@ static int say_damaged(struct ctl *ctl, const char *why)
 		json_text(&j, why);
 		json_close(&j, '}');
 		buf_string(&page, "\n");
+	} else if (file) {
+		buf_printf(&page,
+			   "DAMAGED: %s: %s\nNothing was changed. It is no copy to go back "
+			   "to: make another.\n",
+			   file, why);
 	} else {
 		buf_printf(&page,
 			   "DAMAGED: %s\nNothing was changed. A restart of vitald that meets the "
-			   "damage sets the store aside\nand brings over what can be read: see "
+			   "damage sets the store\naside and brings over what can be read: see "
 			   "`man vitald`.\n",
 			   why);
 	}
@@ -197,7 +202,7 @@ int command_check(struct ctl *ctl, int argc, char **argv)
 	r = copy_check(ctl->state_dir, file, whole, on_progress, &showing, why);
 	hide(&showing);
 	if (r == STORE_E_CORRUPT)
-		return say_damaged(ctl, why);
+		return say_damaged(ctl, file, why);
 	if (r != 0)
 		return complain(r, why);
 	if (!file) {

@@ -330,6 +330,9 @@ def test_check_finds_damage(new_hub):
     status, said, _ = hub.ctl("check")
     assert status == 65 and "DAMAGED" in said
     assert hub.ctl_json("check")["damaged"] is True
+    status, of_file, _ = hub.ctl("check", str(hub.config_file))
+    assert status == 65 and f"DAMAGED: {hub.config_file}: " in of_file
+    assert "restart" in said and "restart" not in of_file  # which does nothing for a copy
     assert (hub.state_dir / "store.db").read_bytes() == before
 
 

@@ -257,6 +257,7 @@ def test_eighty_columns(new_hub):
     screens = [(command,) for command in (*JSON, "sync")]
     screens += [("reconcile",), ("reconcile", "--show"), ("events", "--failed"), ("--help",)]
     screens += [("anchors", "rewind", "demo", "--all", "--to", to, "--dry-run") for to in ("0", "9.1")]
+    screens += [("anchors", "rewind", "demo", "--all", "--to", "0"), ("check",)]
     helps = [line.split()[0] for line in hub.ctl("--help")[1].splitlines() if re.match("  [a-z]", line)]
     assert len(helps) > 15
     for words in screens + [(command, "--help") for command in helps if command != "vitalctl"]:
