@@ -4,6 +4,7 @@
  * happens: it subscribes first and asks then, so nothing falls between, and what comes both ways is
  * known by its number.
  */
+#include "ctl/cells.h"
 #include "ctl/print.h"
 #include "ctl/text.h"
 #include "ctl/when.h"
@@ -25,16 +26,6 @@ struct wanted {
 	uint64_t seen; /* the number of the newest that was printed */
 };
 
-static void put_words(struct table *t, const char *s)
-{
-	char text[64];
-
-	(void)snprintf(text, sizeof(text), "%s", s[0] ? s : "-");
-	for (char *p = text; *p; p++)
-		*p = *p == '_' ? ' ' : *p;
-	table_string(t, text);
-}
-
 /* Without the year: 03-01 12:00:00 */
 static const char *moment(const struct table *e, size_t row, char text[static 32])
 {
@@ -54,12 +45,10 @@ static void put_event(struct table *t, const struct table *e, size_t row)
 	char text[32], took[HUMAN_SIZE];
 
 	table_string(t, moment(e, row, text));
-	put_words(t, table_get_string(e, row, "type"));
-	put_words(t, table_get_string(e, row, "data_type"));
-	(void)snprintf(text, sizeof(text), "%" PRIu64, table_get_u64(e, row, "count", 0));
-	table_string(t, text);
-	(void)snprintf(text, sizeof(text), "%" PRIu64, table_get_u64(e, row, "retries", 0));
-	table_string(t, text);
+	cells_words(t, e, row, "type");
+	cells_words(t, e, row, "data_type");
+	cells_count(t, e, row, "count");
+	cells_count(t, e, row, "retries");
 	table_string(t, human_duration(table_get_u64(e, row, "duration_us", 0), took));
 	table_string(t, table_get_string(e, row, "sink"));
 	table_string(t, table_get_string(e, row, "reason"));
@@ -90,12 +79,7 @@ static void make_page(const struct wanted *w, struct buf *page, const struct tab
 	for (size_t row = 0; row < table_rows(events); row++)
 		if (is_wanted(w, events, row))
 			put_event(t, events, row);
-	if (tables_failed(&shown))
-		page->failed = true;
-	else if (table_rows(t))
-		text_table(page, t, text_terminal_width(STDOUT_FILENO));
-	else
-		buf_string(page, "no sync events\n");
+	cells_page(page, &shown, "no sync events", text_terminal_width(STDOUT_FILENO));
 }
 
 static void make_json(const struct wanted *w, struct buf *page, const struct table *events)

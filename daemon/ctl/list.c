@@ -1,5 +1,6 @@
 /* The commands that show one table: queue, anchors, quarantine, unreadable, devices. */
 #include "ctl/anchors.h"
+#include "ctl/cells.h"
 #include "ctl/print.h"
 #include "ctl/text.h"
 #include "util/human.h"
@@ -7,41 +8,6 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-
-static void put_count(struct table *t, const struct table *from, size_t row, const char *column)
-{
-	char text[24];
-
-	(void)snprintf(text, sizeof(text), "%" PRIu64, table_get_u64(from, row, column, 0));
-	table_string(t, text);
-}
-
-static void put_words(struct table *t, const struct table *from, size_t row, const char *column)
-{
-	char text[64];
-
-	(void)snprintf(text, sizeof(text), "%s", table_get_string(from, row, column));
-	for (char *p = text; *p; p++)
-		*p = *p == '_' ? ' ' : *p;
-	table_string(t, text[0] ? text : "-");
-}
-
-static void put_string(struct table *t, const struct table *from, size_t row, const char *column)
-{
-	const char *s = table_get_string(from, row, column);
-
-	table_string(t, s[0] ? s : "-");
-}
-
-static void finish(struct buf *page, const struct tables *shown, const char *nothing, size_t width)
-{
-	if (tables_failed(shown))
-		page->failed = true;
-	else if (table_rows(shown->table[0]))
-		text_table(page, shown->table[0], width);
-	else
-		buf_printf(page, "%s\n", nothing);
-}
 
 static void put_cut(struct buf *page, uint64_t total, uint64_t shown)
 {
@@ -80,24 +46,17 @@ static void make_queue(struct buf *page, const struct tables *t, size_t width)
 			   batches == 1 ? "" : "es", batches == 1 ? "s" : "",
 			   human_records(table_get_u64(all, 0, "records", 0), n));
 	for (size_t row = 0; row < table_rows(queue); row++) {
-		put_string(s, queue, row, "sink");
-		put_string(s, queue, row, "device");
-		put_words(s, queue, row, "data_type");
-		put_string(s, queue, row, "priority");
-		put_count(s, queue, row, "records");
-		put_count(s, queue, row, "retries");
+		cells_string(s, queue, row, "sink");
+		cells_string(s, queue, row, "device");
+		cells_words(s, queue, row, "data_type");
+		cells_string(s, queue, row, "priority");
+		cells_count(s, queue, row, "records");
+		cells_count(s, queue, row, "retries");
 		put_next_try(s, queue, row);
-		put_string(s, queue, row, "last_error");
+		cells_string(s, queue, row, "last_error");
 	}
-	finish(page, &shown, "the queue is empty: nothing waits to be sent again", width);
+	cells_page(page, &shown, "the queue is empty: nothing waits to be sent again", width);
 	put_cut(page, batches, table_get_u64(all, 0, "shown", 0));
-}
-
-static void put_seq(struct table *t, const struct table *from, size_t row, const char *column)
-{
-	char text[TEXT_SEQ_SIZE];
-
-	table_string(t, text_seq(table_get_u64(from, row, column, 0), text));
 }
 
 static void make_anchors(struct buf *page, const struct tables *t, size_t width)
@@ -109,22 +68,23 @@ static void make_anchors(struct buf *page, const struct tables *t, size_t width)
 		"SERVER WEARABLE DATA >ANCHOR >NEWEST >CONFIRMED >WAITING >REFUSED note");
 
 	for (size_t row = 0; row < table_rows(anchors); row++) {
-		put_string(s, anchors, row, "sink");
-		put_string(s, anchors, row, "device");
-		put_words(s, anchors, row, "data_type");
-		put_seq(s, anchors, row, "anchor_seq");
-		put_seq(s, anchors, row, "last_seq");
-		put_count(s, anchors, row, "confirmed");
-		put_count(s, anchors, row, "waiting");
-		put_count(s, anchors, row, "quarantined");
+		cells_string(s, anchors, row, "sink");
+		cells_string(s, anchors, row, "device");
+		cells_words(s, anchors, row, "data_type");
+		cells_seq(s, anchors, row, "anchor_seq");
+		cells_seq(s, anchors, row, "last_seq");
+		cells_count(s, anchors, row, "confirmed");
+		cells_count(s, anchors, row, "waiting");
+		cells_count(s, anchors, row, "quarantined");
 		table_string(s, table_get_u64(anchors, row, "held", 0)
 					? "held: the server has other content under these numbers"
 				: table_get_u64(anchors, row, "old", 0)
 					? "its name before names were changed"
 					: "");
 	}
-	finish(page, &shown,
-	       "there are no anchors yet: nothing was heard, or no server is configured", width);
+	cells_page(page, &shown,
+		   "there are no anchors yet: nothing was heard, or no server is configured",
+		   width);
 	if (table_rows(anchors))
 		buf_string(page, "\nA place is run.number. Up to the anchor the server holds "
 				 "everything but what it\nrefused (`vitalctl quarantine`).\n");
@@ -138,21 +98,19 @@ static void make_quarantine(struct buf *page, const struct tables *t, size_t wid
 	struct table *s = tables_add(&shown, "", "REFUSED_(UTC) SERVER WEARABLE DATA >RECORD note");
 
 	for (size_t row = 0; row < table_rows(q); row++) {
-		const struct cell *time = table_cell(q, row, "time_wall_us");
-		char text[256] = "-";
+		char text[256];
 
-		if (time->type == CELL_I64)
-			clock_format(time->i64, text);
-		table_string(s, text);
-		put_string(s, q, row, "sink");
-		put_string(s, q, row, "device");
-		put_words(s, q, row, "data_type");
-		put_seq(s, q, row, "seq");
+		cells_time(s, q, row, "time_wall_us");
+		cells_string(s, q, row, "sink");
+		cells_string(s, q, row, "device");
+		cells_words(s, q, row, "data_type");
+		cells_seq(s, q, row, "seq");
 		(void)snprintf(text, sizeof(text), "%s: %s", table_get_string(q, row, "code"),
 			       table_get_string(q, row, "detail"));
 		table_string(s, text);
 	}
-	finish(page, &shown, "the quarantine is empty: no server refused a record for good", width);
+	cells_page(page, &shown, "the quarantine is empty: no server refused a record for good",
+		   width);
 	put_cut(page, table_get_u64(all, 0, "records", 0), table_get_u64(all, 0, "shown", 0));
 }
 
@@ -227,17 +185,17 @@ static void make_devices(struct buf *page, const struct tables *t, size_t width)
 	for (size_t row = 0; row < table_rows(d); row++) {
 		char age[TEXT_AGE_SIZE];
 
-		put_string(s, d, row, "address");
-		put_string(s, d, row, "name");
-		put_string(s, d, row, "state");
+		cells_string(s, d, row, "address");
+		cells_string(s, d, row, "name");
+		cells_string(s, d, row, "state");
 		table_string(s, text_age(table_cell(d, row, "last_sample_us"), age));
 		put_unit(s, table_cell(d, row, "battery_percent"), "%");
 		put_unit(s, table_cell(d, row, "rssi_dbm"), "dBm");
-		put_count(s, d, row, "gaps");
-		put_count(s, d, row, "recoveries");
+		cells_count(s, d, row, "gaps");
+		cells_count(s, d, row, "recoveries");
 		put_device_note(s, d, row);
 	}
-	finish(page, &shown, "no wearable has been seen", width);
+	cells_page(page, &shown, "no wearable has been seen", width);
 }
 
 static void make_unreadable(struct buf *page, const struct tables *t, size_t width)
@@ -247,21 +205,18 @@ static void make_unreadable(struct buf *page, const struct tables *t, size_t wid
 	struct table *s = tables_add(&shown, "", "HEARD_(UTC) WEARABLE CHARACTERISTIC BYTES note");
 
 	for (size_t row = 0; row < table_rows(u); row++) {
-		const struct cell *time = table_cell(u, row, "time_wall_us");
-		char text[32] = "-", bytes[44];
+		char text[32], bytes[44];
 
-		if (time->type == CELL_I64)
-			clock_format(time->i64, text);
-		table_string(s, text);
-		put_string(s, u, row, "device");
+		cells_time(s, u, row, "time_wall_us");
+		cells_string(s, u, row, "device");
 		(void)snprintf(text, sizeof(text), "%.8s",
 			       table_get_string(u, row, "characteristic"));
 		table_string(s, text);
 		(void)snprintf(bytes, sizeof(bytes), "%.40s", table_get_string(u, row, "hex"));
 		table_string(s, bytes[0] ? bytes : "(none)");
-		put_string(s, u, row, "why");
+		cells_string(s, u, row, "why");
 	}
-	finish(page, &shown, "every frame that was heard could be read", width);
+	cells_page(page, &shown, "every frame that was heard could be read", width);
 	if (table_rows(u))
 		buf_string(page,
 			   "\n--json gives all bytes; `vitalctl decode UUID HEX` explains.\n");

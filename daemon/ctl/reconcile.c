@@ -3,6 +3,7 @@
  * waits for its end with --wait; the daemon does the work. --show only looks, also at the store of a
  * daemon that does not run.
  */
+#include "ctl/cells.h"
 #include "ctl/print.h"
 #include "ctl/text.h"
 #include "util/human.h"
@@ -127,17 +128,6 @@ static void put_sink(struct buf *page, const struct table *t, size_t row, size_t
 	buf_done(&line);
 }
 
-static void put_cell_string(struct table *t, const struct table *from, size_t row,
-			    const char *column)
-{
-	char text[64];
-
-	(void)snprintf(text, sizeof(text), "%s", table_get_string(from, row, column));
-	for (char *p = text; *p; p++)
-		*p = *p == '_' ? ' ' : *p;
-	table_string(t, text[0] ? text : "-");
-}
-
 static void put_findings(struct buf *page, const struct table *f, size_t width)
 {
 	_cleanup_(tables_done) struct tables shown = {0};
@@ -145,20 +135,14 @@ static void put_findings(struct buf *page, const struct table *f, size_t width)
 		tables_add(&shown, "", "FOUND_(UTC) SERVER WEARABLE DATA FOUND >RECORDS FROM TO");
 
 	for (size_t row = 0; row < table_rows(f); row++) {
-		const struct cell *time = table_cell(f, row, "time_wall_us");
-		char text[TEXT_SEQ_SIZE] = "-";
-
-		if (time->type == CELL_I64)
-			clock_format(time->i64, text);
-		table_string(s, text);
-		put_cell_string(s, f, row, "sink");
-		put_cell_string(s, f, row, "device");
-		put_cell_string(s, f, row, "data_type");
-		put_cell_string(s, f, row, "what");
-		(void)snprintf(text, sizeof(text), "%" PRIu64, table_get_u64(f, row, "records", 0));
-		table_string(s, text);
-		table_string(s, text_seq(table_get_u64(f, row, "first_seq", 0), text));
-		table_string(s, text_seq(table_get_u64(f, row, "last_seq", 0), text));
+		cells_time(s, f, row, "time_wall_us");
+		cells_words(s, f, row, "sink");
+		cells_words(s, f, row, "device");
+		cells_words(s, f, row, "data_type");
+		cells_words(s, f, row, "what");
+		cells_count(s, f, row, "records");
+		cells_seq(s, f, row, "first_seq");
+		cells_seq(s, f, row, "last_seq");
 	}
 	if (tables_failed(&shown))
 		page->failed = true;

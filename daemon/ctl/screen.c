@@ -11,6 +11,7 @@
  */
 #include "ctl/screen.h"
 
+#include "ctl/cells.h"
 #include "ctl/text.h"
 #include "util/human.h"
 
@@ -184,12 +185,7 @@ static void make_devices(struct buf *out, const struct table *d, size_t width)
 		table_string(t, table_get_string(d, row, "why"));
 	}
 	buf_string(out, "\n");
-	if (tables_failed(&shown))
-		out->failed = true;
-	else if (table_rows(d))
-		text_table(out, t, width);
-	else
-		buf_string(out, "no wearables\n");
+	cells_page(out, &shown, "no wearables", width);
 }
 
 static void make_sinks(struct buf *out, const struct table *s, size_t width)
@@ -211,12 +207,7 @@ static void make_sinks(struct buf *out, const struct table *s, size_t width)
 		put_age(t, table_cell(s, row, "last_success_us"));
 	}
 	buf_string(out, "\n");
-	if (tables_failed(&shown))
-		out->failed = true;
-	else if (table_rows(s))
-		text_table(out, t, width);
-	else
-		buf_string(out, "no servers\n");
+	cells_page(out, &shown, "no servers", width);
 }
 
 /* "0.4 s", "12 s": a latency has no use for more digits. */

@@ -9,7 +9,8 @@
 
 #include <cmocka.h>
 
-#include "ctl/events.c" /* vitalctl's files are in no library */
+#include "ctl/cells.c" /* vitalctl's files are in no library */
+#include "ctl/events.c"
 #include "ctl/text.c"
 #include "ctl/when.c"
 

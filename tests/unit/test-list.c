@@ -6,7 +6,8 @@
 
 #include <cmocka.h>
 
-#include "ctl/list.c" /* vitalctl's files are in no library */
+#include "ctl/cells.c" /* vitalctl's files are in no library */
+#include "ctl/list.c"
 #include "ctl/text.c"
 
 enum { COLUMNS = 100 };

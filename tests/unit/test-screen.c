@@ -6,7 +6,8 @@
 
 #include <cmocka.h>
 
-#include "ctl/screen.c" /* vitalctl's files are in no library */
+#include "ctl/cells.c" /* vitalctl's files are in no library */
+#include "ctl/screen.c"
 #include "ctl/text.c"
 
 /* What a test says of the world; the rest is the same in all. */
