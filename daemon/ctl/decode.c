@@ -430,8 +430,9 @@ int command_decode(int argc, char **argv)
 		return 0;
 	}
 	if (argc < 3) {
-		(void)fputs("vitalctl: decode needs a UUID and bytes, like 2a37 16 3c 11 04; see\n"
-			    "`vitalctl decode --help`\n",
+		(void)fputs("vitalctl: decode needs a UUID and the bytes, as in\n"
+			    "  vitalctl decode 2a37 16 3c 11 04\n"
+			    "see `vitalctl decode --help`\n",
 			    stderr);
 		return STATUS_USAGE;
 	}
