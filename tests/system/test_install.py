@@ -110,7 +110,9 @@ def test_units_are_accepted(root, tmp_path, unit):
 @pytest.mark.parametrize("unit", SANDBOXED)
 def test_sandbox_is_tight(root, unit):
     path = root / "usr/local/lib/systemd/system" / unit
-    code, out = run("systemd-analyze", "security", "--offline=yes", "--threshold=15", "--no-pager", path)
+    # systemd does not count that it does without PrivateDevices= for the sake of the card, and has DevicePolicy= instead.
+    most = 16 if unit == "vitald-sync.service" else 15
+    code, out = run("systemd-analyze", "security", "--offline=yes", f"--threshold={most}", "--no-pager", path)
     assert code == 0, out
 
 
