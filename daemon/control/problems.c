@@ -41,7 +41,7 @@ static struct problem_text *add(struct problem_list *list, enum severity severit
 	va_start(ap, format);
 	(void)vsnprintf(p->what, sizeof(p->what), format, ap); /* cut where it is longer */
 	va_end(ap);
-	p->consequence[0] = p->remedy[0] = '\0';
+	p->detail[0] = p->consequence[0] = p->remedy[0] = '\0';
 	return p;
 }
 
@@ -349,6 +349,7 @@ static void find_sink_state(const struct snapshot *s, const struct config_sink *
 			name, since, state->reason);
 		say_next_attempt(s, state, "check its url, token and certificates", t->remedy);
 	}
+	say(t->detail, "%s", state->detail);
 	say_waits(t->consequence, sink, waiting);
 }
 

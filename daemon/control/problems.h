@@ -8,7 +8,9 @@ enum { PROBLEMS_MAX = 32 };
 
 struct problem_text {
 	enum severity severity;
-	char what[SAY_SIZE], consequence[SAY_SIZE], remedy[SAY_SIZE];
+	char what[SAY_SIZE];   /* the headline */
+	char detail[SAY_SIZE]; /* ... in the words of who found out, for who mends it; or "" */
+	char consequence[SAY_SIZE], remedy[SAY_SIZE];
 };
 
 /* All zeroes is empty. */

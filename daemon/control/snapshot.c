@@ -130,11 +130,12 @@ static void put_problems(const struct problem_list *list, struct tables *ret)
 	static const char *const words[] = {[SEVERITY_NOTICE] = "notice",
 					    [SEVERITY_DEGRADED] = "degraded",
 					    [SEVERITY_NOT_WORKING] = "not_working"};
-	struct table *t = tables_add(ret, "problems", "severity what consequence remedy");
+	struct table *t = tables_add(ret, "problems", "severity what detail consequence remedy");
 
 	for (size_t i = 0; i < list->n; i++) {
 		table_string(t, words[list->problem[i].severity]);
 		table_string(t, list->problem[i].what);
+		table_string(t, list->problem[i].detail);
 		table_string(t, list->problem[i].consequence);
 		table_string(t, list->problem[i].remedy);
 	}

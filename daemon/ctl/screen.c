@@ -2,9 +2,10 @@
  * The page of `vitalctl status`, for a person at three in the morning: the verdict in words in the
  * first line, what is wrong and what to do about it right below, and then the figures.
  *
- *     DEGRADED  the server "main" is down since 4 min: connection refused
+ *     DEGRADED  the server "main" has been down for 4 min: no answer ...
  *     ...
- *     What is wrong    each with what follows from it for the data, and what to do
+ *     What is wrong    each with what follows from it for the data, and what to do; the
+ *                      words of a library, if there are any, on a line of their own
  *     WEARABLE ...     one line each, and one more with why it does not stream
  *     SERVER ...       one line each
  *     SERVER LAST ...  how well each took what it was sent, over an hour, a day, a week
@@ -139,6 +140,7 @@ static void make_store(struct buf *out, const struct table *s, size_t width)
 
 static void make_problem(struct buf *out, const struct table *p, size_t row, size_t width)
 {
+	const char *detail = table_get_string(p, row, "detail");
 	const char *consequence = table_get_string(p, row, "consequence");
 	const char *remedy = table_get_string(p, row, "remedy");
 
@@ -146,6 +148,10 @@ static void make_problem(struct buf *out, const struct table *p, size_t row, siz
 		width = SIZE_MAX / 2;
 	buf_string(out, streq(table_get_string(p, row, "severity"), "notice") ? "  - " : "  ! ");
 	text_wrap(out, table_get_string(p, row, "what"), width, 4);
+	if (detail[0]) {
+		buf_string(out, "    in detail: ");
+		text_wrap(out, detail, width, 15);
+	}
 	if (consequence[0]) {
 		buf_string(out, "    ");
 		text_wrap(out, consequence, width, 4);

@@ -44,6 +44,7 @@ struct receipt_entry {
 struct verdict {
 	enum verdict_class class;
 	char reason[200]; /* one sentence for the owner; never a secret, never control characters */
+	char detail[160]; /* what the transport says, in its own words; likewise; or "" */
 	usec_t retry_after; /* 0: the server named none; clamped to 1 s .. 1 h */
 	/*
 	 * VERDICT_RECEIPT: each stream of the batch once. VERDICT_RECORD: the same, nothing

@@ -326,23 +326,25 @@ static int judge_refused(const struct batch *b, const struct answer *a, struct v
 
 static void judge_transport(const struct answer *a, struct verdict *v)
 {
-	const char *detail = a->transport_detail ? a->transport_detail : "";
-	const char *colon = *detail ? ": " : "";
+	const char *words = a->transport_words ? a->transport_words : "";
+	const char *colon = *words ? ": " : "";
 
 	switch (a->transport) {
 	case TRANSPORT_CERTIFICATE:
 		decide(v, VERDICT_ACCOUNT, "the server's certificate is not trusted%s%s", colon,
-		       detail);
+		       words);
 		break;
 	case TRANSPORT_CERTIFICATE_TIME:
 		decide(v, VERDICT_CLOCK, "the server's certificate is not valid at this time%s%s",
-		       colon, detail);
+		       colon, words);
 		break;
 	case TRANSPORT_CLIENT_CERTIFICATE:
-		decide(v, VERDICT_ACCOUNT, "the server refused our certificate%s%s", colon, detail);
+		decide(v, VERDICT_ACCOUNT, "the server refused our certificate%s%s", colon, words);
 		break;
-	default: decide(v, VERDICT_TRANSIENT, "no answer from the server%s%s", colon, detail);
+	default: decide(v, VERDICT_TRANSIENT, "no answer from the server%s%s", colon, words);
 	}
+	if (a->transport_detail)
+		copy_printable(a->transport_detail, sizeof(v->detail), v->detail);
 }
 
 static void judge_status(int status, struct verdict *v)

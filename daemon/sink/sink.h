@@ -51,7 +51,8 @@ enum transport_failure {
 
 struct answer {
 	enum transport_failure transport;
-	const char *transport_detail; /* curl's words; may be NULL */
+	const char *transport_words;  /* what is the matter, for anybody; may be NULL */
+	const char *transport_detail; /* curl's words for it, for who mends it; may be NULL */
 	int status;
 	const char *contract; /* X-Ingest-Contract, or NULL */
 	usec_t retry_after;   /* as curl read it, 0: none; clamped here */

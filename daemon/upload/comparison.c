@@ -362,8 +362,8 @@ static void on_refused(struct comparison *c, const struct answer *a, usec_t now)
 
 	if (a->transport != TRANSPORT_OK || a->status == 0) {
 		(void)snprintf(why, sizeof(why), "no answer from the server%s%.80s",
-			       a->transport_detail ? ": " : "",
-			       a->transport_detail ? a->transport_detail : "");
+			       a->transport_words ? ": " : "",
+			       a->transport_words ? a->transport_words : "");
 		ask_again(c, why, 0, now);
 		return;
 	}

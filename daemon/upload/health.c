@@ -34,18 +34,19 @@ void health_init(struct health *h, const char *sink, const struct config *config
 
 static void say(const struct health *h)
 {
-	char field[48];
+	char field[48], why[sizeof(h->reason) + sizeof(h->detail) + 4];
+
+	(void)snprintf(why, sizeof(why), h->detail[0] ? "%s (%s)" : "%s%s", h->reason, h->detail);
 
 	(void)snprintf(field, sizeof(field), "SINK=%s", h->sink); /* 32 characters at most */
 	switch (h->state) {
 	case SINK_DOWN:
 		log_event(LOG_WARNING, CATALOG_SINK_DOWN, LOG_FIELDS(field),
-			  "sink %s is down: %s; what is heard waits here", h->sink, h->reason);
+			  "sink %s is down: %s; what is heard waits here", h->sink, why);
 		break;
 	case SINK_HELD:
 		log_event(LOG_ERR, CATALOG_SINK_HELD, LOG_FIELDS(field),
-			  "sink %s is held: %s; nothing is lost, it waits here", h->sink,
-			  h->reason);
+			  "sink %s is held: %s; nothing is lost, it waits here", h->sink, why);
 		break;
 	case SINK_UP:
 	case SINK_RETRYING:
@@ -55,11 +56,13 @@ static void say(const struct health *h)
 	}
 }
 
-static void enter(struct health *h, enum sink_state_name state, const char *reason, usec_t now)
+static void enter(struct health *h, enum sink_state_name state, const char *reason,
+		  const char *detail, usec_t now)
 {
 	bool changed = h->state != state;
 
 	(void)snprintf(h->reason, sizeof(h->reason), "%s", reason); /* cut, if need be */
+	(void)snprintf(h->detail, sizeof(h->detail), "%s", detail); /* likewise */
 	if (!changed)
 		return;
 	h->state = state;
@@ -74,7 +77,7 @@ bool health_success(struct health *h, usec_t now)
 	h->last_success = now;
 	h->probes = 0;
 	backoff_reset(&h->backoff);
-	enter(h, SINK_UP, "", now);
+	enter(h, SINK_UP, "", "", now);
 	return closed;
 }
 
@@ -84,7 +87,8 @@ static bool already_waiting(const struct health *h, usec_t now, enum sink_state_
 	return h->state == state && h->breaker.state == BREAKER_OPEN && h->breaker.retry_at > now;
 }
 
-usec_t health_down(struct health *h, usec_t now, const char *reason, usec_t retry_after)
+usec_t health_down(struct health *h, usec_t now, const char *reason, const char *detail,
+		   usec_t retry_after)
 {
 	usec_t at;
 
@@ -95,7 +99,7 @@ usec_t health_down(struct health *h, usec_t now, const char *reason, usec_t retr
 		at = now + (retry_after > 0 ? retry_after : backoff_next(&h->backoff));
 	}
 	(void)breaker_failure(&h->breaker, now, at); /* enter() sees whether it changes anything */
-	enter(h, SINK_DOWN, reason, now);
+	enter(h, SINK_DOWN, reason, detail, now);
 	return at;
 }
 
@@ -107,7 +111,8 @@ static usec_t step_ladder(struct health *h)
 	return MIN(wait, h->probe_interval);
 }
 
-usec_t health_hold(struct health *h, usec_t now, const char *reason, enum health_probe probe)
+usec_t health_hold(struct health *h, usec_t now, const char *reason, const char *detail,
+		   enum health_probe probe)
 {
 	usec_t at;
 
@@ -118,18 +123,18 @@ usec_t health_hold(struct health *h, usec_t now, const char *reason, enum health
 		h->probes = 0;
 	at = now + (probe == PROBE_LADDER ? step_ladder(h) : h->probe_interval);
 	(void)breaker_failure(&h->breaker, now, at); /* as above */
-	enter(h, SINK_HELD, reason, now);
+	enter(h, SINK_HELD, reason, detail, now);
 	return at;
 }
 
-usec_t health_wait_for_clock(struct health *h, usec_t now, const char *reason)
+usec_t health_wait_for_clock(struct health *h, usec_t now, const char *reason, const char *detail)
 {
 	usec_t at;
 
 	h->last_failure = now;
 	at = already_waiting(h, now, SINK_DOWN) ? h->breaker.retry_at : now + step_ladder(h);
 	(void)breaker_failure(&h->breaker, now, at); /* as above */
-	enter(h, SINK_DOWN, reason, now);
+	enter(h, SINK_DOWN, reason, detail, now);
 	return at;
 }
 

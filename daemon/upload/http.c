@@ -395,12 +395,59 @@ static enum transport_failure judge_transport(struct http_call *c)
 	}
 }
 
-static const char *describe(struct http_call *c)
+static bool is_too_long(const struct http_call *c)
 {
-	if (c->result == CURLE_OK)
+	return c->too_long || c->result == CURLE_FILESIZE_EXCEEDED;
+}
+
+static const char *describe_connect(const struct http_call *c)
+{
+	long error = 0;
+
+	if (c->http->proxy)
+		return "the proxy cannot be reached";
+	(void)curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &error); /* else 0 */
+	switch (error) {
+	case ECONNREFUSED: return "its machine answers, the server on it does not";
+	case ENETUNREACH:
+	case EHOSTUNREACH:
+	case ENETDOWN: return "the network knows no way to it";
+	case ETIMEDOUT: return "it took too long";
+	default: return "it cannot be reached";
+	}
+}
+
+/* For somebody who has never heard of curl. What it itself says of it goes with that. */
+static const char *describe(const struct http_call *c, enum transport_failure failure)
+{
+	if (failure == TRANSPORT_CLIENT_CERTIFICATE && c->result != CURLE_SSL_CERTPROBLEM)
+		return NULL; /* it broke off because of that */
+	if (is_too_long(c))
+		return "what it sends is longer than 1 MiB";
+	switch (c->result) {
+	case CURLE_COULDNT_RESOLVE_HOST: return "the network does not know its name";
+	case CURLE_COULDNT_RESOLVE_PROXY: return "the network does not know the proxy's name";
+	case CURLE_COULDNT_CONNECT: return describe_connect(c);
+	case CURLE_INTERFACE_FAILED: return "its `interface` is not there";
+	case CURLE_PROXY: return "the proxy does not let us through";
+	case CURLE_OPERATION_TIMEDOUT: return "it took too long";
+	case CURLE_SSL_CONNECT_ERROR: return "no secure connection came about";
+	case CURLE_GOT_NOTHING:
+	case CURLE_PARTIAL_FILE:
+	case CURLE_RECV_ERROR:
+	case CURLE_SEND_ERROR: return "the connection broke off";
+	case CURLE_UNSUPPORTED_PROTOCOL:
+	case CURLE_WEIRD_SERVER_REPLY: return "something else answers in its place";
+	case CURLE_SSL_CACERT_BADFILE: return "its `ca_file` cannot be used";
+	case CURLE_SSL_CERTPROBLEM: return "`client_cert` or `client_key` cannot be used";
+	default: return NULL;
+	}
+}
+
+static const char *detail(const struct http_call *c)
+{
+	if (c->result == CURLE_OK || is_too_long(c)) /* that was our doing */
 		return NULL;
-	if (c->too_long || c->result == CURLE_FILESIZE_EXCEEDED)
-		return "the answer is longer than 1 MiB";
 	return c->error[0] ? c->error : curl_easy_strerror(c->result);
 }
 
@@ -423,11 +470,13 @@ static struct answer make_answer(struct http_call *c)
 
 	(void)curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status); /* else 0 */
 	a.transport = judge_transport(c);
-	a.transport_detail = describe(c);
 	if (answered_too_large(c, status))
 		a.transport = TRANSPORT_OK;
-	if (a.transport != TRANSPORT_OK)
+	if (a.transport != TRANSPORT_OK) {
+		a.transport_words = describe(c, a.transport);
+		a.transport_detail = detail(c);
 		return a;
+	}
 	a.status = (int)status;
 	(void)curl_easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &retry_after); /* else 0 */
 	if (retry_after > 0)

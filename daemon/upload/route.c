@@ -97,7 +97,7 @@ static int know_address(struct route *r, usec_t now)
 		"sink %s has another url than records were confirmed at (%.200s): nothing is sent "
 		"until that is accepted",
 		r->sink->name, known);
-	(void)health_hold(&r->health, now, reason, PROBE_SELDOM); /* nothing is tried */
+	(void)health_hold(&r->health, now, reason, "", PROBE_SELDOM); /* nothing is tried */
 	return 0;
 }
 
@@ -276,7 +276,7 @@ int route_accept(struct route *r)
 		r->elsewhere = false;
 		/* nobody has refused us there yet */
 		(void)health_down(&r->health, turn_now(r), "its new url was accepted, and is tried",
-				  0); /* tried at once */
+				  "", 0); /* tried at once */
 	}
 	route_renamed(r);
 	return q;
@@ -291,6 +291,7 @@ void route_state(const struct route *r, struct sink_state *ret)
 	reconcile_state(r->reconcile, &ret->reconcile);
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", r->sink->name);
 	(void)snprintf(ret->reason, sizeof(ret->reason), "%s", r->health.reason);
+	(void)snprintf(ret->detail, sizeof(ret->detail), "%s", r->health.detail);
 	ret->state = r->health.state;
 	ret->elsewhere = r->elsewhere;
 	ret->since = r->health.since;

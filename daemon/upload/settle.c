@@ -351,16 +351,16 @@ usec_t settle_sink(struct route *r, const struct verdict *v, const struct answer
 			       : r->token.problem[0] ? r->token.problem
 						     : "put a valid one into its token_file "
 						       "(a systemd credential: and restart)");
-		return health_hold(&r->health, now, reason, PROBE_SELDOM);
+		return health_hold(&r->health, now, reason, v->detail, PROBE_SELDOM);
 	case VERDICT_CLOCK:
 		if (!clock_read(r->config->trust_clock).synchronised)
-			return health_wait_for_clock(&r->health, now, v->reason);
-		return health_hold(&r->health, now, v->reason, PROBE_LADDER);
+			return health_wait_for_clock(&r->health, now, v->reason, v->detail);
+		return health_hold(&r->health, now, v->reason, v->detail, PROBE_LADDER);
 	case VERDICT_ACCOUNT:
 	case VERDICT_ENCODING:
-		return health_hold(&r->health, now, v->reason,
+		return health_hold(&r->health, now, v->reason, v->detail,
 				   certificate ? PROBE_LADDER : PROBE_SELDOM);
-	default: return health_down(&r->health, now, v->reason, v->retry_after);
+	default: return health_down(&r->health, now, v->reason, v->detail, v->retry_after);
 	}
 }
 
@@ -438,7 +438,7 @@ static void on_refused_single(struct route *r, struct lane *l, const struct verd
 			       "it refuses one record after another and takes none: %.120s",
 			       v->reason);
 		r->trial_new = true; /* a probe with a record it knows would tell nothing new */
-		defer(r, l, health_hold(&r->health, now, reason, PROBE_SELDOM), v->reason, now);
+		defer(r, l, health_hold(&r->health, now, reason, "", PROBE_SELDOM), v->reason, now);
 		break;
 	}
 }

@@ -221,7 +221,7 @@ static void greeting_ahead(struct route *r, const struct greeting *g, usec_t now
 {
 	char detail[120];
 
-	(void)health_hold(&r->health, now, g->why, PROBE_SELDOM); /* as settle_sink() */
+	(void)health_hold(&r->health, now, g->why, "", PROBE_SELDOM); /* as settle_sink() */
 	(void)snprintf(detail, sizeof(detail), "server \"%s\", %s", r->sink->name, g->short_why);
 	if (r->handler->identity)
 		r->handler->identity(r->handler->userdata, INCARNATION_AHEAD, detail);

@@ -93,6 +93,7 @@ struct sink_state {
 	char name[33];
 	enum sink_state_name state;
 	char reason[200];			      /* why it is not up; "" when it is */
+	char detail[160];			      /* ... as the transport says it; or "" */
 	usec_t since;				      /* in this state */
 	usec_t next_attempt;			      /* 0: none planned */
 	int64_t last_success_us;		      /* wall; 0: never in this run */

@@ -94,6 +94,10 @@ def test_server_down(new_hub):
     assert status == 1
     (problem,) = report["problems"]
     assert 'the server "demo"' in problem["what"] and "safe on this machine" in problem["consequence"]
+    assert "its machine answers, the server on it does not" in problem["what"]
+    headline, page = hub.ctl("status")[1].split("\n", 1)
+    assert problem["detail"] and problem["detail"] not in headline, "a library's words stay out of the headline"
+    assert "in detail: " + problem["detail"].split()[0] in page
     status, queue = ask(hub, "queue")
     assert status == 0 and queue, "the failed batches are in the queue"
     assert all(row["last_error"] and row["retries"] > 0 for row in queue[:1])

@@ -37,7 +37,7 @@ struct world {
 	unsigned n_answers;
 	enum transport_failure transport;
 	int status;
-	char detail[300], contract[20], body[100];
+	char words[100], detail[300], contract[20], body[100];
 	usec_t retry_after;
 	size_t size;
 	bool free_in_callback;
@@ -46,7 +46,7 @@ struct world {
 static char directory[] = "/dev/shm/vitald-test-XXXXXX";
 static int resolver_stuck = -1; /* eventfd: getaddrinfo("stuck.invalid") waits for it */
 
-/* Stands before libc's: libcurl's resolver thread calls this one. */
+/* Stands before libc's: libcurl's resolver thread calls this one. Nobody is asked for *.invalid. */
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
 		struct addrinfo **ret)
 {
@@ -58,6 +58,8 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
 
 		return n > 0 ? EAI_AGAIN : EAI_FAIL;
 	}
+	if (node && strstr(node, ".invalid"))
+		return EAI_NONAME;
 	*(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
 	return real(node, service, hints, ret);
 }
@@ -74,6 +76,8 @@ static void on_answer(void *userdata, const struct answer *a)
 	w->status = a->status;
 	w->retry_after = a->retry_after;
 	w->size = a->size;
+	(void)snprintf(w->words, sizeof(w->words), "%s",
+		       a->transport_words ? a->transport_words : "");
 	(void)snprintf(w->detail, sizeof(w->detail), "%s",
 		       a->transport_detail ? a->transport_detail : "");
 	(void)snprintf(w->contract, sizeof(w->contract), "%s", a->contract ? a->contract : "-");
@@ -217,7 +221,34 @@ static void refused_is_network(void **state)
 	exchange(w, USEC_PER_SEC);
 	assert_int_equal(w->transport, TRANSPORT_NETWORK);
 	assert_int_equal(w->status, 0);
-	assert_true(w->detail[0] != '\0');
+	assert_string_equal(w->words, "its machine answers, the server on it does not");
+	assert_non_null(strstr(w->detail, "onnect"));
+}
+
+/* What stops a request on its way, in words that need no explanation; curl's are kept beside them. */
+static void failures_have_plain_words(void **state)
+{
+	const struct {
+		struct http_options options;
+		const char *words;
+	} cases[] = {
+		{{.url = "https://nowhere.invalid"}, "the network does not know its name"},
+		{{.url = "https://nowhere.invalid", .proxy = "http://proxy.invalid:1"},
+		 "the network does not know the proxy's name"},
+		{{.url = "https://nowhere.invalid", .proxy = "http://127.0.0.1:1"},
+		 "the proxy cannot be reached"},
+		{{.url = "http://127.0.0.1:1", .interface = "if!none0"},
+		 "its `interface` is not there"},
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		open_client(w, &cases[i].options);
+		exchange(w, 5 * USEC_PER_SEC);
+		assert_int_equal(w->transport, TRANSPORT_NETWORK);
+		assert_string_equal(w->words, cases[i].words);
+		assert_true(w->detail[0] != '\0');
+	}
 }
 
 static bool say_nothing(struct world *w, const struct server_request *q, struct buf *out)
@@ -234,6 +265,7 @@ static void silence_is_a_timeout(void **state)
 	open_plain(w);
 	exchange(w, 100 * MS);
 	assert_int_equal(w->transport, TRANSPORT_NETWORK);
+	assert_string_equal(w->words, "it took too long");
 	assert_in_range(clock_boot_usec() - start, 90 * MS, 5 * USEC_PER_SEC);
 }
 
@@ -262,15 +294,20 @@ static bool talk_nonsense(struct world *w, const struct server_request *q, struc
 
 static void half_an_answer_is_none(void **state)
 {
-	static bool (*const ways[])(struct world *, const struct server_request *,
-				    struct buf *) = {say_half, hang_up, talk_nonsense};
+	static const struct {
+		bool (*way)(struct world *w, const struct server_request *q, struct buf *out);
+		const char *words;
+	} cases[] = {{say_half, "the connection broke off"},
+		     {hang_up, "the connection broke off"},
+		     {talk_nonsense, "something else answers in its place"}};
 	struct world *w = *state;
 
 	open_plain(w);
-	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
-		w->script = ways[i];
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		w->script = cases[i].way;
 		exchange(w, USEC_PER_SEC);
 		assert_int_equal(w->transport, TRANSPORT_NETWORK);
+		assert_string_equal(w->words, cases[i].words);
 		assert_int_equal(w->status, 0);
 		assert_int_equal(w->size, 0);
 	}
@@ -337,11 +374,11 @@ static void a_big_answer_is_bounded(void **state)
 	w->script = say_too_much;
 	exchange(w, 5 * USEC_PER_SEC);
 	assert_int_equal(w->transport, TRANSPORT_NETWORK);
-	assert_non_null(strstr(w->detail, "1 MiB"));
+	assert_non_null(strstr(w->words, "1 MiB"));
 	w->script = announce_too_much;
 	exchange(w, 5 * USEC_PER_SEC);
 	assert_int_equal(w->transport, TRANSPORT_NETWORK);
-	assert_non_null(strstr(w->detail, "1 MiB"));
+	assert_non_null(strstr(w->words, "1 MiB"));
 }
 
 static void a_cancelled_call_does_not_call_back(void **state)
@@ -636,8 +673,10 @@ static void another_certificate_is_not(void **state)
 	assert_int_equal(w->transport, TRANSPORT_CERTIFICATE);
 	tls_exchange(w, "good", "", "1.3", &systems);
 	assert_int_equal(w->transport, TRANSPORT_CERTIFICATE);
+	assert_string_equal(w->words, ""); /* that it is not trusted says it */
 	tls_exchange(w, "good", "", "1.3", &missing);
 	assert_int_equal(w->transport, TRANSPORT_CERTIFICATE);
+	assert_string_equal(w->words, "its `ca_file` cannot be used");
 	assert_int_equal(w->status, 0);
 }
 
@@ -672,6 +711,8 @@ static void a_refused_client_certificate_is_told_apart(void **state)
 		assert_int_equal(w->transport, TRANSPORT_CLIENT_CERTIFICATE);
 		tls_exchange(w, "good", ca, versions[i], &stranger);
 		assert_int_equal(w->transport, TRANSPORT_CLIENT_CERTIFICATE);
+		assert_string_equal(w->words, "");
+		assert_true(w->detail[0] != '\0');
 		tls_exchange(w, "good", ca, versions[i], &hub);
 		assert_int_equal(w->status, 200);
 	}
@@ -725,6 +766,7 @@ int main(void)
 		TEST(an_exchange_works_and_the_connection_stays),
 		TEST(a_big_body_arrives_whole),
 		TEST(refused_is_network),
+		TEST(failures_have_plain_words),
 		TEST(silence_is_a_timeout),
 		TEST(half_an_answer_is_none),
 		TEST(half_a_head_is_no_receipt),

@@ -376,7 +376,7 @@ static void test_no_answer(void **state)
 		const char *says;
 	} rows[] = {
 		{TRANSPORT_OK, VERDICT_TRANSIENT, "no answer"},
-		{TRANSPORT_NETWORK, VERDICT_TRANSIENT, "no answer from the server: bad?day"},
+		{TRANSPORT_NETWORK, VERDICT_TRANSIENT, "no answer from the server: not today"},
 		{TRANSPORT_CERTIFICATE, VERDICT_ACCOUNT, "not trusted"},
 		{TRANSPORT_CERTIFICATE_TIME, VERDICT_CLOCK, "at this time"},
 		{TRANSPORT_CLIENT_CERTIFICATE, VERDICT_ACCOUNT, "our certificate"},
@@ -384,14 +384,19 @@ static void test_no_answer(void **state)
 	struct verdict v;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct answer a = {.transport = rows[i].transport, .transport_detail = "bad\nday"};
+		struct answer a = {.transport = rows[i].transport,
+				   .transport_words = "not today",
+				   .transport_detail = "bad\nday"};
 
 		v = judge(*state, &a);
 		assert_int_equal(v.class, rows[i].class);
 		assert_non_null(strstr(v.reason, rows[i].says));
-		a.transport_detail = NULL;
+		assert_null(strstr(v.reason, "bad"));
+		assert_string_equal(v.detail, "bad?day");
+		a.transport_words = a.transport_detail = NULL;
 		v = judge(*state, &a);
 		assert_int_equal(v.class, rows[i].class);
+		assert_string_equal(v.detail, "");
 	}
 	/* the head of a 200 came, and then the line broke */
 	v = judge(*state, &(struct answer){.transport = TRANSPORT_NETWORK, .status = 200});

@@ -17,7 +17,7 @@ struct world {
 	const char *name, *sink_state;
 	uint64_t waiting;
 	int64_t clock_step_us;
-	const char *severity, *what, *consequence, *remedy; /* severity NULL: no problem */
+	const char *severity, *what, *detail, *consequence, *remedy; /* severity NULL: no problem */
 };
 
 static void add_summary(struct tables *t, const struct world *w)
@@ -90,12 +90,13 @@ static void add_sink(struct tables *t, const struct world *w)
 
 static void add_problem(struct tables *t, const struct world *w)
 {
-	struct table *p = tables_add(t, "problems", "severity what consequence remedy");
+	struct table *p = tables_add(t, "problems", "severity what detail consequence remedy");
 
 	if (!w->severity)
 		return;
 	table_string(p, w->severity);
 	table_string(p, w->what);
+	table_string(p, w->detail ? w->detail : "");
 	table_string(p, w->consequence);
 	table_string(p, w->remedy);
 }
@@ -172,25 +173,29 @@ static void server_down(void **state)
 		.waiting = 812,
 		.severity = "degraded",
 		.what = "the server \"main\" is down since 4 min: connection refused",
+		.detail = "Failed to connect to x port 443 after 0 ms: Couldn't connect to server",
 		.consequence = "nothing is lost: 812 records are safe on this machine and will be "
 			       "sent",
 		.remedy = "check the network and the server; next attempt in 12 s, or now with "
 			  "`vitalctl sync`"};
 
-	page_is(&w, "DEGRADED  the server \"main\" is down since 4 min: connection refused\n"
-		    "hub, vitald 0.1.0, pid 412, up 3 d 4 h, run 12, clock synchronised\n"
-		    "store 12.5 MiB of 2.0 GiB, tail 3 % full, on the disk within 1 s\n"
-		    "\n"
-		    "  ! the server \"main\" is down since 4 min: connection refused\n"
-		    "    nothing is lost: 812 records are safe on this machine and will be sent\n"
-		    "    -> check the network and the server; next attempt in 12 s, or now with\n"
-		    "       `vitalctl sync`\n"
-		    "\n"
-		    "WEARABLE  STATE      HEARD  CONFIRMED  WAITING  GAPS  BATTERY  BPM\n"
-		    "Anna      streaming    1 s      4 min      812     1     80 %   61\n"
-		    "\n"
-		    "SERVER  STATE  CONFIRMED  WAITING  DONE IN  NEXT TRY  LAST YES\n"
-		    "main    down      123456      812        -      12 s       2 s\n");
+	page_is(&w,
+		"DEGRADED  the server \"main\" is down since 4 min: connection refused\n"
+		"hub, vitald 0.1.0, pid 412, up 3 d 4 h, run 12, clock synchronised\n"
+		"store 12.5 MiB of 2.0 GiB, tail 3 % full, on the disk within 1 s\n"
+		"\n"
+		"  ! the server \"main\" is down since 4 min: connection refused\n"
+		"    in detail: Failed to connect to x port 443 after 0 ms: Couldn't connect to\n"
+		"               server\n"
+		"    nothing is lost: 812 records are safe on this machine and will be sent\n"
+		"    -> check the network and the server; next attempt in 12 s, or now with\n"
+		"       `vitalctl sync`\n"
+		"\n"
+		"WEARABLE  STATE      HEARD  CONFIRMED  WAITING  GAPS  BATTERY  BPM\n"
+		"Anna      streaming    1 s      4 min      812     1     80 %   61\n"
+		"\n"
+		"SERVER  STATE  CONFIRMED  WAITING  DONE IN  NEXT TRY  LAST YES\n"
+		"main    down      123456      812        -      12 s       2 s\n");
 }
 
 /* A name that would clear the screen, of letters two columns wide, and too long. */

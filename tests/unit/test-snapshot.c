@@ -240,11 +240,13 @@ static void server_down(void **state)
 	defer_all(p);
 	p->sink_state.state = SINK_DOWN;
 	strcpy(p->sink_state.reason, "connection refused");
+	strcpy(p->sink_state.detail, "Failed to connect to x port 1");
 	p->sink_state.since = p->now - 240 * USEC_PER_SEC;
 	p->sink_state.next_attempt = p->now + 12 * USEC_PER_SEC;
 	query(p, "status", &t);
 	says(&t, "summary", 0, "state", "degraded");
 	says(&t, "problems", 0, "what", "\"main\" has been down for 4 min: connection refused");
+	says(&t, "problems", 0, "detail", "Failed to connect to x port 1");
 	says(&t, "problems", 0, "consequence", "nothing is lost: 5 records are safe");
 	says(&t, "problems", 0, "remedy", "next attempt in 12 s");
 	assert_int_equal(number(&t, "devices", "waiting"), 5);
