@@ -444,11 +444,11 @@ static int on_capture(void *userdata, int fd, const char *device)
 	return r == CAPTURE_E_BUSY ? CONTROL_E_BUSY : r == CAPTURE_E_SOCKET ? CONTROL_E_SOCKET : r;
 }
 
-static int on_accept(void *userdata, const char *sink)
+static int on_accept(void *userdata, const char *sink, bool *ret_changed)
 {
 	struct daemon *d = userdata;
 
-	return uploader_accept(d->uploader, sink);
+	return uploader_accept(d->uploader, sink, ret_changed);
 }
 
 static int on_rewind(void *userdata, const struct control_rewind *wish, struct tables *ret,

@@ -18,8 +18,8 @@
  *                       -> a(sasaav) tables             "rewound": what of the stream is sent
  *                                                       again, from behind after_seq on or, if
  *                                                       since_us is not 0, from that time on
- *                Accept(s sink) -> a(sasaav) tables     "sinks": that one is the same server at
- *                                                       another url
+ *                Accept(s sink) -> a(sasaav) tables     "sinks", "accepted": that one is the same
+ *                                                       server at another url
  *                Subscribe()                            private socket only: signals from now on
  *                Version s, State s                     properties
  *                SyncEvent(x wall_us, s type, s data_type, b success, u count, u retries,

@@ -190,17 +190,27 @@ static int on_rewind(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static int on_accept_url(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
+	_cleanup_(tables_done) struct tables t = {0};
 	struct control *c = userdata;
+	struct table *accepted;
+	bool changed = false;
 	const char *sink;
 	int r = sd_bus_message_read(m, "s", &sink);
 
 	if (r < 0)
 		return r;
-	r = c->handler.accept(c->handler.userdata, sink);
+	r = c->handler.accept(c->handler.userdata, sink, &changed);
 	if (r == -ENOENT)
 		return sd_bus_reply_method_errorf(m, SD_BUS_ERROR_INVALID_ARGS,
 						  "no server is called \"%.40s\"", sink);
-	return r < 0 ? sd_bus_reply_method_errno(m, r, NULL) : answer(c, m, "sinks");
+	if (r == 0)
+		r = c->handler.tables(c->handler.userdata, "sinks", &t);
+	if (r < 0)
+		return sd_bus_reply_method_errno(m, r, NULL);
+	accepted = tables_add(&t, "accepted", "sink changed");
+	table_string(accepted, sink);
+	table_bool(accepted, changed);
+	return audits_reply(m, &t);
 }
 
 static int on_subscribe(sd_bus_message *m, void *userdata, sd_bus_error *error)

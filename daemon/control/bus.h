@@ -36,8 +36,11 @@ struct control_handler {
 	/* `vitalctl anchors rewind`. CONTROL_E_REFUSED: `why` says it. */
 	int (*rewind)(void *userdata, const struct control_rewind *wish, struct tables *ret,
 		      char why[static 200]);
-	/* `vitalctl anchors accept`: the sink is the same server at another url. -ENOENT: none such. */
-	int (*accept)(void *userdata, const char *sink);
+	/*
+	 * `vitalctl anchors accept`: the sink is the same server at another url. -ENOENT: none such.
+	 * `ret_changed`: that was news.
+	 */
+	int (*accept)(void *userdata, const char *sink, bool *ret_changed);
 	/* "healthy", "degraded", "not_working": the property. */
 	const char *(*state)(void *userdata);
 };

@@ -526,10 +526,22 @@ int anchors_rewind(struct ctl *ctl, int argc, char **argv)
 
 /* --- accept -------------------------------------------------------------------------------- */
 
+static void make_accepted(struct buf *page, bool changed, const char *sink)
+{
+	if (changed)
+		buf_printf(page,
+			   "%s: what it has confirmed counts at its present url; it is tried now\n",
+			   sink);
+	else
+		buf_printf(page, "%s: nothing was changed; its url is the one it is known at\n",
+			   sink);
+}
+
 int anchors_accept(struct ctl *ctl, int argc, char **argv)
 {
 	_cleanup_(tables_done) struct tables t = {0};
 	struct buf page = {0};
+	bool changed;
 	int r;
 
 	if (argc != 2 || argv[1][0] == '-') {
@@ -541,15 +553,19 @@ int anchors_accept(struct ctl *ctl, int argc, char **argv)
 	if (r)
 		return print_failure_and(
 			ctl, r, "only the daemon can do this: `sudo systemctl start vitald`");
+	changed = table_get_u64(tables_find(&t, "accepted"), 0, "changed", true);
 	if (ctl->json) {
 		struct json j = json_make(&page);
 
+		json_open(&j, '{');
+		json_key(&j, "changed");
+		json_bool(&j, changed);
+		json_key(&j, "sinks");
 		print_json_rows(&j, tables_find(&t, "sinks"));
+		json_close(&j, '}');
 		buf_string(&page, "\n");
 	} else {
-		buf_printf(&page,
-			   "%s: what it has confirmed counts at its present url; it is tried now\n",
-			   argv[1]);
+		make_accepted(&page, changed, argv[1]);
 	}
 	return print_end(&page, EXIT_FINE);
 }

@@ -5,7 +5,7 @@
  *	new records       route_kick       what is new may go, after `linger`
  *	wake, return      route_wake, ...  waits and holds end: everything may be tried again
  *	new names         route_renamed    it is greeted once more, and tried
- *	its url accepted  route_accept     it is let go
+ *	its url accepted  route_accept     what held it ends
  *	a comparison      route_reconcile  what it lacks is owed again
  *
  * None of them sends: they say what may go from now on, and move the timer. What goes next is
@@ -268,18 +268,21 @@ void route_renamed(struct route *r)
 	turn_at(r, now);
 }
 
-int route_accept(struct route *r)
+int route_accept(struct route *r, bool *ret_changed)
 {
-	int q = store_sink_moved(r->store, r->number, r->sink->url);
+	int q = r->elsewhere ? store_sink_moved(r->store, r->number, r->sink->url) : 0;
 
-	if (q == 0 && r->elsewhere) {
-		r->elsewhere = false;
-		/* nobody has refused us there yet */
-		(void)health_down(&r->health, turn_now(r), "its new url was accepted, and is tried",
-				  "", 0); /* tried at once */
-	}
+	if (q < 0)
+		return q;
+	*ret_changed = r->elsewhere;
+	if (!r->elsewhere)
+		return 0;
+	r->elsewhere = false;
+	/* nobody has refused us there yet */
+	(void)health_down(&r->health, turn_now(r), "its new url was accepted, and is tried", "",
+			  0); /* tried at once */
 	route_renamed(r);
-	return q;
+	return 0;
 }
 
 void route_state(const struct route *r, struct sink_state *ret)

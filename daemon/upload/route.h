@@ -82,8 +82,11 @@ void route_wake(struct route *r, bool critical);
 void route_return(struct route *r);
 void route_reconcile(struct route *r, bool everything);
 void route_renamed(struct route *r);
-/* Its owner says that it is the same server. < 0: that cannot be written down. */
-int route_accept(struct route *r);
+/*
+ * Its owner says that it is the same server. Nothing is done (`ret_changed`) if it had no other url.
+ * < 0: that cannot be written down.
+ */
+int route_accept(struct route *r, bool *ret_changed);
 void route_state(const struct route *r, struct sink_state *ret);
 
 /* No cut is in either lane. */

@@ -133,11 +133,11 @@ void uploader_return(struct uploader *u)
 		route_return(&u->routes[i]);
 }
 
-int uploader_accept(struct uploader *u, const char *sink)
+int uploader_accept(struct uploader *u, const char *sink, bool *ret_changed)
 {
 	for (size_t i = 0; i < u->n_routes; i++)
 		if (streq(u->routes[i].sink->name, sink))
-			return route_accept(&u->routes[i]);
+			return route_accept(&u->routes[i], ret_changed);
 	return -ENOENT;
 }
 

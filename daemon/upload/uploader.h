@@ -50,8 +50,11 @@ void uploader_wake(struct uploader *u, bool critical);
 /* The network is back, for all hubs of the street: the same, within seconds that are drawn by lot. */
 void uploader_return(struct uploader *u);
 
-/* The owner says that the sink of this name is the same server at another url. -ENOENT: none such. */
-int uploader_accept(struct uploader *u, const char *sink);
+/*
+ * The owner says that the sink of this name is the same server at another url. -ENOENT: none such.
+ * `ret_changed`: it had another one.
+ */
+int uploader_accept(struct uploader *u, const char *sink, bool *ret_changed);
 /* Streams have new names: each server is greeted again, and what was held for the old ones is tried. */
 void uploader_renamed(struct uploader *u);
 

@@ -401,6 +401,9 @@ def test_another_url(new_hub):
     status, said, error = hub.ctl("anchors", "accept", "demo")
     assert status == 0 and "tried now" in said, error
     sink_state(hub, "up")
+    status, said, error = hub.ctl("anchors", "accept", "demo")
+    assert status == 0 and "nothing was changed" in said and "tried" not in said, error
+    assert hub.ctl_json("anchors", "accept", "demo")["changed"] is False
     settle(hub)
     judge(hub)
     hub.start_daemon()

@@ -398,6 +398,32 @@ static void a_batch_that_breaks_the_server_is_split(void **state)
 	assert_nothing_lost(w);
 }
 
+/* The same server under another name of this machine: nothing is sent until its owner says so, once. */
+static void another_url_is_accepted_once(void **state)
+{
+	struct world *w = *state;
+	bool changed = true;
+	char url[64];
+
+	start(w, UPLOADER_DAEMON);
+	run_until(w, is_greeted);
+	assert_int_equal(uploader_accept(w->uploader, "main", &changed), 0);
+	assert_false(changed);
+	w->uploader = uploader_free(w->uploader);
+	(void)snprintf(url, sizeof(url), "http://localhost:%d", w->server->port); /* fits */
+	w->sink.url = url;
+	start(w, UPLOADER_DAEMON);
+	admit(w, 3);
+	assert_true(is_held(w));
+	assert_int_equal(uploader_accept(w->uploader, "nobody", &changed), -ENOENT);
+	assert_int_equal(uploader_accept(w->uploader, "main", &changed), 0);
+	assert_true(changed);
+	run_until(w, all_settled);
+	assert_int_equal(uploader_accept(w->uploader, "main", &changed), 0);
+	assert_false(changed);
+	assert_nothing_lost(w);
+}
+
 /* Stop */
 
 static bool used_up(struct world *w)
@@ -514,6 +540,7 @@ int main(void)
 		TEST(a_server_without_gzip_gets_plain),
 		TEST(a_conflict_holds_the_stream_only),
 		TEST(a_batch_that_breaks_the_server_is_split),
+		TEST(another_url_is_accepted_once),
 		TEST(whatever_a_server_did_once_it_is_well_all_is_sent),
 		TEST(stopping_gives_the_cut_back),
 		TEST(stopping_cancels_what_is_under_way),
