@@ -305,13 +305,9 @@ static int delete_old(struct store *s, const struct old_block *blocks, size_t n)
 	r = delete_blocks(s, blocks, n);
 	if (r == 0)
 		r = streams_write(s);
-	if (r == 0)
-		r = sql_step(s, SQL_COMMIT);
-	if (r == 0)
-		return 0;
-	count_deleted(s, blocks, n, -1);
-	if (!sqlite3_get_autocommit(s->db))
-		(void)sql_step(s, SQL_ROLLBACK); /* the first error counts */
+	r = sql_end(s, r);
+	if (r != 0)
+		count_deleted(s, blocks, n, -1);
 	return r;
 }
 

@@ -281,19 +281,15 @@ static int settle_uncertainty(struct store *s)
 
 static int transaction(struct store *s)
 {
-	int r = s->uncertain ? settle_uncertainty(s) : 0;
+	int r = s->uncertain ? settle_uncertainty(s) : 0, written;
 
 	if (r == 0)
 		r = sql_step(s, SQL_BEGIN);
 	if (r != 0)
 		return r;
-	r = write_all(s);
-	if (r == 0) {
-		r = sql_step(s, SQL_COMMIT);
-		s->uncertain |= r != 0;
-	}
-	if (r != 0 && !sqlite3_get_autocommit(s->db))
-		(void)sql_step(s, SQL_ROLLBACK); /* the first error counts */
+	written = write_all(s);
+	r = sql_end(s, written);
+	s->uncertain |= written == 0 && r != 0;
 	return r;
 }
 

@@ -270,15 +270,8 @@ int store_new_incarnation(struct store *s, enum incarnation_reason reason, const
 		r = sql_step(s, SQL_BEGIN);
 	if (r != 0)
 		return r;
-	r = identity_write(s, &fresh, NULL);
-	if (r == 0)
-		r = sql_step(s, SQL_COMMIT);
-	if (r != 0) {
-		if (!sqlite3_get_autocommit(s->db))
-			(void)sql_step(s, SQL_ROLLBACK); /* the first error counts */
-		return r;
-	}
-	return identity_began(s, &fresh);
+	r = sql_end(s, identity_write(s, &fresh, NULL));
+	return r == 0 ? identity_began(s, &fresh) : r;
 }
 
 bool store_is_refused(const struct store *s, char ret_detail[static 120])

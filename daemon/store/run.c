@@ -74,11 +74,7 @@ static int insert_pair(struct store *s, const struct run_entry *runs)
 	r = insert_run(s, &runs[0]);
 	if (r == 0)
 		r = insert_run(s, &runs[1]);
-	if (r == 0)
-		r = sql_step(s, SQL_COMMIT);
-	if (r != 0 && !sqlite3_get_autocommit(s->db))
-		(void)sql_step(s, SQL_ROLLBACK); /* the first error counts */
-	return r;
+	return sql_end(s, r);
 }
 
 int run_begin(struct store *s, const char *machine, struct store_opening *opening)
@@ -116,13 +112,9 @@ int run_begin(struct store *s, const char *machine, struct store_opening *openin
 		r = sql_put_meta_int(s, "clean", 0);
 	if (r == 0) /* told to nobody yet who listens to straps and writes gaps */
 		r = sql_put_meta_int(s, "power_cut", s->power_cut && !streq(s->role, "daemon"));
-	if (r == 0)
-		r = sql_step(s, SQL_COMMIT);
-	if (r != 0) {
-		if (!sqlite3_get_autocommit(s->db))
-			(void)sql_step(s, SQL_ROLLBACK); /* the first error counts */
+	r = sql_end(s, r);
+	if (r != 0)
 		return r;
-	}
 	s->runs[s->n_runs++] = run;
 	s->run = run.info;
 	return fresh.began_us ? identity_began(s, &fresh) : 0;

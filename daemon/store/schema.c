@@ -137,6 +137,15 @@ int sql_step(struct store *s, enum statement statement)
 	return 0;
 }
 
+int sql_end(struct store *s, int r)
+{
+	if (r == 0)
+		r = sql_step(s, SQL_COMMIT);
+	if (r != 0 && !sqlite3_get_autocommit(s->db))
+		(void)sql_step(s, SQL_ROLLBACK); /* the first error counts */
+	return r;
+}
+
 int sql_bind(struct store *s, enum statement statement, const int64_t *columns, size_t n)
 {
 	for (size_t i = 0; i < n; i++)

@@ -509,11 +509,7 @@ int store_finish(struct store *s, usec_t now)
 		r = wear_write(s, true);
 	if (r == 0)
 		r = sql_put_meta_int(s, "clean", 1);
-	if (r == 0)
-		r = sql_step(s, SQL_COMMIT);
-	if (r != 0 && !sqlite3_get_autocommit(s->db))
-		(void)sql_step(s, SQL_ROLLBACK); /* the first error counts */
-	return r;
+	return sql_end(s, r);
 }
 
 int store_want_owner(const char *runtime_dir)

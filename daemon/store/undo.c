@@ -84,10 +84,7 @@ static void overwrite(struct store *s)
 	if (r != 0)
 		return;
 	r = sql_put_meta_int(s, "high_id", (int64_t)s->log_id); /* as true as before */
-	if (r == 0)
-		(void)sql_step(s, SQL_COMMIT); /* what counts is that it was written */
-	if (!sqlite3_get_autocommit(s->db))
-		(void)sql_step(s, SQL_ROLLBACK); /* the same */
+	(void)sql_end(s, r); /* what counts is that it was written */
 }
 
 void undo_all(struct store *s, struct undo *u)
