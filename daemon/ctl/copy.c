@@ -251,6 +251,13 @@ int command_store(struct ctl *ctl, int argc, char **argv)
 		(void)fprintf(stderr, "vitalctl: %s: `sudo systemctl stop vitald` first\n", why);
 		return EXIT_UNAVAILABLE;
 	}
+	if (r == COPY_E_UNDER_WAY) {
+		(void)fprintf(stderr,
+			      "vitalctl: %s: `sudo systemctl start vitald`, wait until `vitalctl "
+			      "status` no longer says so, stop vitald and try again\n",
+			      why);
+		return EXIT_UNAVAILABLE;
+	}
 	if (r == STORE_E_NOTHING) {
 		(void)printf("The store has version %d already.\n", version);
 		return EXIT_FINE;

@@ -133,7 +133,8 @@ static const struct command commands[] = {
 	 "For going back to an older vitald, which refuses a newer store and names\n"
 	 "VERSION. Run by the newer one, before the older is installed, with vitald\n"
 	 "stopped. A copy of the store is left beside it. All records, and what each\n"
-	 "server has, stay.",
+	 "server has, stay. Refused while records move to new names or are brought over\n"
+	 "from a damaged store, as `vitalctl status` says: vitald has to end that first.",
 	 command_store},
 	{"report", "[FILE] [--full]", "gather what a helper needs, without samples or names",
 	 "sudo vitalctl report",

@@ -10,12 +10,15 @@
  * The way back to an older version, with the owner's lock held:
  *
  *    commit what is in the tail -> copy beside the store -> steps down, each a transaction -> done
+ *              |
+ *              +-> records move to new names, or a salvage has not ended: no further
  *
  * Nothing but the last step changes what a daemon would find, and SQLite makes each step whole or
  * not at all.
  */
 #include "store/copy.h"
 
+#include "store/identity.h"
 #include "store/migrate.h"
 #include "store/owner.h"
 #include "store/store.h"
@@ -272,6 +275,25 @@ int copy_backup(const char *state_dir, const char *to, copy_progress progress, v
 
 /* --- the way back --- */
 
+/* How far a move or a salvage has come is in tables that the way back drops. */
+static int expect_rest(const struct store *s, char why[static 256])
+{
+	struct salvage_status v;
+
+	if (store_move_left(s) > 0)
+		return fail(why, COPY_E_UNDER_WAY, "the store",
+			    "records still move to new names, and an older version would not go "
+			    "on with that");
+	for (size_t i = 0; i < store_salvage_count(s); i++) {
+		store_salvage_status(s, i, &v);
+		if (v.ended_us == 0)
+			return fail(why, COPY_E_UNDER_WAY, v.dir,
+				    "what can be read of it is still brought over, and an older "
+				    "version would not go on with that");
+	}
+	return 0;
+}
+
 /* What only the tail has goes into the log: an older program may not read the ring. */
 static int commit_tail(const char *state_dir, const char *runtime_dir, char why[static 256])
 {
@@ -289,7 +311,7 @@ static int commit_tail(const char *state_dir, const char *runtime_dir, char why[
 	if (r != 0)
 		return fail(why, r, "the store", opening.problem);
 	r = store_finish(s, clock_boot_usec());
-	return r == 0 ? 0 : fail(why, r, "the store", store_problem(s));
+	return r == 0 ? expect_rest(s, why) : fail(why, r, "the store", store_problem(s));
 }
 
 static int go_down(const char *path, int to, char why[static 256])

@@ -12,6 +12,7 @@ typedef bool (*copy_progress)(void *userdata, unsigned thousandths);
 enum copy_error {
 	COPY_E_EXISTS = 20, /* the file is there already */
 	COPY_E_STOPPED = 21,
+	COPY_E_UNDER_WAY = 22, /* something that an older version could not go on with */
 };
 
 /*
@@ -29,7 +30,8 @@ int copy_check(const char *state_dir, const char *file, bool whole, copy_progres
 	       void *userdata, char why[static 256]);
 /*
  * Takes the store back to version `to`, for an older vitald; beside it a copy of what it was
- * (`ret_backup`). STORE_E_OWNED: the daemon must be stopped; STORE_E_NOTHING: it is of that version.
+ * (`ret_backup`). STORE_E_OWNED: the daemon must be stopped; STORE_E_NOTHING: it is of that version;
+ * COPY_E_UNDER_WAY: a move to new names or a salvage has not ended, and only the daemon can end it.
  */
 int copy_downgrade(const char *state_dir, const char *runtime_dir, int to,
 		   char ret_backup[static 512], char why[static 256]);

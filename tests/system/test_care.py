@@ -356,6 +356,36 @@ def test_downgrade_and_up_again(new_hub):
     judge(hub)
 
 
+def test_no_downgrade_before_a_salvage_ends(new_hub):
+    """An older vitald would not go on with it: refused, with what to do, until the daemon has ended it."""
+    hub = new_hub()
+    fill_while_down(hub, 60)
+    hub.stop_straps()
+    hub.kill()
+    damaged = hub.state_dir / "damaged-20200101T000000Z"
+    damaged.mkdir()
+    (damaged / "store.db").write_bytes(b"nothing that can be read")
+    db = sqlite3.connect(hub.state_dir / "store.db")
+    db.execute("INSERT INTO salvage VALUES(?, 1, 0, 0, 0, 0, 0, 0, 0, '')", (damaged.name,))
+    db.commit()
+    before = db.execute("PRAGMA user_version").fetchone()
+    db.close()
+    status, said, complaint = hub.ctl("store", "downgrade", "--to", "1")
+    assert status == 69 and not said, complaint
+    assert "brought over" in complaint and "vitalctl status" in complaint and "start vitald" in complaint
+    db = sqlite3.connect(hub.state_dir / "store.db")
+    assert db.execute("PRAGMA user_version").fetchone() == before
+    db.close()
+    assert not list(hub.state_dir.glob("store-version-*.db"))
+    assert damaged.name in hub.ctl("status")[1]
+    hub.start_daemon()
+    hub.receiver.up()
+    salvaged(hub)
+    settle(hub)
+    status, said, complaint = hub.ctl("store", "downgrade", "--to", "1")
+    assert status == 0, complaint
+
+
 # -- cleaning up
 
 def test_cleanup_beside_a_daemon(new_hub):

@@ -236,12 +236,65 @@ static void down_to_the_first_and_up_again(void **state)
 	buf_done(&first);
 }
 
+static int version_of_store(const struct place *p)
+{
+	sqlite3 *db = open_db(p->state);
+	sqlite3_stmt *stmt;
+	int version;
+
+	assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &stmt, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+	version = sqlite3_column_int(stmt, 0);
+	assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	return version;
+}
+
+static void is_refused(const struct place *p, const char *because)
+{
+	char why[256] = "", backup[512];
+
+	assert_int_equal(copy_downgrade(p->state, p->run, 1, backup, why), COPY_E_UNDER_WAY);
+	assert_non_null(strstr(why, because));
+	assert_int_equal(version_of_store(p), MIGRATE_NEWEST);
+}
+
+/* What is under way would be forgotten on the way: it is ended first. */
+static void no_way_back_before_all_is_at_rest(void **state)
+{
+	struct place *p = *state;
+	struct store *s = used_store(p);
+	char why[256] = "", backup[512];
+	int r;
+
+	assert_int_equal(store_new_incarnation(s, INCARNATION_CONFLICT, "", p->now), 0);
+	assert_true(store_move_left(s) > 0);
+	store_close(s);
+	is_refused(p, "move to new names");
+	s = open_store(p);
+	while ((r = store_move(s, p->now)) == 0 || r == STORE_E_MORE)
+		;
+	assert_int_equal(r, STORE_E_NOTHING);
+	assert_int_equal(store_finish(s, p->now), 0);
+	store_close(s);
+	run_sql(p, "INSERT INTO salvage VALUES('damaged-20200101T000000Z', 1, 0, 0, 0, 0, 0, 0, 0, "
+		   "'')");
+	is_refused(p, "damaged-20200101T000000Z");
+	run_sql(p, "UPDATE salvage SET ended_us = 2");
+	if (copy_downgrade(p->state, p->run, 1, backup, why) != 0)
+		fail_msg("%s", why);
+	assert_int_equal(version_of_store(p), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		store_test(a_copy_is_whole_and_marked),	    store_test(nothing_is_written_over),
-		store_test(no_half_copy_is_left),	    store_test(damage_is_found),
+		store_test(a_copy_is_whole_and_marked),
+		store_test(nothing_is_written_over),
+		store_test(no_half_copy_is_left),
+		store_test(damage_is_found),
 		store_test(down_to_the_first_and_up_again),
+		store_test(no_way_back_before_all_is_at_rest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
