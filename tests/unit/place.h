@@ -4,17 +4,17 @@
  */
 #pragma once
 
+#include "dirs.h"
 #include "row_model.h"
 #include "store/outbox.h"
 #include "store/register.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct place {
-	char dir[64], state[96], run[96];
+	char dir[DIR_SIZE], state[SUBDIR_SIZE], run[SUBDIR_SIZE];
 	usec_t now;
 };
 
@@ -26,12 +26,7 @@ static inline int set_up(void **state)
 	struct place *p = calloc(1, sizeof(*p));
 
 	assert_non_null(p);
-	strcpy(p->dir, "/dev/shm/vitald-test-XXXXXX");
-	assert_non_null(mkdtemp(p->dir));
-	(void)snprintf(p->state, sizeof(p->state), "%s/state", p->dir);
-	(void)snprintf(p->run, sizeof(p->run), "%s/run", p->dir);
-	assert_int_equal(mkdir(p->state, 0700), 0);
-	assert_int_equal(mkdir(p->run, 0700), 0);
+	dirs_make("/dev/shm", p->dir, p->state, p->run);
 	p->now = 1000 * USEC_PER_SEC;
 	*state = p;
 	return 0;
@@ -40,10 +35,8 @@ static inline int set_up(void **state)
 static inline int tear_down(void **state)
 {
 	struct place *p = *state;
-	char command[128];
 
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", p->dir);
-	assert_int_equal(system(command), 0);
+	dirs_remove(p->dir);
 	free(p);
 	return 0;
 }

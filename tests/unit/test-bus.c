@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "control/bus.h"
+#include "dirs.h"
 #include "store/outbox.h"
 #include "store/register.h"
 
@@ -26,7 +27,7 @@
 enum { N_RECORDS = 5000, PEERS_MAX = 16 };
 
 struct place {
-	char dir[64], state[96], run[96];
+	char dir[DIR_SIZE], state[SUBDIR_SIZE], run[SUBDIR_SIZE];
 	sd_event *event;
 	struct store *store;
 	struct control *control;
@@ -129,12 +130,7 @@ static int set_up(void **state)
 						.state = give_state};
 	const struct control_options options = {.runtime_dir = p->run};
 
-	strcpy(p->dir, "/dev/shm/vitald-test-XXXXXX");
-	assert_non_null(mkdtemp(p->dir));
-	(void)snprintf(p->state, sizeof(p->state), "%s/state", p->dir);
-	(void)snprintf(p->run, sizeof(p->run), "%s/run", p->dir);
-	assert_int_equal(mkdir(p->state, 0700), 0);
-	assert_int_equal(mkdir(p->run, 0700), 0);
+	dirs_make("/dev/shm", p->dir, p->state, p->run);
 	fill_store(p);
 	assert_true(sd_event_new(&p->event) >= 0);
 	assert_int_equal(control_new(p->event, &options, &handler, &p->control), 0);
@@ -146,13 +142,11 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct place *p = *state;
-	char command[128];
 
 	p->control = control_free(p->control);
 	p->store = store_close(p->store);
 	p->event = sd_event_unref(p->event);
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", p->dir);
-	assert_int_equal(system(command), 0);
+	dirs_remove(p->dir);
 	free(p);
 	return 0;
 }

@@ -11,18 +11,18 @@
 
 #include <cmocka.h>
 
+#include "dirs.h"
 #include "http_server.h"
 #include "told-time.h"
 #include "upload/uploader.h"
 #include "util/log.h"
 
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 enum { HUBS = 200, KNOCKS_MAX = 20000, SPREAD_S = 8 };
 
 struct fleet {
-	char dir[64], state[96], run[96];
+	char dir[DIR_SIZE], state[SUBDIR_SIZE], run[SUBDIR_SIZE];
 	sd_event *event;
 	struct store *store;
 	struct server *server;
@@ -93,12 +93,7 @@ static int set_up(void **state)
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
 	files.rlim_cur = MIN(files.rlim_max, (rlim_t)4096);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
-	strcpy(f->dir, "/dev/shm/vitald-test-XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	(void)snprintf(f->state, sizeof(f->state), "%s/state", f->dir);
-	(void)snprintf(f->run, sizeof(f->run), "%s/run", f->dir);
-	assert_int_equal(mkdir(f->state, 0700), 0);
-	assert_int_equal(mkdir(f->run, 0700), 0);
+	dirs_make("/dev/shm", f->dir, f->state, f->run);
 	assert_int_equal(sd_event_new(&f->event), 0);
 	f->server = server_new(f->event, answer, f);
 	o.state_dir = f->state;
@@ -123,15 +118,13 @@ static void begin(struct fleet *f)
 static int tear_down(void **state)
 {
 	struct fleet *f = *state;
-	char command[128];
 
 	for (unsigned i = 0; i < HUBS; i++)
 		uploader_free(f->uploaders[i]);
 	f->store = store_close(f->store);
 	f->server = server_free(f->server);
 	sd_event_unref(f->event);
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", f->dir);
-	assert_int_equal(system(command), 0);
+	dirs_remove(f->dir);
 	free(f);
 	return 0;
 }

@@ -10,18 +10,18 @@
 #include <cmocka.h>
 
 #include "control/snapshot.h"
+#include "dirs.h"
 #include "store/finding.h"
 #include "store/outbox.h"
 #include "store/register.h"
 
 #include <stdio.h>
-#include <sys/stat.h>
 
 #define DEVICE "a0:b1:c2:d3:e4:f5"
 #define WALL   INT64_C(1700000000000000)
 
 struct place {
-	char dir[64], state[96], run[96];
+	char dir[DIR_SIZE], state[SUBDIR_SIZE], run[SUBDIR_SIZE];
 	usec_t now;
 	struct store *store;
 	uint32_t sink, stream;
@@ -95,12 +95,7 @@ static int set_up(void **state)
 				  .durability_window = USEC_PER_SEC,
 				  .lazy_commit = 300 * USEC_PER_SEC};
 
-	strcpy(p->dir, "/dev/shm/vitald-test-XXXXXX");
-	assert_non_null(mkdtemp(p->dir));
-	(void)snprintf(p->state, sizeof(p->state), "%s/state", p->dir);
-	(void)snprintf(p->run, sizeof(p->run), "%s/run", p->dir);
-	assert_int_equal(mkdir(p->state, 0700), 0);
-	assert_int_equal(mkdir(p->run, 0700), 0);
+	dirs_make("/dev/shm", p->dir, p->state, p->run);
 	p->now = 1000 * USEC_PER_SEC;
 	assert_int_equal(store_open(&o, p->now, &synced, &opening, &p->store), 0);
 	assert_int_equal(register_sink(p->store, "main", true, false, &p->sink), 0);
@@ -113,11 +108,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct place *p = *state;
-	char command[128];
 
 	p->store = store_close(p->store);
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", p->dir);
-	assert_int_equal(system(command), 0);
+	dirs_remove(p->dir);
 	free(p);
 	return 0;
 }

@@ -19,12 +19,7 @@ static int set_up_on_disk(void **state)
 	struct place *p = calloc(1, sizeof(*p));
 
 	assert_non_null(p);
-	strcpy(p->dir, "/var/tmp/vitald-test-XXXXXX");
-	assert_non_null(mkdtemp(p->dir));
-	(void)snprintf(p->state, sizeof(p->state), "%s/state", p->dir);
-	(void)snprintf(p->run, sizeof(p->run), "%s/run", p->dir);
-	assert_int_equal(mkdir(p->state, 0700), 0);
-	assert_int_equal(mkdir(p->run, 0700), 0);
+	dirs_make("/var/tmp", p->dir, p->state, p->run);
 	p->now = 1000 * USEC_PER_SEC;
 	*state = p;
 	return 0;

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "dirs.h"
 #include "http_server.h"
 #include "store/register.h"
 #include "upload/uploader.h"
@@ -12,7 +13,6 @@
 #include "util/uuid.h"
 
 #include <jansson.h>
-#include <sys/stat.h>
 #include <zlib.h>
 
 enum { SEQS = 4096, STREAMS = 4, TIMES = 64 };
@@ -20,7 +20,7 @@ enum { SEQS = 4096, STREAMS = 4, TIMES = 64 };
 #define MS	 USEC_PER_MSEC
 
 struct world {
-	char dir[64], state[96], run[96], token_file[96];
+	char dir[DIR_SIZE], state[SUBDIR_SIZE], run[SUBDIR_SIZE], token_file[96];
 	sd_event *event;
 	struct store *store;
 	struct uploader *uploader;
@@ -302,13 +302,8 @@ static inline int set_up(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
-	strcpy(w->dir, "/dev/shm/vitald-test-XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	(void)snprintf(w->state, sizeof(w->state), "%s/state", w->dir);
-	(void)snprintf(w->run, sizeof(w->run), "%s/run", w->dir);
+	dirs_make("/dev/shm", w->dir, w->state, w->run);
 	(void)snprintf(w->token_file, sizeof(w->token_file), "%s/token", w->dir);
-	assert_int_equal(mkdir(w->state, 0700), 0);
-	assert_int_equal(mkdir(w->run, 0700), 0);
 	assert_true(sd_event_new(&w->event) >= 0);
 	w->server = server_new(w->event, answer, w);
 	w->sink = (struct config_sink){.name = (char *)"main",
@@ -345,14 +340,12 @@ static inline void start(struct world *w, enum uploader_mode mode)
 static inline int tear_down(void **state)
 {
 	struct world *w = *state;
-	char command[128];
 
 	w->uploader = uploader_free(w->uploader);
 	w->store = store_close(w->store);
 	w->server = server_free(w->server);
 	sd_event_unref(w->event);
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", w->dir);
-	assert_int_equal(system(command), 0);
+	dirs_remove(w->dir);
 	free(w);
 	return 0;
 }
