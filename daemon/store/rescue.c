@@ -2,43 +2,41 @@
  * What can still be read of a damaged store. The log first, in the order of its ids; then the tail,
  * whose ring still holds much that the log lost; then what is missing, as gaps.
  *
- * A page that is damaged makes SQLite give up the query it is met in, so the log is walked in ranges
- * of ids: one that ends in an error is cut in two, down to single ids, and what lies on good pages on
- * either side is found. SQLite has no checksums: a block counts as read when its stream and run are
- * known, its numbers were not seen before, and its payload unpacks to exactly the records it says.
- * One that does not is left out whole, because nobody can tell how much of it is true.
+ *   log:  blocks  -> whole? new? --+
+ *   tail: slots   -> whole? new? --+--> pieces --+
+ *   given, and found in neither ------> gaps ----+--> frames --> the owner of the new store
+ *   the sinks and streams by name ---------------+
+ *
+ * A block counts as read when its stream and run are known, its numbers were not seen before, and
+ * its payload unpacks to exactly the records it says. One that does not is left out whole, because
+ * nobody can tell how much of it is true.
  *
  * How many there must be is known: n is dense from 1 in each (stream, run), so what is neither found
- * nor deleted is missing. The books of the sinks (cursor, batch, quarantine) are read as well. Where
- * they cannot be, what a sink had is not known, and everything is owed again.
+ * nor deleted is missing. Which sink had a record and when it was, the other tables say
+ * (rescue_tables.c). Where those of the sinks cannot be read, everything is owed again.
  *
- * This process has 64 MiB for SQLite and a quarter of an hour (alarm(2); rlimits are refused in the
- * unit's sandbox). It may crash: what it said until then counts, and it is started again.
+ * This process has a quarter of an hour (alarm(2); rlimits are refused in the unit's sandbox). It may
+ * crash: what it said until then counts, and it is started again.
  */
 #include "store/rescue.h"
 
 #include "store/pack.h"
 #include "store/rescue_frame.h"
+#include "store/rescue_tables.h"
 #include "store/tail.h"
 
-#include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum {
 	PATIENCE_S = 900,
-	HEAP = 64 << 20,
 	OUT_FULL = 64 << 10,
-	BLOCK_RECORDS_MAX = 8192,
-	STREAMS_MAX = 4096,
-	SINKS_MAX = 64,
-	RUNS_MAX = 1 << 18,
-	IDS_BEYOND = 1 << 16, /* what may lie behind the highest id that anything names */
 	PIECE_MAX = 8 << 10,
-	GAPS_MAX = 64,		/* of a stream; the last takes the rest */
-	FAILURES_MAX = 4 << 20, /* ranges of ids that ended in an error */
+	GAPS_MAX = 64, /* of a stream; the last takes the rest */
 };
+
+enum phase { PHASE_LOG = 0, PHASE_TAIL = 1, PHASE_GAPS = 2 }; /* of struct salvage_place */
 
 struct found {
 	uint64_t first, last;	/* seq */
@@ -46,59 +44,20 @@ struct found {
 	uint8_t clk;
 };
 
-struct reach {
-	uint64_t run, last_n;
-};
-
-struct lost_stream {
-	bool known, told;
-	uint8_t kind;
-	char device[64], subject[256];
-	uint64_t deleted;
-	struct reach *reaches; /* ascending */
-	size_t n_reaches;
+/* What became of a stream up to now. */
+struct finds {
+	bool told;
 	struct found *found; /* ascending */
 	size_t n_found;
 };
 
-struct owed {
-	uint32_t sink, stream;
-	uint64_t first, last;
-};
-
-struct old_run {
-	uint64_t number;
-	char boot_id[37];
-	int64_t offset_us;
-	bool synced;
-};
-
-struct old_segment {
-	char boot_id[37];
-	int64_t from_us, to_us, offset_us;
-	uint8_t clk;
-};
-
 struct rescue {
-	sqlite3 *db;
+	struct rescue_tables *tables;
 	int fd;
 	int error; /* of writing to fd */
 	struct buf out;
-	struct lost_stream *streams; /* [STREAMS_MAX]; number - 1 */
-	bool sinks[SINKS_MAX];
-	uint64_t (*cursors)[SINKS_MAX]; /* [STREAMS_MAX] */
-	struct owed *owed;		/* rows, and quarantine as rows of one */
-	size_t n_owed;
-	bool books; /* rows and quarantine were read to their ends */
-	struct old_run *runs;
-	size_t n_runs;
-	struct old_segment *segments;
-	size_t n_segments;
-	struct uuid incarnation;
-	bool has_incarnation;
-	uint64_t failures;
-	int64_t high_id;
-	uint64_t nameless; /* records of streams that are not known */
+	struct finds *streams; /* [RESCUE_STREAMS_MAX]; number - 1 */
+	uint64_t nameless;     /* records of streams that are not known */
 	struct buf piece;
 	struct record record;
 };
@@ -126,296 +85,10 @@ static void tell(struct rescue *g, const struct rescue_message *m)
 		flush(g);
 }
 
-/* --- tables --- */
-
-typedef void (*row_fn)(struct rescue *g, sqlite3_stmt *stmt);
-
-/* All rows until the first that cannot be read. True: that was all of them. */
-static bool each(struct rescue *g, const char *sql, row_fn fn)
-{
-	sqlite3_stmt *stmt = NULL;
-	int code = SQLITE_ERROR;
-
-	if (sqlite3_prepare_v2(g->db, sql, -1, &stmt, NULL) == SQLITE_OK)
-		while ((code = sqlite3_step(stmt)) == SQLITE_ROW)
-			fn(g, stmt);
-	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
-	return code == SQLITE_DONE;
-}
-
-/*
- * Rows with low < ?1 key <= ?2 high, around what cannot be read. `sql` has the key as its first
- * column, ascending.
- */
-static void walk(struct rescue *g, sqlite3_stmt *stmt, int64_t low, int64_t high, row_fn fn)
-{
-	while (low < high && g->error == 0 && g->failures < FAILURES_MAX) {
-		int64_t middle;
-		int code;
-
-		(void)sqlite3_reset(stmt); /* repeats the error of the step */
-		if (sqlite3_bind_int64(stmt, 1, low) != SQLITE_OK ||
-		    sqlite3_bind_int64(stmt, 2, high) != SQLITE_OK)
-			return;
-		while ((code = sqlite3_step(stmt)) == SQLITE_ROW) {
-			int64_t key = sqlite3_column_int64(stmt, 0);
-
-			if (key <= low || key > high)
-				break; /* a page that is not where it belongs */
-			low = key;
-			fn(g, stmt);
-		}
-		if (code == SQLITE_DONE)
-			return;
-		g->failures++;
-		if (high - low <= 1)
-			return;
-		middle = low + (high - low) / 2;
-		walk(g, stmt, low, middle, fn); /* at most 63 deep */
-		low = middle;
-	}
-}
-
-static void walk_table(struct rescue *g, const char *sql, int64_t high, row_fn fn)
-{
-	sqlite3_stmt *stmt = NULL;
-
-	g->failures = 0;
-
-	if (sqlite3_prepare_v2(g->db, sql, -1, &stmt, NULL) == SQLITE_OK)
-		walk(g, stmt, 0, high, fn);
-	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
-}
-
-static void text_of(sqlite3_stmt *stmt, int column, char *ret, size_t size)
-{
-	const char *text = (const char *)sqlite3_column_text(stmt, column);
-
-	(void)snprintf(ret, size, "%s", text ? text : ""); /* cut */
-}
-
-static struct lost_stream *stream_at(struct rescue *g, int64_t number)
-{
-	return number >= 1 && number <= STREAMS_MAX ? &g->streams[number - 1] : NULL;
-}
-
-static void on_stream(struct rescue *g, sqlite3_stmt *stmt)
-{
-	struct lost_stream *st = stream_at(g, sqlite3_column_int64(stmt, 0));
-	int kind = sqlite3_column_int(stmt, 2);
-
-	if (!st || kind < 1 || kind >= KIND_MAX)
-		return;
-	st->known = true;
-	st->kind = (uint8_t)kind;
-	text_of(stmt, 1, st->device, sizeof(st->device));
-	text_of(stmt, 3, st->subject, sizeof(st->subject));
-	st->deleted = (uint64_t)sqlite3_column_int64(stmt, 4);
-}
-
-static void on_sink(struct rescue *g, sqlite3_stmt *stmt)
-{
-	int64_t number = sqlite3_column_int64(stmt, 0);
-	struct rescue_message m = {.type = RESCUE_SINK, .number = (uint32_t)number};
-
-	if (number < 1 || number > SINKS_MAX)
-		return;
-	text_of(stmt, 1, m.name, sizeof(m.name));
-	g->sinks[number - 1] = true;
-	tell(g, &m);
-}
-
-static void on_run(struct rescue *g, sqlite3_stmt *stmt)
-{
-	struct old_run *runs = reallocarray(g->runs, g->n_runs + 1, sizeof(*runs));
-
-	if (!runs)
-		return;
-	g->runs = runs;
-	runs[g->n_runs] = (struct old_run){.number = (uint64_t)sqlite3_column_int64(stmt, 0),
-					   .offset_us = sqlite3_column_int64(stmt, 2),
-					   .synced = sqlite3_column_int(stmt, 3) != 0};
-	text_of(stmt, 1, runs[g->n_runs].boot_id, sizeof(runs->boot_id));
-	g->n_runs++;
-}
-
-static void on_segment(struct rescue *g, sqlite3_stmt *stmt)
-{
-	struct old_segment *all = reallocarray(g->segments, g->n_segments + 1, sizeof(*all));
-
-	if (!all)
-		return;
-	g->segments = all;
-	all[g->n_segments] = (struct old_segment){.from_us = sqlite3_column_int64(stmt, 2),
-						  .to_us = sqlite3_column_int64(stmt, 3),
-						  .offset_us = sqlite3_column_int64(stmt, 4),
-						  .clk = (uint8_t)sqlite3_column_int(stmt, 5)};
-	text_of(stmt, 1, all[g->n_segments].boot_id, sizeof(all->boot_id));
-	g->n_segments++;
-}
-
-static void reach(struct lost_stream *st, uint64_t run, uint64_t n)
-{
-	struct reach *all;
-	size_t at = 0;
-
-	if (n == 0 || n > SEQ_N_MAX || run == 0)
-		return;
-	while (at < st->n_reaches && st->reaches[at].run < run)
-		at++;
-	if (at < st->n_reaches && st->reaches[at].run == run) {
-		st->reaches[at].last_n = MAX(st->reaches[at].last_n, n);
-		return;
-	}
-	all = reallocarray(st->reaches, st->n_reaches + 1, sizeof(*all));
-	if (!all)
-		return;
-	memmove(all + at + 1, all + at, (st->n_reaches - at) * sizeof(*all));
-	all[at] = (struct reach){run, n};
-	st->reaches = all;
-	st->n_reaches++;
-}
-
-static void on_reach(struct rescue *g, sqlite3_stmt *stmt)
-{
-	struct lost_stream *st = stream_at(g, sqlite3_column_int64(stmt, 0));
-
-	if (st)
-		reach(st, (uint64_t)sqlite3_column_int64(stmt, 1),
-		      (uint64_t)sqlite3_column_int64(stmt, 2));
-}
-
-static void on_cursor(struct rescue *g, sqlite3_stmt *stmt)
-{
-	int64_t sink = sqlite3_column_int64(stmt, 0), number = sqlite3_column_int64(stmt, 1);
-	uint64_t seq = (uint64_t)sqlite3_column_int64(stmt, 2);
-	struct lost_stream *st = stream_at(g, number);
-
-	if (!st || sink < 1 || sink > SINKS_MAX)
-		return;
-	g->cursors[number - 1][sink - 1] = seq;
-	reach(st, seq_run(seq), seq & SEQ_N_MAX);
-}
-
-static void on_owed(struct rescue *g, sqlite3_stmt *stmt)
-{
-	struct owed *all = reallocarray(g->owed, g->n_owed + 1, sizeof(*all));
-	struct owed o = {.sink = (uint32_t)sqlite3_column_int64(stmt, 0),
-			 .stream = (uint32_t)sqlite3_column_int64(stmt, 1),
-			 .first = (uint64_t)sqlite3_column_int64(stmt, 2),
-			 .last = (uint64_t)sqlite3_column_int64(stmt, 3)};
-
-	if (!all) {
-		g->books = false;
-		return;
-	}
-	g->owed = all;
-	if (o.first <= o.last)
-		g->owed[g->n_owed++] = o;
-}
-
-static void on_meta(struct rescue *g, sqlite3_stmt *stmt)
-{
-	if (sqlite3_column_bytes(stmt, 0) != (int)sizeof(g->incarnation.bytes))
-		return;
-	memcpy(g->incarnation.bytes, sqlite3_column_blob(stmt, 0), sizeof(g->incarnation.bytes));
-	g->has_incarnation = true;
-}
-
-static void read_books(struct rescue *g)
-{
-	walk_table(g,
-		   "SELECT number, device, kind, subject, deleted FROM stream"
-		   " WHERE number > ?1 AND number <= ?2 ORDER BY number",
-		   STREAMS_MAX, on_stream);
-	walk_table(
-		g,
-		"SELECT number, name FROM sink WHERE number > ?1 AND number <= ?2 ORDER BY number",
-		SINKS_MAX, on_sink);
-	walk_table(g,
-		   "SELECT number, boot_id, offset_us, synced FROM run"
-		   " WHERE number > ?1 AND number <= ?2 ORDER BY number",
-		   RUNS_MAX, on_run);
-	walk_table(g,
-		   "SELECT number, boot_id, from_us, to_us, offset_us, clk FROM clock"
-		   " WHERE number > ?1 AND number <= ?2 ORDER BY number",
-		   RUNS_MAX, on_segment);
-	(void)each(g, "SELECT value FROM meta WHERE key = 'incarnation'", on_meta);
-	(void)each(g, "SELECT stream, run, last_n FROM stream_run", on_reach);
-	(void)each(g, "SELECT sink, stream, seq FROM cursor", on_cursor);
-	g->books = true;
-	g->books &= each(g, "SELECT sink, stream, first_seq, last_seq FROM batch", on_owed);
-	g->books &= each(g, "SELECT sink, stream, seq, seq FROM quarantine", on_owed);
-}
-
-/* --- what a sink has --- */
-
-/* Which sinks have this record, and up to which seq that is so. */
-static uint64_t had_by(const struct rescue *g, uint32_t stream, uint64_t seq, uint64_t *ret_last)
-{
-	uint64_t had = 0, last = UINT64_MAX;
-
-	for (uint32_t i = 0; g->books && i < SINKS_MAX; i++) {
-		uint64_t cursor = g->cursors[stream - 1][i];
-
-		if (!g->sinks[i] || cursor < seq)
-			continue;
-		had |= UINT64_C(1) << i;
-		last = MIN(last, cursor);
-	}
-	for (size_t i = 0; i < g->n_owed; i++) {
-		const struct owed *o = &g->owed[i];
-
-		if (o->stream != stream || o->last < seq || o->sink < 1 || o->sink > SINKS_MAX)
-			continue;
-		if (o->first > seq) {
-			last = MIN(last, o->first - 1);
-			continue;
-		}
-		had &= ~(UINT64_C(1) << (o->sink - 1));
-		last = MIN(last, o->last);
-	}
-	*ret_last = last;
-	return had;
-}
-
 /* --- records --- */
 
-static const struct old_run *run_of(const struct rescue *g, uint64_t number)
-{
-	for (size_t i = g->n_runs; i-- > 0;)
-		if (g->runs[i].number == number)
-			return &g->runs[i];
-	return NULL;
-}
-
-/* What wall.c would have said, or will never be able to: then the clock its run began with. */
-static bool time_of(const struct rescue *g, uint64_t seq, int64_t boot_us, uint8_t *clk,
-		    int64_t *offset_us)
-{
-	const struct old_run *run = run_of(g, seq_run(seq));
-
-	if (*clk == CLK_UTC || *clk == CLK_EST)
-		return true;
-	if (!run)
-		return false;
-	*clk = CLK_EST;
-	*offset_us = run->offset_us;
-	for (size_t i = 0; i < g->n_segments; i++) {
-		const struct old_segment *o = &g->segments[i];
-
-		if (boot_us > o->from_us && boot_us <= o->to_us &&
-		    streq(o->boot_id, run->boot_id)) {
-			*clk = o->clk == CLK_UTC ? CLK_UTC : CLK_EST;
-			*offset_us = o->offset_us;
-			break;
-		}
-	}
-	return true;
-}
-
 /* Where it would go among what was found; SIZE_MAX: (some of) it is there already. */
-static size_t place_of(const struct lost_stream *st, uint64_t first, uint64_t last)
+static size_t place_of(const struct finds *st, uint64_t first, uint64_t last)
 {
 	size_t low = 0, high = st->n_found;
 
@@ -430,7 +103,7 @@ static size_t place_of(const struct lost_stream *st, uint64_t first, uint64_t la
 	return low < st->n_found && st->found[low].first <= last ? SIZE_MAX : low;
 }
 
-static int note_found(struct lost_stream *st, const struct found *f)
+static int note_found(struct finds *st, const struct found *f)
 {
 	size_t at = place_of(st, f->first, f->last);
 	struct found *all, *before = at > 0 ? &st->found[at - 1] : NULL;
@@ -452,28 +125,19 @@ static int note_found(struct lost_stream *st, const struct found *f)
 
 static void tell_stream(struct rescue *g, uint32_t number)
 {
-	struct lost_stream *st = &g->streams[number - 1];
+	const struct rescue_stream *st = rescue_tables_stream(g->tables, number);
 	struct rescue_message m = {.type = RESCUE_STREAM, .number = number, .kind = st->kind};
 
-	if (st->told)
+	if (g->streams[number - 1].told)
 		return;
 	memcpy(m.device, st->device, sizeof(m.device));
 	memcpy(m.name, st->subject, sizeof(m.name));
 	tell(g, &m);
-	st->told = true;
+	g->streams[number - 1].told = true;
 }
 
-struct rescued_block {
-	uint8_t phase, clk;
-	uint32_t stream, n;
-	uint64_t id, seq;
-	int64_t boot_us, offset_us;
-	const uint8_t *payload;
-	size_t size;
-};
-
 /* It unpacks to exactly the records that it says. */
-static bool is_whole(struct rescue *g, const struct rescued_block *b)
+static bool is_whole(struct rescue *g, const struct rescue_block *b)
 {
 	struct bytes in = bytes_make(b->payload, b->size);
 
@@ -485,13 +149,13 @@ static bool is_whole(struct rescue *g, const struct rescued_block *b)
 	return !in.failed && bytes_left(&in) == 0;
 }
 
-static bool is_new(struct rescue *g, const struct rescued_block *b)
+static bool is_new(const struct rescue *g, const struct rescue_block *b)
 {
 	uint64_t last = b->seq + b->n - 1;
 
-	return b->n >= 1 && b->n <= BLOCK_RECORDS_MAX && seq_run(b->seq) != 0 &&
-	       (b->seq & SEQ_N_MAX) != 0 && seq_run(last) == seq_run(b->seq) &&
-	       (g->n_runs == 0 || run_of(g, seq_run(b->seq))) &&
+	return seq_run(b->seq) != 0 && (b->seq & SEQ_N_MAX) != 0 &&
+	       seq_run(last) == seq_run(b->seq) &&
+	       rescue_tables_may_have_run(g->tables, seq_run(b->seq)) &&
 	       place_of(&g->streams[b->stream - 1], b->seq, last) != SIZE_MAX;
 }
 
@@ -506,10 +170,9 @@ static void end_piece(struct rescue *g, struct rescue_message *m)
 }
 
 /* A block in pieces: as far as clock and sinks are the same for all of it. */
-static void give_block(struct rescue *g, const struct rescued_block *b)
+static void give_block(struct rescue *g, enum phase phase, const struct rescue_block *b)
 {
 	struct bytes in = bytes_make(b->payload, b->size);
-	struct lost_stream *st = &g->streams[b->stream - 1];
 	struct rescue_message m = {.type = RESCUE_PIECE};
 	struct salvage_piece *p = &m.piece;
 	struct found f = {.first = b->seq, .last = b->seq + b->n - 1, .clk = b->clk};
@@ -526,13 +189,13 @@ static void give_block(struct rescue *g, const struct rescued_block *b)
 		boot_us += bytes_svarint(&in);
 		at = in.at;
 		(void)record_unpack(&in, &g->record); /* it is whole */
-		if (!time_of(g, seq, boot_us, &clk, &offset_us))
+		if (!rescue_tables_time_of(g->tables, seq, boot_us, &clk, &offset_us))
 			return; /* the runs could not be read: nobody knows when this was */
 		if (p->n > 0 && (seq > same_until || clk != p->clk || offset_us != p->offset_us ||
 				 g->piece.size > PIECE_MAX))
 			end_piece(g, &m);
 		if (p->n == 0) {
-			had = had_by(g, b->stream, seq, &same_until);
+			had = rescue_tables_had_by(g->tables, b->stream, seq, &same_until);
 			*p = (struct salvage_piece){.stream = b->stream,
 						    .boot_us = boot_us,
 						    .offset_us = offset_us,
@@ -544,7 +207,7 @@ static void give_block(struct rescue *g, const struct rescued_block *b)
 		buf_svarint(&g->piece, boot_us - last_us);
 		buf_append(&g->piece, b->payload + at, in.at - at);
 		last_us = boot_us;
-		p->place = (struct salvage_place){b->phase, b->id, seq};
+		p->place = (struct salvage_place){phase, b->id, seq};
 		p->n++;
 		if (i == 0)
 			f.from_us = boot_us + offset_us;
@@ -552,39 +215,22 @@ static void give_block(struct rescue *g, const struct rescued_block *b)
 		f.clk = clk;
 	}
 	end_piece(g, &m);
-	if (g->piece.failed || note_found(st, &f) < 0)
+	if (g->piece.failed || note_found(&g->streams[b->stream - 1], &f) < 0)
 		g->error = -ENOMEM;
-	reach(st, seq_run(f.last), f.last & SEQ_N_MAX);
+	rescue_tables_reach(g->tables, b->stream, f.last);
 }
 
-static void on_block(struct rescue *g, sqlite3_stmt *stmt)
+static int on_block(void *userdata, const struct rescue_block *b)
 {
-	int64_t n = sqlite3_column_int64(stmt, 3), number = sqlite3_column_int64(stmt, 1);
-	struct rescued_block b = {
-		.id = (uint64_t)sqlite3_column_int64(stmt, 0),
-		.stream = (uint32_t)number,
-		.seq = (uint64_t)sqlite3_column_int64(stmt, 2),
-		.n = (uint32_t)n,
-		.boot_us = sqlite3_column_int64(stmt, 4),
-		.clk = (uint8_t)sqlite3_column_int(stmt, 5),
-		.offset_us = sqlite3_column_int64(stmt, 6),
-		.payload = sqlite3_column_blob(stmt, 7),
-		.size = (size_t)sqlite3_column_bytes(stmt, 7),
-	};
+	struct rescue *g = userdata;
 
-	if (n < 1 || n > BLOCK_RECORDS_MAX || !is_whole(g, &b))
-		return;
-	if (!stream_at(g, number) || !stream_at(g, number)->known)
-		g->nameless += b.n;
-	else if (is_new(g, &b))
-		give_block(g, &b);
-}
-
-static bool is_our_tail(const struct rescue *g, const struct tail *t)
-{
-	if (g->has_incarnation)
-		return uuid_equal(tail_incarnation(t), &g->incarnation);
-	return run_of(g, tail_run(t)) != NULL;
+	if (!is_whole(g, b))
+		return g->error;
+	if (!rescue_tables_stream(g->tables, b->stream))
+		g->nameless += b->n;
+	else if (is_new(g, b))
+		give_block(g, PHASE_LOG, b);
+	return g->error;
 }
 
 /* The ring still holds what was committed lately: what the log lost of it is found here. */
@@ -597,19 +243,18 @@ static void read_tail(struct rescue *g, const char *dir)
 	char path[512];
 
 	if (snprintf(path, sizeof(path), "%s/tail", dir) >= (int)sizeof(path) ||
-	    tail_open(path, false, &t) != 0 || !is_our_tail(g, t))
+	    tail_open(path, false, &t) != 0 ||
+	    !rescue_tables_is_ours(g->tables, tail_incarnation(t), tail_run(t)))
 		return;
 	position = tail_start(t);
 	while (g->error == 0 && tail_read(t, position, &slot, &payload, &next) == 0) {
-		struct lost_stream *st = stream_at(g, slot.stream);
-		struct rescued_block b = {.phase = 1,
-					  .id = slot.id,
-					  .stream = slot.stream,
-					  .seq = slot.seq,
-					  .n = 1,
-					  .boot_us = slot.boot_us,
-					  .clk = slot.clk,
-					  .offset_us = slot.offset_us};
+		struct rescue_block b = {.id = slot.id,
+					 .stream = slot.stream,
+					 .seq = slot.seq,
+					 .n = 1,
+					 .boot_us = slot.boot_us,
+					 .clk = slot.clk,
+					 .offset_us = slot.offset_us};
 		struct buf block = {0};
 
 		position = next;
@@ -617,10 +262,10 @@ static void read_tail(struct rescue *g, const char *dir)
 		buf_append(&block, payload, slot.n_payload);
 		b.payload = block.data;
 		b.size = block.size;
-		if (!st || !st->known)
+		if (!rescue_tables_stream(g->tables, b.stream))
 			g->nameless++;
 		else if (!block.failed && is_whole(g, &b) && is_new(g, &b))
-			give_block(g, &b);
+			give_block(g, PHASE_TAIL, &b);
 		buf_done(&block);
 	}
 }
@@ -640,7 +285,7 @@ static void end_gap(struct gaps *w)
 	if (w->last.n == 0)
 		return;
 	tell_stream(w->g, w->stream);
-	w->last.piece.place = (struct salvage_place){2, w->stream, w->n};
+	w->last.piece.place = (struct salvage_place){PHASE_GAPS, w->stream, w->n};
 	tell(w->g, &w->last);
 	w->last.n = 0;
 }
@@ -649,7 +294,7 @@ static void add_gap(struct gaps *w, uint64_t first, uint64_t last, int64_t from_
 		    uint8_t clk)
 {
 	while (first <= last) {
-		uint64_t until, had = had_by(w->g, w->stream, first, &until);
+		uint64_t until, had = rescue_tables_had_by(w->g->tables, w->stream, first, &until);
 		uint64_t n = MIN(last, until) - first + 1;
 
 		if (w->last.n > 0 && w->n >= GAPS_MAX) {
@@ -677,7 +322,7 @@ static void add_gap(struct gaps *w, uint64_t first, uint64_t last, int64_t from_
 static void missing(struct gaps *w, uint64_t first, uint64_t last, const struct found *before,
 		    const struct found *after)
 {
-	uint64_t deleted = w->g->streams[w->stream - 1].deleted;
+	uint64_t deleted = rescue_tables_stream(w->g->tables, w->stream)->deleted;
 	uint64_t rank = w->rank + (first & SEQ_N_MAX);
 	int64_t from_us = before ? before->to_us : after ? after->from_us : 0;
 	int64_t to_us = after ? after->from_us : from_us;
@@ -691,7 +336,8 @@ static void missing(struct gaps *w, uint64_t first, uint64_t last, const struct 
 
 static void tell_missing(struct rescue *g, uint32_t number)
 {
-	const struct lost_stream *st = &g->streams[number - 1];
+	const struct rescue_stream *st = rescue_tables_stream(g->tables, number);
+	const struct finds *finds = &g->streams[number - 1];
 	const struct found *before = NULL;
 	struct gaps w = {.g = g, .stream = number};
 	size_t at = 0;
@@ -700,8 +346,8 @@ static void tell_missing(struct rescue *g, uint32_t number)
 		uint64_t run = st->reaches[i].run, next = seq_make(run, 1);
 		uint64_t end = seq_make(run, st->reaches[i].last_n);
 
-		while (at < st->n_found && st->found[at].first <= end) {
-			const struct found *f = &st->found[at++];
+		while (at < finds->n_found && finds->found[at].first <= end) {
+			const struct found *f = &finds->found[at++];
 
 			if (f->first > next)
 				missing(&w, next, f->first - 1, before, f);
@@ -709,41 +355,14 @@ static void tell_missing(struct rescue *g, uint32_t number)
 			next = f->last + 1;
 		}
 		if (next <= end)
-			missing(&w, next, end, before, at < st->n_found ? &st->found[at] : NULL);
+			missing(&w, next, end, before,
+				at < finds->n_found ? &finds->found[at] : NULL);
 		w.rank += st->reaches[i].last_n;
 	}
 	end_gap(&w);
 }
 
 /* --- all of it --- */
-
-static void on_high(struct rescue *g, sqlite3_stmt *stmt)
-{
-	int64_t id = sqlite3_column_int64(stmt, 0);
-
-	if (id < INT64_MAX / 2)
-		g->high_id = MAX(g->high_id, id);
-}
-
-/*
- * How far ids reach. Where the last page of the log is damaged, every id beyond it ends in an error,
- * so there has to be an end to them: what else names an id, and a margin.
- */
-static int64_t high_id(struct rescue *g)
-{
-	static const char *const hints[] = {
-		"SELECT id FROM cursor",
-		"SELECT last_id FROM batch",
-		"SELECT value FROM meta WHERE key IN ('high_id', 'noted_id')",
-		"SELECT id FROM record ORDER BY id",
-	};
-
-	if (each(g, "SELECT max(id) FROM record", on_high))
-		return g->high_id;
-	for (size_t i = 0; i < ARRAY_SIZE(hints); i++)
-		(void)each(g, hints[i], on_high); /* as far as it can be read */
-	return g->high_id + IDS_BEYOND;
-}
 
 static uint64_t bytes_in(const char *dir)
 {
@@ -759,78 +378,70 @@ static uint64_t bytes_in(const char *dir)
 	return bytes;
 }
 
-static void tell_end(struct rescue *g, const char *dir)
+static void tell_sinks(struct rescue *g)
+{
+	for (uint32_t i = 1; i <= RESCUE_SINKS_MAX; i++) {
+		struct rescue_message m = {.type = RESCUE_SINK, .number = i};
+		const char *name = rescue_tables_sink(g->tables, i);
+
+		if (!name)
+			continue;
+		(void)snprintf(m.name, sizeof(m.name), "%s", name); /* is as long at most */
+		tell(g, &m);
+	}
+}
+
+static void tell_end(struct rescue *g, bool any, const char *dir)
 {
 	struct rescue_message m = {.type = RESCUE_END, .n = g->nameless};
-	bool any = false;
 
-	for (size_t i = 0; i < STREAMS_MAX; i++)
-		any |= g->streams[i].known;
 	if (!any)
 		(void)snprintf(m.name, sizeof(m.name), "nothing could be read; %llu bytes are kept",
 			       (unsigned long long)bytes_in(dir));
-	else if (!g->books)
+	else if (!rescue_tables_has_books(g->tables))
 		(void)snprintf(m.name, sizeof(m.name),
 			       "what the servers have already could not be read: all of it is sent "
 			       "again");
 	tell(g, &m);
 }
 
-static int open_files(struct rescue *g, const char *dir)
+static void read_all(struct rescue *g, const char *dir)
 {
-	char path[512];
+	bool any = false;
 
-	if (snprintf(path, sizeof(path), "%s/store.db", dir) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	/* Read only: neither is the WAL written back, nor deleted at the end. */
-	if (sqlite3_open_v2(path, &g->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) !=
-	    SQLITE_OK)
-		return 0; /* then the tables are empty */
-	(void)sqlite3_db_config(g->db, SQLITE_DBCONFIG_DEFENSIVE, 1,
-				NULL); /* each of these three */
-	(void)sqlite3_db_config(g->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);  /* is a help */
-	(void)sqlite3_exec(g->db, "PRAGMA cell_size_check=ON", NULL, NULL, NULL); /* and no more */
-	return 0;
+	tell_sinks(g);
+	rescue_tables_each_block(g->tables, on_block, g);
+	read_tail(g, dir);
+	for (uint32_t i = 1; i <= RESCUE_STREAMS_MAX; i++)
+		if (rescue_tables_stream(g->tables, i)) {
+			any = true;
+			tell_missing(g, i);
+		}
+	tell_end(g, any, dir);
+	flush(g);
 }
 
 static void done(struct rescue *g)
 {
-	for (size_t i = 0; g->streams && i < STREAMS_MAX; i++) {
-		free(g->streams[i].reaches);
+	for (size_t i = 0; g->streams && i < RESCUE_STREAMS_MAX; i++)
 		free(g->streams[i].found);
-	}
 	free(g->streams);
-	free(g->cursors);
-	free(g->owed);
-	free(g->runs);
-	free(g->segments);
 	buf_done(&g->out);
 	buf_done(&g->piece);
-	(void)sqlite3_close(g->db); /* no statement is left */
+	(void)rescue_tables_close(g->tables); /* returns NULL by convention */
 }
 
 int rescue_run(const char *dir, int fd)
 {
 	struct rescue g = {.fd = fd};
-	int r;
+	int r = -ENOMEM;
 
 	(void)alarm(PATIENCE_S); /* returns what was left of an earlier one */
-	(void)sqlite3_hard_heap_limit64(HEAP);
-	g.streams = calloc(STREAMS_MAX, sizeof(*g.streams));
-	g.cursors = calloc(STREAMS_MAX, sizeof(*g.cursors));
-	r = g.streams && g.cursors ? open_files(&g, dir) : -ENOMEM;
+	g.streams = calloc(RESCUE_STREAMS_MAX, sizeof(*g.streams));
+	if (g.streams)
+		r = rescue_tables_open(dir, &g.tables);
 	if (r == 0) {
-		read_books(&g);
-		walk_table(&g,
-			   "SELECT id, stream, seq, n, boot_us, clk, offset_us, payload FROM record"
-			   " WHERE id > ?1 AND id <= ?2 ORDER BY id",
-			   high_id(&g), on_block);
-		read_tail(&g, dir);
-		for (uint32_t i = 1; i <= STREAMS_MAX; i++)
-			if (g.streams[i - 1].known)
-				tell_missing(&g, i);
-		tell_end(&g, dir);
-		flush(&g);
+		read_all(&g, dir);
 		r = g.error;
 	}
 	done(&g);
