@@ -43,25 +43,39 @@ static inline int tear_down(void **state)
 
 #define store_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
-static inline struct store *open_with(struct place *p, const struct clock_state *clock,
-				      struct store_opening *opening)
+/* What nearly every test wants of a store; to be changed where one wants something else. */
+static inline struct store_options usual_options(const struct place *p)
 {
-	struct store_options o = {.state_dir = p->state,
-				  .runtime_dir = p->run,
-				  .role = "test",
-				  .tail_size = 16 * 1024,
-				  .durability_window = USEC_PER_SEC,
-				  .lazy_commit = 300 * USEC_PER_SEC};
+	return (struct store_options){.state_dir = p->state,
+				      .runtime_dir = p->run,
+				      .role = "test",
+				      .tail_size = 16 * 1024,
+				      .durability_window = USEC_PER_SEC,
+				      .lazy_commit = 300 * USEC_PER_SEC};
+}
+
+/* `opening` may be NULL. */
+static inline struct store *open_as(struct place *p, const struct store_options *o,
+				    const struct clock_state *clock, struct store_opening *opening)
+{
 	struct store_opening ignored;
 	struct store *s = NULL;
 	int r;
 
 	if (!opening)
 		opening = &ignored;
-	r = store_open(&o, p->now, clock, opening, &s);
+	r = store_open(o, p->now, clock, opening, &s);
 	if (r != 0)
 		fail_msg("store_open: %d %s", r, opening->problem);
 	return s;
+}
+
+static inline struct store *open_with(struct place *p, const struct clock_state *clock,
+				      struct store_opening *opening)
+{
+	struct store_options o = usual_options(p);
+
+	return open_as(p, &o, clock, opening);
 }
 
 static inline struct store *open_store(struct place *p)

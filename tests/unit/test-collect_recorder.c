@@ -450,16 +450,11 @@ static void when_it_is_not_the_time(void **state)
 static void no_room_keeps_it_there(void **state)
 {
 	struct room *r = make_room(*state);
-	struct store_options o = {.state_dir = r->place->state,
-				  .runtime_dir = r->place->run,
-				  .role = "test",
-				  .tail_size = 16 * 1024,
-				  .durability_window = USEC_PER_SEC,
-				  .lazy_commit = 300 * USEC_PER_SEC,
-				  .max_size = 1};
+	struct store_options o = usual_options(r->place);
 	char name[RECORDER_NAME_SIZE];
 
 	(void)minute_away(r, name);
+	o.max_size = 1;
 	store_set_options(r->store, &o);
 	assert_int_equal(store_commit(r->store, r->place->now), 0);
 	assert_int_equal(take(r, name, HUNDRED_SECONDS, 0), RECORDER_NO);

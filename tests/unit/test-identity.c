@@ -18,17 +18,10 @@
 
 static struct store *open_on(struct place *p, const char *machine, struct store_opening *opening)
 {
-	struct store_options o = {.state_dir = p->state,
-				  .runtime_dir = p->run,
-				  .role = "test",
-				  .tail_size = 16 * 1024,
-				  .durability_window = USEC_PER_SEC,
-				  .lazy_commit = 300 * USEC_PER_SEC,
-				  .machine = machine};
-	struct store *s = NULL;
+	struct store_options o = usual_options(p);
 
-	assert_int_equal(store_open(&o, p->now, &synced, opening, &s), 0);
-	return s;
+	o.machine = machine;
+	return open_as(p, &o, &synced, opening);
 }
 
 struct history {

@@ -46,18 +46,10 @@ static struct store *make(struct place *p)
 
 static struct store *open_limited(struct place *p, uint64_t max_batches)
 {
-	struct store_options o = {.state_dir = p->state,
-				  .runtime_dir = p->run,
-				  .role = "test",
-				  .tail_size = 16 * 1024,
-				  .durability_window = USEC_PER_SEC,
-				  .lazy_commit = 300 * USEC_PER_SEC,
-				  .max_batches = max_batches};
-	struct store_opening opening;
-	struct store *s = NULL;
+	struct store_options o = usual_options(p);
 
-	assert_int_equal(store_open(&o, p->now, &synced, &opening, &s), 0);
-	return s;
+	o.max_batches = max_batches;
+	return open_as(p, &o, &synced, NULL);
 }
 
 static uint64_t admit_some(struct place *p, struct store *s, uint32_t stream, unsigned n)

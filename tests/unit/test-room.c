@@ -41,20 +41,12 @@ static int tear_down_card(void **state)
 
 static struct store *open_card(struct place *p, uint64_t reserve)
 {
-	struct store_options o = {.state_dir = p->state,
-				  .runtime_dir = p->run,
-				  .role = "test",
-				  .tail_size = 16 * 1024,
-				  .durability_window = USEC_PER_SEC,
-				  .lazy_commit = 300 * USEC_PER_SEC,
-				  .free_reserve = reserve,
-				  .ballast = true};
-	struct store_opening opening = {0};
-	struct store *s = NULL;
-	int r = store_open(&o, p->now, &synced, &opening, &s);
+	struct store_options o = usual_options(p);
+	struct store *s;
 
-	if (r != 0)
-		fail_msg("store_open: %d %s", r, opening.problem);
+	o.free_reserve = reserve;
+	o.ballast = true;
+	s = open_as(p, &o, &synced, NULL);
 	assert_int_equal(store_checkpoint(s), 0); /* the tick */
 	return s;
 }

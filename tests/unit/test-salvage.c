@@ -20,19 +20,10 @@
 
 static struct store *open_salvaging(struct place *p, struct store_opening *opening)
 {
-	struct store_options o = {.state_dir = p->state,
-				  .runtime_dir = p->run,
-				  .role = "test",
-				  .tail_size = 16 * 1024,
-				  .durability_window = USEC_PER_SEC,
-				  .lazy_commit = 300 * USEC_PER_SEC,
-				  .salvage = true};
-	struct store *s = NULL;
-	int r = store_open(&o, p->now, &synced, opening, &s);
+	struct store_options o = usual_options(p);
 
-	if (r != 0)
-		fail_msg("store_open: %d %s", r, opening->problem);
-	return s;
+	o.salvage = true;
+	return open_as(p, &o, &synced, opening);
 }
 
 /* All frames, in order; they borrow the buffer. */

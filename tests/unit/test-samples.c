@@ -152,18 +152,12 @@ static void curves_are_refused_first(void **state)
 	static const enum kind values[] = {KIND_HEART_RATE, KIND_OXIMETRY, KIND_TEMPERATURE,
 					   KIND_BLOOD_PRESSURE, KIND_PPI};
 	struct place *p = *state;
-	struct store_options o = {.state_dir = p->state,
-				  .runtime_dir = p->run,
-				  .role = "test",
-				  .tail_size = 16 * 1024,
-				  .durability_window = USEC_PER_SEC,
-				  .lazy_commit = 300 * USEC_PER_SEC,
-				  .max_size = 256 * 1024};
-	struct store_opening opening;
+	struct store_options o = usual_options(p);
 	struct store *s;
 	uint32_t sink, filler;
 
-	assert_int_equal(store_open(&o, p->now, &synced, &opening, &s), 0);
+	o.max_size = 256 * 1024;
+	s = open_as(p, &o, &synced, NULL);
 	assert_int_equal(register_sink(s, "main", true, false, &sink), 0);
 	filler = stream_of_kind(s, KIND_PPG);
 	for (unsigned i = 0; admit_one(p, s, filler, 4 * i) == 0; i++)
