@@ -95,6 +95,24 @@ static inline void run_sql(const struct place *p, const char *sql)
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
+/* The number that `sql` gives, of the file. */
+static inline int64_t ask_sql(const struct place *p, const char *sql)
+{
+	sqlite3_stmt *stmt;
+	char path[128];
+	int64_t n;
+	sqlite3 *db;
+
+	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+	n = sqlite3_column_int64(stmt, 0);
+	assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	return n;
+}
+
 static inline uint32_t stream_of_kind(struct store *s, enum kind kind)
 {
 	uint32_t stream;

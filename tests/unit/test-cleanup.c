@@ -14,7 +14,6 @@
 #include "util/buf.h"
 
 #include <fcntl.h>
-#include <sqlite3.h>
 
 #define DAY	   (INT64_C(86400) * 1000000)
 #define MUCH_LATER (synced.offset_us + 200 * DAY)
@@ -50,23 +49,6 @@ static int clean(struct store *s, const struct cleanup_rules *rules, unsigned *r
 	if (ret_steps)
 		*ret_steps = steps;
 	return r;
-}
-
-static int64_t number_of(struct place *p, const char *sql)
-{
-	sqlite3_stmt *stmt;
-	char path[128];
-	int64_t n;
-	sqlite3 *db;
-
-	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
-	n = sqlite3_column_int64(stmt, 0);
-	assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);
-	assert_int_equal(sqlite3_close(db), SQLITE_OK);
-	return n;
 }
 
 static void what_is_old_goes(void **state)
@@ -122,9 +104,9 @@ static void notes_go_by_their_age(void **state)
 	assert_int_equal(clean(s, &rules, &steps, &words), 0);
 	assert_non_null(strstr((char *)words.data, "1201 old notes deleted"));
 	assert_true(steps > 1200 / 500); /* in slices */
-	assert_int_equal(number_of(p, "SELECT number FROM finding"), 9999);
-	assert_int_equal(number_of(p, "SELECT count(*) FROM finding"), 1);
-	assert_int_equal(number_of(p, "SELECT count(*) FROM wear WHERE bytes = 1"), 1);
+	assert_int_equal(ask_sql(p, "SELECT number FROM finding"), 9999);
+	assert_int_equal(ask_sql(p, "SELECT count(*) FROM finding"), 1);
+	assert_int_equal(ask_sql(p, "SELECT count(*) FROM wear WHERE bytes = 1"), 1);
 	buf_done(&words);
 	store_close(s);
 }
@@ -146,7 +128,7 @@ static void nothing_is_old_without_a_clock(void **state)
 	assert_non_null(strstr((char *)words.data, "not synchronised"));
 	store_stream_status(s, stream, &status);
 	assert_int_equal(status.deleted, 0);
-	assert_int_equal(number_of(p, "SELECT count(*) FROM finding"), 1);
+	assert_int_equal(ask_sql(p, "SELECT count(*) FROM finding"), 1);
 	buf_done(&words);
 	store_close(s);
 }

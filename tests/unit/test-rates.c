@@ -166,23 +166,6 @@ static void kept_across_runs(void **state)
 	store_close(s);
 }
 
-static int64_t rows_written(struct place *p, const char *sql)
-{
-	sqlite3_stmt *stmt = NULL;
-	sqlite3 *db = NULL;
-	char path[128];
-	int64_t n;
-
-	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
-	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
-	n = sqlite3_column_int64(stmt, 0);
-	(void)sqlite3_finalize(stmt);
-	(void)sqlite3_close(db);
-	return n;
-}
-
 /* Counting never makes a commit, and rides in one commit in lazy_commit only. */
 static void rides_along(void **state)
 {
@@ -194,16 +177,16 @@ static void rides_along(void **state)
 	assert_int_equal(store_commit_due(s), USEC_INFINITY);
 	yes(s, NOON, 1, 1, 1);
 	assert_int_equal(store_commit_due(s), USEC_INFINITY);
-	assert_int_equal(rows_written(p, sql), 0);
+	assert_int_equal(ask_sql(p, sql), 0);
 	assert_int_equal(store_commit(s, p->now), 0);
-	assert_int_equal(rows_written(p, sql), 40);
+	assert_int_equal(ask_sql(p, sql), 40);
 	yes(s, NOON + HOUR, 1, 1, 1);
 	p->now += 299 * USEC_PER_SEC;
 	assert_int_equal(store_commit(s, p->now), 0);
-	assert_int_equal(rows_written(p, sql), 40);
+	assert_int_equal(ask_sql(p, sql), 40);
 	p->now += USEC_PER_SEC;
 	assert_int_equal(store_commit(s, p->now), 0);
-	assert_int_equal(rows_written(p, sql), 80);
+	assert_int_equal(ask_sql(p, sql), 80);
 	store_close(s);
 }
 
@@ -264,7 +247,7 @@ static void eight_days_are_kept(void **state)
 		assert_int_equal(store_commit(s, p->now), 0);
 	}
 	assert_int_equal(most, RATES_HOURS);
-	assert_int_equal(rows_written(p, "SELECT count(*) FROM hour"), RATES_HOURS);
+	assert_int_equal(ask_sql(p, "SELECT count(*) FROM hour"), RATES_HOURS);
 	assert_int_equal(over(s, NOON + 999 * HOUR, 0, 168).confirmed, 169);
 	store_close(s);
 	s = make(p);

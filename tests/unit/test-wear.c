@@ -11,8 +11,6 @@
 
 #include "place.h"
 
-#include <sqlite3.h>
-
 /* The kernel counts what is written to disks, which a tmpfs is not. */
 static int set_up_on_disk(void **state)
 {
@@ -27,20 +25,10 @@ static int set_up_on_disk(void **state)
 
 static uint64_t sum_of(const struct place *p, const char *column)
 {
-	char path[128], sql[80];
-	sqlite3_stmt *stmt;
-	sqlite3 *db;
-	uint64_t n;
+	char sql[80];
 
-	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
 	(void)snprintf(sql, sizeof(sql), "SELECT coalesce(sum(%s), 0) FROM wear", column);
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
-	n = (uint64_t)sqlite3_column_int64(stmt, 0);
-	assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);
-	assert_int_equal(sqlite3_close(db), SQLITE_OK);
-	return n;
+	return (uint64_t)ask_sql(p, sql);
 }
 
 static uint64_t today(const struct store *s)
