@@ -174,6 +174,39 @@ static inline struct cut_taker taker_of(struct taken *t)
 	return (struct cut_taker){t, taken_begin, taken_add};
 }
 
+/* What is open at the sink, one stream a request. */
+static inline void confirm_new(struct store *s, uint32_t sink)
+{
+	struct taken taken = {.room = ARRAY_SIZE(taken.records)};
+	struct cut_taker taker = taker_of(&taken);
+	struct cut cut;
+
+	while (outbox_cut(s, sink, &taker, &cut) == 0) {
+		struct receipt_entry e = {.stream = cut.ranges[0].stream,
+					  .acked_through = cut.ranges[0].last_seq};
+
+		assert_int_equal(outbox_confirm(s, &cut, &e, 1, 0), 0);
+	}
+}
+
+static inline int end_in_commit(void *userdata)
+{
+	int *commits_left = userdata;
+
+	if ((*commits_left)-- == 0)
+		_exit(0);
+	return 0;
+}
+
+/* This process lives to see so many commits, and ends in the middle of the next. */
+static inline void end_after_commits(struct store *s, int commits)
+{
+	static int commits_left;
+
+	commits_left = commits;
+	(void)sqlite3_commit_hook(s->db, end_in_commit, &commits_left); /* there was none before */
+}
+
 static inline void assert_balanced(struct store *s)
 {
 	_cleanup_(audit_freep) struct audit *a = NULL;

@@ -18,20 +18,6 @@
 #define DAY	   (INT64_C(86400) * 1000000)
 #define MUCH_LATER (synced.offset_us + 200 * DAY)
 
-static void confirm_all(struct store *s, uint32_t sink)
-{
-	struct taken taken = {.room = 200};
-	struct cut_taker taker = taker_of(&taken);
-	struct cut cut;
-
-	while (outbox_cut(s, sink, &taker, &cut) == 0) {
-		struct receipt_entry e = {.stream = cut.ranges[0].stream,
-					  .acked_through = cut.ranges[0].last_seq};
-
-		assert_int_equal(outbox_confirm(s, &cut, &e, 1, 0), 0);
-	}
-}
-
 /* Runs it to its end; what it said. */
 static int clean(struct store *s, const struct cleanup_rules *rules, unsigned *ret_steps,
 		 struct buf *words)
@@ -51,6 +37,17 @@ static int clean(struct store *s, const struct cleanup_rules *rules, unsigned *r
 	return r;
 }
 
+/* All of it confirmed, and each record in a block of its own. */
+static void make_history(struct place *p, struct store *s, uint32_t stream, uint32_t sink,
+			 unsigned n)
+{
+	while (n--) {
+		(void)admit(p, s, stream, 60);
+		confirm_new(s, sink);
+		assert_int_equal(store_commit(s, p->now), 0);
+	}
+}
+
 static void what_is_old_goes(void **state)
 {
 	const struct cleanup_rules rules = {.retention = 7 * DAY,
@@ -63,11 +60,7 @@ static void what_is_old_goes(void **state)
 	struct stream_status status;
 
 	assert_int_equal(register_sink(s, "a", true, false, &a), 0);
-	for (unsigned i = 0; i < 40; i++) {
-		(void)admit(p, s, stream, 60);
-		confirm_all(s, a);
-		assert_int_equal(store_commit(s, p->now), 0);
-	}
+	make_history(p, s, stream, a, 40);
 	(void)admit(p, s, stream, 61); /* nobody has confirmed it */
 	assert_int_equal(clean(s, &rules, NULL, &words), 0);
 	assert_string_equal((char *)words.data, "40 records past retention deleted");
@@ -122,7 +115,7 @@ static void nothing_is_old_without_a_clock(void **state)
 
 	assert_int_equal(register_sink(s, "a", true, false, &a), 0);
 	(void)admit(p, s, stream, 60);
-	confirm_all(s, a);
+	confirm_new(s, a);
 	run_sql(p, "INSERT INTO finding VALUES(1, 1, 1, 1, 1, 1, 1, 1)");
 	assert_int_equal(clean(s, &rules, NULL, &words), 0);
 	assert_non_null(strstr((char *)words.data, "not synchronised"));
@@ -163,11 +156,7 @@ static void a_damaged_store_keeps_all_it_has(void **state)
 	struct stream_status status;
 
 	assert_int_equal(register_sink(s, "a", true, false, &a), 0);
-	for (unsigned i = 0; i < 200; i++) {
-		(void)admit(p, s, stream, 60);
-		confirm_all(s, a);
-		assert_int_equal(store_commit(s, p->now), 0);
-	}
+	make_history(p, s, stream, a, 200);
 	assert_int_equal(store_finish(s, p->now), 0);
 	run_sql(p, "PRAGMA wal_checkpoint(TRUNCATE)");
 	store_close(s);

@@ -13,7 +13,6 @@
 #include "place.h"
 #include "store/state.h"
 
-#include <sqlite3.h>
 #include <sys/wait.h>
 
 static struct store *open_on(struct place *p, const char *machine, struct store_opening *opening)
@@ -223,16 +222,6 @@ static void a_refusal_is_not_forgotten(void **state)
 
 /* --- kills --- */
 
-/* Commits that a process lives to see, before the one in whose middle it ends. */
-static int commits_left;
-
-static int end_in_commit(void *userdata)
-{
-	if (commits_left-- == 0)
-		_exit(0);
-	return 0;
-}
-
 static void begin_and_die(struct place *p, int commits)
 {
 	pid_t pid = fork();
@@ -244,8 +233,7 @@ static void begin_and_die(struct place *p, int commits)
 		uint32_t stream = stream_of_kind(s, KIND_HEART_RATE);
 
 		(void)admit(p, s, stream, 61);
-		commits_left = commits;
-		(void)sqlite3_commit_hook(s->db, end_in_commit, NULL); /* no hook before */
+		end_after_commits(s, commits);
 		if (store_new_incarnation(s, INCARNATION_CONFLICT, "", p->now) != 0)
 			_exit(1);
 		(void)admit(p, s, stream_of_kind(s, KIND_HEART_RATE), 62);

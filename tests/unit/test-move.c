@@ -576,15 +576,6 @@ static void a_slice_that_the_card_refuses(void **state)
 
 /* --- kills --- */
 
-static int commits_left;
-
-static int end_in_commit(void *userdata)
-{
-	if (commits_left-- == 0)
-		_exit(0);
-	return 0;
-}
-
 /* > 0: it came to its end without. */
 static int move_and_die(struct place *p, int commits)
 {
@@ -597,8 +588,7 @@ static int move_and_die(struct place *p, int commits)
 		int r;
 
 		add_sinks(s, false);
-		commits_left = commits;
-		(void)sqlite3_commit_hook(s->db, end_in_commit, NULL); /* there was none before */
+		end_after_commits(s, commits);
 		if (store_new_incarnation(s, INCARNATION_CONFLICT, "", p->now) != 0)
 			_exit(3);
 		while ((r = store_move(s, p->now)) == 0 || r == STORE_E_MORE)

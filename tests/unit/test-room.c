@@ -155,20 +155,6 @@ static void the_reserve_has_stages(void **state)
 	store_close(s);
 }
 
-static void confirm_new(struct store *s, uint32_t sink)
-{
-	struct taken taken = {.room = 250};
-	struct cut_taker taker = taker_of(&taken);
-	struct cut cut;
-
-	while (outbox_cut(s, sink, &taker, &cut) == 0) {
-		struct receipt_entry e = {.stream = cut.ranges[0].stream,
-					  .acked_through = cut.ranges[0].last_seq};
-
-		assert_int_equal(outbox_confirm(s, &cut, &e, 1, 0), 0);
-	}
-}
-
 /* So many records that the file has grown by megabytes, all of them confirmed. */
 static void much_history(struct place *p, struct store *s, uint32_t stream, uint32_t sink)
 {
