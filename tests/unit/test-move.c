@@ -236,15 +236,31 @@ static void prune_all(struct place *p, struct store *s)
 	}
 }
 
+/* Two of the three sinks, and names that nobody has heard of. */
+static struct store *open_renamed(struct place *p, enum incarnation_reason reason)
+{
+	struct store *s = open_store(p);
+
+	add_sinks(s, false);
+	assert_int_equal(store_new_incarnation(s, reason, "", p->now), 0);
+	return s;
+}
+
+static void end_well(struct place *p, struct servers *v, struct store *s, uint16_t end)
+{
+	move_all(p, s, true);
+	send_all(p, v, s, end);
+	store_close(s);
+	free(v);
+}
+
 static void each_sink_gets_the_rest_once(void **state)
 {
 	struct place *p = *state;
 	struct servers *v = calloc(1, sizeof(*v));
 	uint16_t end = make_history(p, v);
-	struct store *s = open_store(p);
+	struct store *s = open_renamed(p, INCARNATION_CONFLICT);
 
-	add_sinks(s, false);
-	assert_int_equal(store_new_incarnation(s, INCARNATION_CONFLICT, "", p->now), 0);
 	assert_balanced(s);
 	assert_true(store_move_left(s) > 0);
 	for (uint32_t sink = 1; sink <= 2; sink++) { /* rows wait, but not under these names */
@@ -267,19 +283,14 @@ static void a_retired_sink_that_comes_back(void **state)
 	struct place *p = *state;
 	struct servers *v = calloc(1, sizeof(*v));
 	uint16_t end = make_history(p, v);
-	struct store *s = open_store(p);
+	struct store *s = open_renamed(p, INCARNATION_AHEAD);
 
-	add_sinks(s, false);
-	assert_int_equal(store_new_incarnation(s, INCARNATION_AHEAD, "", p->now), 0);
 	move_all(p, s, true);
 	send_all(p, v, s, end);
 	add_sinks(s, true);
 	assert_true(store_move_left(s) > 0);
 	end = admit_some(p, s, end, 3);
-	move_all(p, s, true);
-	send_all(p, v, s, end);
-	store_close(s);
-	free(v);
+	end_well(p, v, s, end);
 }
 
 /* It wants all there is, and much of it is there twice, under the old name and under the new. */
@@ -344,12 +355,10 @@ static void a_reader_is_waited_for(void **state)
 	struct place *p = *state;
 	struct servers *v = calloc(1, sizeof(*v));
 	uint16_t end = make_history(p, v);
-	struct store *s = open_store(p);
+	struct store *s = open_renamed(p, INCARNATION_CONFLICT);
 	char path[128];
 	sqlite3 *db;
 
-	add_sinks(s, false);
-	assert_int_equal(store_new_incarnation(s, INCARNATION_CONFLICT, "", p->now), 0);
 	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, "BEGIN; SELECT count(*) FROM run", NULL, NULL, NULL),
@@ -370,18 +379,13 @@ static void twice_in_a_row(void **state)
 	struct place *p = *state;
 	struct servers *v = calloc(1, sizeof(*v));
 	uint16_t end = make_history(p, v);
-	struct store *s = open_store(p);
+	struct store *s = open_renamed(p, INCARNATION_AHEAD);
 
-	add_sinks(s, false);
-	assert_int_equal(store_new_incarnation(s, INCARNATION_AHEAD, "", p->now), 0);
 	assert_int_equal(store_move(s, p->now), 0);
 	end = admit_some(p, s, end, 3);
 	assert_int_equal(store_new_incarnation(s, INCARNATION_AHEAD, "", p->now), 0);
 	end = admit_some(p, s, end, 3);
-	move_all(p, s, true);
-	send_all(p, v, s, end);
-	store_close(s);
-	free(v);
+	end_well(p, v, s, end);
 }
 
 /* A server that was set back gets the new stream's records again, and none that it had under the old. */
@@ -390,11 +394,9 @@ static void a_rewind_over_what_moved(void **state)
 	struct place *p = *state;
 	struct servers *v = calloc(1, sizeof(*v));
 	uint16_t end = make_history(p, v);
-	struct store *s = open_store(p);
+	struct store *s = open_renamed(p, INCARNATION_AHEAD);
 	uint64_t n, again = 0, sent = 0;
 
-	add_sinks(s, false);
-	assert_int_equal(store_new_incarnation(s, INCARNATION_AHEAD, "", p->now), 0);
 	move_all(p, s, true);
 	send_all(p, v, s, end);
 	for (uint32_t i = 1; i <= store_stream_count(s); i++) {
@@ -410,10 +412,7 @@ static void a_rewind_over_what_moved(void **state)
 	assert_int_equal(sent, end - 1);
 	assert_int_equal(again, sent);
 	memset(v->got[1], 0, sizeof(v->got[1]));
-	move_all(p, s, true);
-	send_all(p, v, s, end);
-	store_close(s);
-	free(v);
+	end_well(p, v, s, end);
 }
 
 static void what_is_under_way_is_waited_for(void **state)
@@ -440,10 +439,7 @@ static void what_is_under_way_is_waited_for(void **state)
 		v->got[1][v->bpm[i]] += i == 0 || i == 2; /* heart rates of the first stream */
 	assert_int_equal(outbox_confirm(s, &c, &entry, 1, p->now), 0);
 	assert_balanced(s);
-	move_all(p, s, true);
-	send_all(p, v, s, end);
-	store_close(s);
-	free(v);
+	end_well(p, v, s, end);
 }
 
 /* A record without a wall time waits under its old name until it has one. */
@@ -542,13 +538,11 @@ static void a_slice_that_the_card_refuses(void **state)
 	struct place *p = *state;
 	struct servers *v = calloc(1, sizeof(*v));
 	uint16_t end = make_history(p, v);
-	struct store *s = open_store(p);
+	struct store *s = open_renamed(p, INCARNATION_CONFLICT);
 	struct store_opening opening = {0};
 	uint64_t left;
 	int r;
 
-	add_sinks(s, false);
-	assert_int_equal(store_new_incarnation(s, INCARNATION_CONFLICT, "", p->now), 0);
 	assert_int_equal(store_move(s, p->now), 0);
 	left = store_move_left(s);
 	run_sql(p, "CREATE TRIGGER no BEFORE INSERT ON aside BEGIN SELECT RAISE(ABORT, 'no'); END");
@@ -568,10 +562,7 @@ static void a_slice_that_the_card_refuses(void **state)
 	assert_int_equal(opening.incarnation, INCARNATION_FIRST);
 	add_sinks(s, false);
 	assert_balanced(s);
-	move_all(p, s, true);
-	send_all(p, v, s, end + 6);
-	store_close(s);
-	free(v);
+	end_well(p, v, s, end + 6);
 }
 
 /* --- kills --- */
