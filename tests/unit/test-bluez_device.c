@@ -197,6 +197,13 @@ static void an_object_that_is_not_there_is_not_hammered(void **state)
 	assert_true(is_due(b));
 }
 
+/* A link comes up, and its streams want a bond. */
+static void ask_to_pair(struct bench *b)
+{
+	link_up(b, false);
+	device_need(&b->device, SESSION_NEED_PAIRING, "", b->now);
+}
+
 static void pairing_is_asked_for_once_and_kept(void **state)
 {
 	struct bench *b = *state;
@@ -215,28 +222,24 @@ static void pairing_that_fails_leaves_the_open_streams_alone(void **state)
 {
 	struct bench *b = *state;
 
-	link_up(b, false);
-	device_need(&b->device, SESSION_NEED_PAIRING, "", b->now);
+	ask_to_pair(b);
 	answer(b, DEVICE_E_BOND, "Authentication Failed");
 	expect(b, "up\npair\ndown 1\ndisconnect\n"); /* once is chance */
 	assert_string_equal(b->device.why, "pairing failed: Authentication Failed");
 	told(b, false, false, false);
-	link_up(b, false);
-	device_need(&b->device, SESSION_NEED_PAIRING, "", b->now);
+	ask_to_pair(b);
 	answer(b, DEVICE_E_BOND, "Authentication Failed");
 	expect(b, "up\npair\npaired\n"); /* in vain: the session asks once more, and does without */
 	assert_int_equal(b->device.state, DEVICE_UP);
 	told(b, false, false, false);
 	expect(b, "down 1\n");
 	/* The next links do without at once, for a while. */
-	link_up(b, false);
-	device_need(&b->device, SESSION_NEED_PAIRING, "", b->now);
+	ask_to_pair(b);
 	expect(b, "up\npaired\n");
 	told(b, false, false, false);
 	expect(b, "down 1\n");
 	later(b, 600 * SECOND);
-	link_up(b, false);
-	device_need(&b->device, SESSION_NEED_PAIRING, "", b->now);
+	ask_to_pair(b);
 	told(b, true, true, true);
 	answer(b, 0, "");
 	expect(b, "up\npair\npaired\n");
@@ -248,14 +251,12 @@ static void pairing_that_costs_the_link_twice_is_left(void **state)
 	struct bench *b = *state;
 
 	for (unsigned i = 0; i < 2; i++) {
-		link_up(b, false);
-		device_need(&b->device, SESSION_NEED_PAIRING, "", b->now);
+		ask_to_pair(b);
 		expect(b, "up\npair\n");
 		told(b, false, false, false);
 		expect(b, "down 1\n");
 	}
-	link_up(b, false);
-	device_need(&b->device, SESSION_NEED_PAIRING, "", b->now);
+	ask_to_pair(b);
 	expect(b, "up\npaired\n");
 }
 
@@ -264,14 +265,12 @@ static void pairing_without_an_answer_twice_is_left(void **state)
 	struct bench *b = *state;
 
 	for (unsigned i = 0; i < 2; i++) {
-		link_up(b, false);
-		device_need(&b->device, SESSION_NEED_PAIRING, "", b->now);
+		ask_to_pair(b);
 		later(b, 20 * SECOND);
 		expect(b, "up\npair\ndown 1\ndisconnect\n");
 		told(b, false, false, false);
 	}
-	link_up(b, false);
-	device_need(&b->device, SESSION_NEED_PAIRING, "", b->now);
+	ask_to_pair(b);
 	expect(b, "up\npaired\n");
 }
 
