@@ -17,10 +17,8 @@ static void new_records_go_out_at_once(void **state)
 {
 	struct world *w = *state;
 
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
-	admit(w, 3);
-	run_until(w, all_settled);
+	start_greeted(w);
+	settle(w, 3);
 	assert_int_equal(w->n_gets, 1);
 	assert_int_equal(w->n_batches, 1); /* they lingered together */
 	assert_int_equal(sink(w).immediate_first_try, 1);
@@ -32,8 +30,7 @@ static void an_outage_makes_few_rows(void **state)
 {
 	struct world *w = *state;
 
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	w->always = 503;
 	admit(w, 1);
 	run_until(w, is_down);
@@ -53,8 +50,7 @@ static void a_row_that_waits_does_not_hold_up_what_is_new(void **state)
 
 	w->sink.max_body = 4096;
 	admit(w, 3000); /* before the uploader: a backlog */
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	admit(w, 1);
 	while (w->held[0][w->admitted] == 0)
 		assert_true(sd_event_run(w->event, PATIENCE) >= 0);
@@ -139,8 +135,7 @@ static void without_immediate_new_records_wait_for_the_background(void **state)
 	struct world *w = *state;
 
 	w->config.immediate = false;
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	admit(w, 300); /* more than linger would wait for */
 	let_others_work(w);
 	assert_int_equal(w->n_batches, 0);
@@ -163,8 +158,7 @@ static void without_immediate_the_queue_goes_on(void **state)
 	struct world *w = *state;
 
 	w->config.immediate = false;
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	admit(w, 5);
 	w->always = 503;
 	uploader_wake(w->uploader, false);
@@ -181,8 +175,7 @@ static void without_the_queue_what_failed_waits_for_the_background(void **state)
 
 	w->config.queue = false;
 	w->config.backoff_min = w->config.backoff_max = 1; /* over before the loop turns */
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	w->always = 503;
 	admit(w, 5);
 	run_until(w, is_down);
@@ -206,8 +199,7 @@ static void without_both_one_wake_is_one_try(void **state)
 
 	w->config.immediate = w->config.queue = false;
 	w->config.backoff_min = w->config.backoff_max = 1; /* over before the loop turns */
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	w->always = 503;
 	admit(w, 5);
 	let_others_work(w);
@@ -235,8 +227,7 @@ static void without_immediate_a_hold_without_rows_ends(void **state)
 	w->config.backoff_max = 200 * MS; /* when the network's return is acted on, by lot */
 	w->token = "there";
 	write_token(w, "there");
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	admit(w, 5);
 	assert_int_equal(unlink(w->token_file), 0);
 	uploader_wake(w->uploader, false);
@@ -255,8 +246,7 @@ static void without_both_a_return_is_one_try_soon(void **state)
 
 	w->config.immediate = w->config.queue = false;
 	w->config.probe_interval = 3600 * USEC_PER_SEC;
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	STATUSES(w, 403);
 	admit(w, 5);
 	uploader_wake(w->uploader, false);
@@ -272,10 +262,8 @@ static void a_server_ahead_of_us_holds_the_sink(void **state)
 {
 	struct world *w = *state;
 
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
-	admit(w, 1);
-	run_until(w, all_settled);
+	start_greeted(w);
+	settle(w, 1);
 	w->uploader = uploader_free(w->uploader);
 	w->ahead = 5;
 	start(w, UPLOADER_DAEMON);
@@ -295,10 +283,8 @@ static void a_server_that_was_set_back_gets_it_again(void **state)
 
 	w->bad[0] = 7;
 	w->bad_status = 200;
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
-	admit(w, 20);
-	run_until(w, all_settled);
+	start_greeted(w);
+	settle(w, 20);
 	w->uploader = uploader_free(w->uploader);
 	memset(w->streams, 0, sizeof(w->streams));
 	memset(w->last_seq, 0, sizeof(w->last_seq));
@@ -317,8 +303,7 @@ static void a_server_without_the_greeting_is_fine(void **state)
 
 	w->streams_status = 404;
 	start(w, UPLOADER_DAEMON);
-	admit(w, 1);
-	run_until(w, all_settled);
+	settle(w, 1);
 	assert_true(is_up(w));
 	assert_int_equal(w->n_gets, 1);
 }

@@ -18,11 +18,9 @@ static void attempts_follow_the_delays_with_the_same_bytes(void **state)
 {
 	struct world *w = *state;
 
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	STATUSES(w, 500, 503);
-	admit(w, 2);
-	run_until(w, all_settled);
+	settle(w, 2);
 	assert_int_equal(w->n_batches, 3);
 	assert_in_range(w->at[1] - w->at[0], 9 * MS, 500 * MS);
 	assert_in_range(w->at[2] - w->at[1], 29 * MS, 500 * MS);
@@ -37,10 +35,8 @@ static void no_answer_is_transient_and_the_breaker_opens(void **state)
 {
 	struct world *w = *state;
 
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
-	admit(w, 1);
-	run_until(w, all_settled);
+	start_greeted(w);
+	settle(w, 1);
 	server_down(w->server);
 	admit(w, 5);
 	run_until(w, is_down);
@@ -62,14 +58,12 @@ static void retry_after_is_respected(void **state)
 {
 	struct world *w = *state;
 
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	STATUSES(w, 429);
 	w->headers = "Retry-After: 1\r\n";
 	admit(w, 1);
 	run_until(w, is_down);
-	admit(w, 1);
-	run_until(w, all_settled);
+	settle(w, 1);
 	assert_in_range(w->at[1] - w->at[0], 950 * MS, 5 * USEC_PER_SEC);
 	assert_nothing_lost(w);
 }
@@ -79,12 +73,10 @@ static void what_is_not_a_receipt_confirms_nothing(void **state)
 	static const int odd[] = {202, 204, 302, 407, 511, 408, 425, 502};
 	struct world *w = *state;
 
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
 		statuses(w, 1, &odd[i]);
-		admit(w, 1);
-		run_until(w, all_settled);
+		settle(w, 1);
 	}
 	assert_int_equal(w->n_batches, 2 * ARRAY_SIZE(odd));
 	assert_nothing_lost(w);
@@ -94,11 +86,9 @@ static void busy_waits_and_sends_the_same(void **state)
 {
 	struct world *w = *state;
 
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	STATUSES(w, 409);
-	admit(w, 1);
-	run_until(w, all_settled);
+	settle(w, 1);
 	assert_int_equal(w->n_batches, 2);
 	assert_string_equal(w->keys[0], w->keys[1]);
 	assert_true(w->at[1] - w->at[0] >= 4 * MS);
@@ -112,8 +102,7 @@ static void an_account_failure_holds_and_is_probed(void **state)
 	static const int refusals[] = {403, 404, 405, 410};
 	struct world *w = *state;
 
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
 		statuses(w, 1, &refusals[i]);
 		admit(w, 2);
@@ -130,8 +119,7 @@ static void waking_ends_a_hold_at_once(void **state)
 	struct world *w = *state;
 
 	w->config.probe_interval = 3600 * USEC_PER_SEC;
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	STATUSES(w, 403);
 	admit(w, 2);
 	run_until(w, is_held);
@@ -148,8 +136,7 @@ static void returning_ends_a_hold_soon(void **state)
 	struct world *w = *state;
 
 	w->config.probe_interval = 3600 * USEC_PER_SEC;
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	STATUSES(w, 403);
 	admit(w, 2);
 	run_until(w, is_held);
@@ -166,14 +153,11 @@ static void a_refused_token_is_read_again_once(void **state)
 	w->config.probe_interval = 3600 * USEC_PER_SEC;
 	write_token(w, "old");
 	w->token = "old";
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
-	admit(w, 1);
-	run_until(w, all_settled);
+	start_greeted(w);
+	settle(w, 1);
 	w->token = "new";
 	write_token(w, " new ");
-	admit(w, 1);
-	run_until(w, all_settled);
+	settle(w, 1);
 	assert_int_equal(w->n_batches, 3);
 	assert_string_equal(w->keys[1], w->keys[2]);
 	w->token = "newer"; /* and the file does not change */
@@ -212,10 +196,8 @@ static void a_receipt_that_names_records_quarantines_them(void **state)
 	w->bad[0] = 2;
 	w->bad[1] = 5;
 	w->bad_status = 200;
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
-	admit(w, 6);
-	run_until(w, all_settled);
+	start_greeted(w);
+	settle(w, 6);
 	assert_int_equal(cursor(w).quarantined, 2);
 	assert_int_equal(sink(w).quarantined, 2);
 	assert_int_equal(w->events[SYNC_QUARANTINED], 2);
@@ -227,10 +209,8 @@ static void a_partial_receipt_leaves_the_rest(void **state)
 	struct world *w = *state;
 
 	w->ack_only = 3;
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
-	admit(w, 10);
-	run_until(w, all_settled);
+	start_greeted(w);
+	settle(w, 10);
 	assert_int_equal(w->n_batches, 4);
 	assert_int_equal(sink(w).duplicates, 0);
 	assert_nothing_lost(w);
@@ -242,10 +222,8 @@ static void one_bad_record_is_found_by_bisecting(void **state)
 
 	w->bad[0] = 77;
 	w->bad_status = 400;
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
-	admit(w, 200);
-	run_until(w, all_settled);
+	start_greeted(w);
+	settle(w, 200);
 	assert_int_equal(cursor(w).quarantined, 1);
 	assert_int_equal(w->held[0][77], 0);
 	assert_true(is_up(w));
@@ -260,10 +238,8 @@ static void a_named_record_needs_no_witness(void **state)
 	w->bad[0] = 1;
 	w->bad_status = 422;
 	w->named = true;
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
-	admit(w, 1);
-	run_until(w, all_settled);
+	start_greeted(w);
+	settle(w, 1);
 	assert_int_equal(cursor(w).quarantined, 1);
 	assert_int_equal(w->n_batches, 1);
 	assert_nothing_lost(w);
@@ -275,15 +251,13 @@ static void a_lonely_bad_record_waits_for_a_witness(void **state)
 
 	w->bad[0] = 1;
 	w->bad_status = 400;
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	admit(w, 1);
 	while (w->n_batches < 4)
 		assert_true(sd_event_run(w->event, PATIENCE) >= 0);
 	assert_int_equal(cursor(w).quarantined, 0);
 	assert_true(is_up(w));
-	admit(w, 1);
-	run_until(w, all_settled);
+	settle(w, 1);
 	assert_int_equal(cursor(w).quarantined, 1);
 	assert_nothing_lost(w);
 }
@@ -293,8 +267,7 @@ static void a_server_that_refuses_all_quarantines_nothing(void **state)
 	struct world *w = *state;
 
 	w->always = 400;
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	admit(w, 40);
 	run_until(w, is_held);
 	assert_int_equal(cursor(w).quarantined, 0);
@@ -313,10 +286,8 @@ static void bad_neighbours_do_not_block_the_others(void **state)
 	w->bad_status = 400;
 	for (unsigned i = 0; i < ARRAY_SIZE(w->bad); i++)
 		w->bad[i] = 5 + i;
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
-	admit(w, 20);
-	run_until(w, all_settled);
+	start_greeted(w);
+	settle(w, 20);
 	assert_int_equal(cursor(w).quarantined, 4);
 	assert_nothing_lost(w);
 }
@@ -327,14 +298,11 @@ static void too_large_halves_and_remembers(void **state)
 	unsigned n;
 
 	w->body_max = 9000;
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
-	admit(w, 250);
-	run_until(w, all_settled);
+	start_greeted(w);
+	settle(w, 250);
 	n = w->n_batches;
 	w->largest = 0;
-	admit(w, 250);
-	run_until(w, all_settled);
+	settle(w, 250);
 	assert_in_range(w->largest, 1, 9000); /* not tried again */
 	assert_true(w->n_batches > n);
 	assert_int_equal(cursor(w).quarantined, 0);
@@ -346,13 +314,10 @@ static void a_server_without_gzip_gets_plain(void **state)
 	struct world *w = *state;
 
 	w->no_gzip = true;
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
-	admit(w, 2);
-	run_until(w, all_settled);
+	start_greeted(w);
+	settle(w, 2);
 	assert_int_equal(w->n_batches, 2);
-	admit(w, 2);
-	run_until(w, all_settled);
+	settle(w, 2);
 	assert_int_equal(w->n_batches, 3); /* remembered */
 	STATUSES(w, 415);
 	admit(w, 1);
@@ -368,8 +333,7 @@ static void a_conflict_holds_the_stream_only(void **state)
 	w->bad[0] = 3;
 	w->bad_status = 200;
 	w->conflict = true;
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	admit(w, 5);
 	while (!cursor(w).held)
 		assert_true(sd_event_run(w->event, PATIENCE) >= 0);
@@ -385,8 +349,7 @@ static void a_batch_that_breaks_the_server_is_split(void **state)
 
 	w->bad[0] = 4;
 	w->bad_status = 500;
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	admit(w, 8);
 	while (cursor(w).quarantined == 0 && ++rounds < 4000) {
 		if (w->admitted < SEQS - 1 && rounds % 2 == 0)
@@ -405,8 +368,7 @@ static void another_url_is_accepted_once(void **state)
 	bool changed = true;
 	char url[64];
 
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	assert_int_equal(uploader_accept(w->uploader, "main", &changed), 0);
 	assert_false(changed);
 	w->uploader = uploader_free(w->uploader);
@@ -461,8 +423,7 @@ static void spell(struct world *w, unsigned *seed)
 	w->streams_status = 0;
 	if (!w->uploader)
 		start(w, UPLOADER_DAEMON);
-	admit(w, 1 + (unsigned)rand_r(seed) % 3);
-	run_until(w, all_settled);
+	settle(w, 1 + (unsigned)rand_r(seed) % 3);
 	w->n_batches = 0;
 	if (rand_r(seed) % 4 == 0)
 		w->uploader = uploader_free(w->uploader);
@@ -485,8 +446,7 @@ static void stopping_gives_the_cut_back(void **state)
 {
 	struct world *w = *state;
 
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	w->always = 500;
 	admit(w, 4);
 	while (w->n_batches == 0)
@@ -503,8 +463,7 @@ static void stopping_cancels_what_is_under_way(void **state)
 {
 	struct world *w = *state;
 
-	start(w, UPLOADER_DAEMON);
-	run_until(w, is_greeted);
+	start_greeted(w);
 	admit(w, 4);
 	for (unsigned n = w->server->n_accepted; w->server->n_requests < 1 + n / 100;)
 		assert_true(sd_event_run(w->event, MS) >= 0);

@@ -445,6 +445,20 @@ static inline void run_until_(struct world *w, bool (*condition)(struct world *)
 	}
 }
 
+#define start_greeted(w) start_greeted_(w, __LINE__)
+static inline void start_greeted_(struct world *w, int line)
+{
+	start(w, UPLOADER_DAEMON);
+	run_until_(w, is_greeted, "is_greeted", line);
+}
+
+#define settle(w, n) settle_(w, n, __LINE__)
+static inline void settle_(struct world *w, unsigned n, int line)
+{
+	admit(w, n);
+	run_until_(w, all_settled, "all_settled", line);
+}
+
 /* Each record is with the server or in quarantine, and the books say so. */
 static inline void assert_nothing_lost(struct world *w)
 {
