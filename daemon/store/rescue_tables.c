@@ -40,7 +40,6 @@ struct old_run {
 	uint64_t number;
 	char boot_id[37];
 	int64_t offset_us;
-	bool synced;
 };
 
 struct old_segment {
@@ -174,8 +173,7 @@ static void on_run(struct rescue_tables *t, sqlite3_stmt *stmt)
 		return;
 	t->runs = runs;
 	runs[t->n_runs] = (struct old_run){.number = (uint64_t)sqlite3_column_int64(stmt, 0),
-					   .offset_us = sqlite3_column_int64(stmt, 2),
-					   .synced = sqlite3_column_int(stmt, 3) != 0};
+					   .offset_us = sqlite3_column_int64(stmt, 2)};
 	text_of(stmt, 1, runs[t->n_runs].boot_id, sizeof(runs->boot_id));
 	t->n_runs++;
 }
@@ -329,7 +327,7 @@ static void read_all(struct rescue_tables *t)
 		"SELECT number, name FROM sink WHERE number > ?1 AND number <= ?2 ORDER BY number",
 		RESCUE_SINKS_MAX, on_sink);
 	walk_table(t,
-		   "SELECT number, boot_id, offset_us, synced FROM run"
+		   "SELECT number, boot_id, offset_us FROM run"
 		   " WHERE number > ?1 AND number <= ?2 ORDER BY number",
 		   RUNS_MAX, on_run);
 	walk_table(t,
