@@ -1,7 +1,9 @@
 """`new_hub(...)`: hubs that end with the test. When one failed its log is shown; what a sanitizer said fails
 any test."""
 
+import os
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -45,3 +47,24 @@ def new_hub(tmp_path, request):
         print("\n".join(text.splitlines()[-60:]))  # pytest shows it if the test failed
     for text in told:
         assert not SANITIZER.search(text), text
+
+
+@pytest.fixture
+def new_card(tmp_path):
+    """`new_card("32m")`: a card of that size, to be filled."""
+    cards = []
+
+    def make(size):
+        if os.geteuid() != 0:
+            pytest.skip("NOT TESTED: a full card needs a mount, and that needs root")
+        card = tmp_path / f"card{len(cards)}"
+        card.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "vitald-test", str(card)],
+                          capture_output=True).returncode:
+            pytest.skip("NOT TESTED: a full card needs a mount, and this root may not mount")
+        cards.append(card)
+        return card
+
+    yield make
+    for card in cards:
+        subprocess.run(["umount", "-l", str(card)], check=True)

@@ -19,17 +19,9 @@ STRAPS = ("--straps", 3, "--ecg", 2, "--speed", 10)
 # -- the card
 
 @pytest.fixture
-def card(tmp_path):
+def card(new_card):
     """A card of 32 MiB: 5 % of it are 1.6 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("NOT TESTED: a full card needs a mount, and that needs root")
-    path = tmp_path / "card"
-    path.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m,mode=0700", "vitald-test", str(path)],
-                      capture_output=True).returncode:
-        pytest.skip("NOT TESTED: a full card needs a mount, and this root may not mount")
-    yield path
-    subprocess.run(["umount", "-l", str(path)], check=True)
+    return new_card("32m")
 
 
 def free(card):
