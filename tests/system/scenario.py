@@ -178,3 +178,10 @@ def fill_while_down(hub, records, *options):
     hub.receiver.down()
     hub.start_daemon()
     until(lambda: (hub.waiting() or 0) >= records, 30, f"{records} records wait")
+
+
+def die_while_down(hub, records):
+    """The same, and then nobody is there."""
+    fill_while_down(hub, records)
+    hub.kill()
+    hub.stop_straps()

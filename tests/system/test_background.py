@@ -13,8 +13,8 @@ import pytest
 
 from hub import until
 from scenario import (
-    accepted, age_heartbeat, end_drain, files, fill_while_down, freeze, judge, problems, settle, sink, sink_state,
-    start_drain, thaw,
+    accepted, age_heartbeat, die_while_down, end_drain, files, fill_while_down, freeze, judge, problems, settle, sink,
+    sink_state, start_drain, thaw,
 )
 
 ELSEWHERE = "https://192.0.2.1"  # TEST-NET-1, RFC 5737: nobody is there
@@ -133,9 +133,7 @@ def test_both_at_work_send_nothing_twice(new_hub):
 @pytest.mark.parametrize("command", ["drain", "reconcile", "cleanup"])
 def test_timers_can_be_switched_off(new_hub, command):
     hub = new_hub({"features": {"timers": "no"}})
-    fill_while_down(hub, 40)
-    hub.kill()
-    hub.stop_straps()
+    die_while_down(hub, 40)
     hub.receiver.up()
     before = files(hub)
     status, said = run(hub, command, "--timer")
@@ -211,9 +209,7 @@ def test_the_network_comes_back(new_hub):
 
 def test_cleanup_of_a_store_without_a_daemon(new_hub):
     hub = new_hub()
-    fill_while_down(hub, 40)
-    hub.kill()
-    hub.stop_straps()
+    die_while_down(hub, 40)
     waiting = hub.waiting()
     for _ in range(2):
         status, said = run(hub, "cleanup")
@@ -252,9 +248,7 @@ def test_no_store(new_hub, command):
 def test_commands_of_two_kinds(new_hub):
     """One owner at a time: the second says that it was not done."""
     hub = new_hub()
-    fill_while_down(hub, 40)
-    hub.kill()
-    hub.stop_straps()
+    die_while_down(hub, 40)
     hub.receiver.up()
     hub.receiver.misbehave("stall")
     drain = start_drain(hub)
@@ -311,9 +305,7 @@ def test_reconcile_can_be_switched_off_for_the_timer(new_hub):
 
 def test_a_terminal_sees_how_far_it_is(new_hub):
     hub = new_hub()
-    fill_while_down(hub, 40)
-    hub.kill()
-    hub.stop_straps()
+    die_while_down(hub, 40)
     hub.receiver.up()
     hub.receiver.misbehave("slow", delay=0.3)
     ours, its = pty.openpty()

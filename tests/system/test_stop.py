@@ -9,7 +9,8 @@ import pytest
 
 from hub import until
 from scenario import (
-    accepted, age_heartbeat, end_drain, files, fill_while_down, freeze, happened, judge, settle, start_drain, thaw,
+    accepted, age_heartbeat, die_while_down, end_drain, files, fill_while_down, freeze, happened, judge, settle,
+    start_drain, thaw,
 )
 
 DRAINED = re.compile(r"Drain: (\d+) records confirmed, (\d+) still wait")
@@ -100,9 +101,7 @@ def test_stopped_and_the_server_is_down(new_hub):
 def test_dead(new_hub):
     """It recovers the tail and uploads all of it."""
     hub = new_hub()
-    fill_while_down(hub, 60)
-    hub.kill()
-    hub.stop_straps()
+    die_while_down(hub, 60)
     assert hub.audit()["balanced"]
     hub.receiver.up()
     status, said = hub.drain()
@@ -113,9 +112,7 @@ def test_dead(new_hub):
 
 def test_dead_with_the_server_down(new_hub):
     hub = new_hub()
-    fill_while_down(hub, 40)
-    hub.kill()
-    hub.stop_straps()
+    die_while_down(hub, 40)
     status, said = hub.drain()
     assert status == 75 and "because sink demo" in said, said
     assert hub.audit()["balanced"] and hub.waiting() > 0
@@ -151,9 +148,7 @@ def test_hands_over_to_a_daemon_that_starts(new_hub):
 
 def test_told_to_stop_midway(new_hub):
     hub = new_hub()
-    fill_while_down(hub, 40)
-    hub.kill()
-    hub.stop_straps()
+    die_while_down(hub, 40)
     drain = stalled_drain(hub)
     drain.terminate()
     status, said = end_drain(hub, drain)
@@ -167,9 +162,7 @@ def test_told_to_stop_midway(new_hub):
 def test_killed_midway(new_hub):
     """A drain is an owner like any other: the next one takes over what it left."""
     hub = new_hub()
-    fill_while_down(hub, 40)
-    hub.kill()
-    hub.stop_straps()
+    die_while_down(hub, 40)
     drain = stalled_drain(hub)
     drain.kill()
     end_drain(hub, drain)
@@ -181,9 +174,7 @@ def test_killed_midway(new_hub):
 
 def test_two_drains(new_hub):
     hub = new_hub()
-    fill_while_down(hub, 40)
-    hub.kill()
-    hub.stop_straps()
+    die_while_down(hub, 40)
     first = stalled_drain(hub)
     status, said = hub.drain()
     assert status == 0 and f"Another drain (pid {first.pid}) is at work" in said, said
