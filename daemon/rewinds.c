@@ -28,14 +28,12 @@ static uint64_t record_bytes(unsigned kind)
 
 static uint32_t find_sink(const struct store *s, const char *name)
 {
+	uint32_t sink = store_sink_named(s, name);
 	struct sink_info info;
 
-	for (uint32_t i = 1; i <= store_sink_count(s); i++) {
-		store_sink_info(s, i, &info);
-		if (streq(info.name, name) && !info.retired)
-			return i;
-	}
-	return 0;
+	if (sink)
+		store_sink_info(s, sink, &info);
+	return sink && !info.retired ? sink : 0;
 }
 
 static uint32_t find_stream(const struct store *s, const struct uuid *id)

@@ -124,14 +124,9 @@ static uint64_t all_sinks(const struct salvager *s)
 
 static uint64_t sink_bit(const struct salvager *s, const char *name)
 {
-	for (uint32_t i = 1; i <= store_sink_count(s->store) && i <= 64; i++) {
-		struct sink_info info;
+	uint32_t sink = store_sink_named(s->store, name);
 
-		store_sink_info(s->store, i, &info);
-		if (streq(info.name, name))
-			return UINT64_C(1) << (i - 1);
-	}
-	return 0;
+	return sink >= 1 && sink <= 64 ? UINT64_C(1) << (sink - 1) : 0;
 }
 
 /* A sink that is new and begins with what is new need not have this. */

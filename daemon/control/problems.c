@@ -47,14 +47,7 @@ static struct problem_text *add(struct problem_list *list, enum severity severit
 
 uint32_t problems_sink_number(const struct snapshot *s, const char *name)
 {
-	struct sink_info info;
-
-	for (uint32_t i = 1; s->store && i <= store_sink_count(s->store); i++) {
-		store_sink_info(s->store, i, &info);
-		if (streq(info.name, name))
-			return i;
-	}
-	return 0;
+	return s->store ? store_sink_named(s->store, name) : 0;
 }
 
 const struct sink_state *problems_sink_state(const struct snapshot *s, const char *name)

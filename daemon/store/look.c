@@ -63,6 +63,14 @@ void store_sink_info(const struct store *s, uint32_t sink, struct sink_info *ret
 	*ret = sink_of(s, sink)->info;
 }
 
+uint32_t store_sink_named(const struct store *s, const char *name)
+{
+	for (uint32_t sink = 1; sink <= s->n_sinks; sink++)
+		if (streq(sink_of(s, sink)->info.name, name))
+			return sink;
+	return 0;
+}
+
 void store_cursor_status(const struct store *s, uint32_t sink, uint32_t stream,
 			 struct cursor_status *ret)
 {

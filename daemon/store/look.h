@@ -78,6 +78,7 @@ struct sink_info {
 };
 size_t store_sink_count(const struct store *s);
 void store_sink_info(const struct store *s, uint32_t sink, struct sink_info *ret);
+uint32_t store_sink_named(const struct store *s, const char *name); /* 0: there is none */
 
 /* A stream at a sink: `vitalctl anchors`. */
 struct cursor_status {

@@ -113,15 +113,15 @@ int register_stream(struct store *s, const char *device, enum kind kind, const c
 int register_sink(struct store *s, const char *name, bool required, bool from_now, uint32_t *ret)
 {
 	struct sink_info info = {.number = (uint32_t)s->n_sinks + 1, .required = required};
+	uint32_t known = store_sink_named(s, name);
 	int r;
 
-	for (size_t i = 0; i < s->n_sinks; i++)
-		if (streq(s->sinks[i].info.name, name)) {
-			r = sink_update(s, &s->sinks[i], required);
-			if (r == 0)
-				*ret = (uint32_t)i + 1;
-			return r;
-		}
+	if (known) {
+		r = sink_update(s, sink_of(s, known), required);
+		if (r == 0)
+			*ret = known;
+		return r;
+	}
 	(void)snprintf(info.name, sizeof(info.name), "%s", name); /* the config bounds it */
 	r = sink_add(s, &info);
 	if (r != 0)
