@@ -240,15 +240,7 @@ static int beside_owner(struct background *b)
 static int run(struct background *b)
 {
 	char machine[MACHINE_SIZE];
-	const struct store_options o = {.state_dir = b->config->state_dir,
-					.runtime_dir = b->config->runtime_dir,
-					.role = b->duty->name,
-					.tail_size = b->config->tail_size,
-					.durability_window = b->config->durability_window,
-					.lazy_commit = b->config->lazy_commit,
-					.max_size = b->config->max_size,
-					.max_batches = b->config->max_batches,
-					.machine = machine};
+	const struct store_options o = opening_options(b->config, b->duty->name, machine);
 	const struct clock_state clock = clock_read(b->config->trust_clock);
 	struct store_opening opening = {0};
 	int r;

@@ -488,18 +488,12 @@ static int start_source(struct daemon *d)
 
 static struct store_options store_options(const struct config *c, const char *machine)
 {
-	return (struct store_options){.state_dir = c->state_dir,
-				      .runtime_dir = c->runtime_dir,
-				      .role = "daemon",
-				      .tail_size = c->tail_size,
-				      .durability_window = c->durability_window,
-				      .lazy_commit = c->lazy_commit,
-				      .max_size = c->max_size,
-				      .max_batches = c->max_batches,
-				      .machine = machine,
-				      .free_reserve = c->free_reserve,
-				      .ballast = true,
-				      .salvage = true};
+	struct store_options o = opening_options(c, "daemon", machine);
+
+	o.free_reserve = c->free_reserve;
+	o.ballast = true;
+	o.salvage = true;
+	return o;
 }
 
 static int reload(struct daemon *d)

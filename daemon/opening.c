@@ -9,6 +9,20 @@
 #include "renew.h"
 #include "util/log.h"
 
+struct store_options opening_options(const struct config *config, const char *role,
+				     const char *machine)
+{
+	return (struct store_options){.state_dir = config->state_dir,
+				      .runtime_dir = config->runtime_dir,
+				      .role = role,
+				      .tail_size = config->tail_size,
+				      .durability_window = config->durability_window,
+				      .lazy_commit = config->lazy_commit,
+				      .max_size = config->max_size,
+				      .max_batches = config->max_batches,
+				      .machine = machine};
+}
+
 void opening_say(const struct store_opening *o, const struct config *config)
 {
 	if (o->tail == TAIL_RECOVERED)
