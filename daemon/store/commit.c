@@ -120,12 +120,9 @@ int sink_write(struct store *s, const struct sink_info *info)
 		  sqlite3_bind_int64(stmt, 1, info->number) == SQLITE_OK &&
 		  sqlite3_bind_text(stmt, 2, info->name, -1, SQLITE_STATIC) == SQLITE_OK &&
 		  sqlite3_bind_int(stmt, 3, info->required) == SQLITE_OK &&
-		  sqlite3_bind_int(stmt, 4, info->retired) == SQLITE_OK &&
-		  sqlite3_step(stmt) == SQLITE_DONE;
-	int r = ok ? 0 : store_fail_sql(s, "sink");
+		  sqlite3_bind_int(stmt, 4, info->retired) == SQLITE_OK;
 
-	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
-	return r;
+	return sql_once(s, stmt, ok, "sink");
 }
 
 int streams_write(struct store *s)

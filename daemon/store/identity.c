@@ -198,12 +198,9 @@ static int insert(struct store *s, const struct incarnation *i)
 		sqlite3_bind_int64(stmt, 2, i->began_us) == SQLITE_OK &&
 		sqlite3_bind_text(stmt, 3, reasons[i->reason].word, -1, SQLITE_STATIC) ==
 			SQLITE_OK &&
-		sqlite3_bind_text(stmt, 4, i->detail, -1, SQLITE_STATIC) == SQLITE_OK &&
-		sqlite3_step(stmt) == SQLITE_DONE;
-	int r = ok ? 0 : store_fail_sql(s, "incarnation");
+		sqlite3_bind_text(stmt, 4, i->detail, -1, SQLITE_STATIC) == SQLITE_OK;
 
-	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
-	return r;
+	return sql_once(s, stmt, ok, "incarnation");
 }
 
 /* Within a transaction. */

@@ -31,12 +31,9 @@ static int insert_stream(struct store *s, const struct stream_info *info)
 				    SQLITE_STATIC) == SQLITE_OK &&
 		  sqlite3_bind_text(stmt, 3, info->device, -1, SQLITE_STATIC) == SQLITE_OK &&
 		  sqlite3_bind_int(stmt, 4, info->kind) == SQLITE_OK &&
-		  sqlite3_bind_text(stmt, 5, info->subject, -1, SQLITE_STATIC) == SQLITE_OK &&
-		  sqlite3_step(stmt) == SQLITE_DONE;
-	int r = ok ? 0 : store_fail_sql(s, "stream");
+		  sqlite3_bind_text(stmt, 5, info->subject, -1, SQLITE_STATIC) == SQLITE_OK;
 
-	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
-	return r;
+	return sql_once(s, stmt, ok, "stream");
 }
 
 /* On a store that is only looked at, the change stays in memory. */

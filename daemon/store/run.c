@@ -57,12 +57,9 @@ static int insert_run(struct store *s, const struct run_entry *run)
 		sqlite3_bind_text(stmt, 3, run->info.boot_id, -1, SQLITE_STATIC) == SQLITE_OK &&
 		sqlite3_bind_int64(stmt, 4, run->started_us) == SQLITE_OK &&
 		sqlite3_bind_int64(stmt, 5, run->offset_us) == SQLITE_OK &&
-		sqlite3_bind_int(stmt, 6, run->synced) == SQLITE_OK &&
-		sqlite3_step(stmt) == SQLITE_DONE;
-	int r = ok ? 0 : store_fail_sql(s, "run");
+		sqlite3_bind_int(stmt, 6, run->synced) == SQLITE_OK;
 
-	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
-	return r;
+	return sql_once(s, stmt, ok, "run");
 }
 
 static int insert_pair(struct store *s, const struct run_entry *runs)

@@ -285,13 +285,10 @@ static int put(struct store *s, const struct salvage_status *v, const struct sal
 				   -1, &stmt, NULL) == SQLITE_OK &&
 		sqlite3_bind_text(stmt, 1, v->dir, -1, SQLITE_STATIC) == SQLITE_OK &&
 		sqlite3_bind_text(stmt, 2, v->words, -1, SQLITE_STATIC) == SQLITE_OK;
-	int r;
 
 	for (size_t i = 0; ok && i < ARRAY_SIZE(columns); i++)
 		ok = sqlite3_bind_int64(stmt, (int)i + 3, columns[i]) == SQLITE_OK;
-	r = ok && sqlite3_step(stmt) == SQLITE_DONE ? 0 : store_fail_sql(s, "salvage");
-	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
-	return r;
+	return sql_once(s, stmt, ok, "salvage");
 }
 
 static int enter(struct store *s, const char *dir)

@@ -137,6 +137,14 @@ int sql_step(struct store *s, enum statement statement)
 	return 0;
 }
 
+int sql_once(struct store *s, sqlite3_stmt *stmt, bool ok, const char *doing)
+{
+	int r = ok && sqlite3_step(stmt) == SQLITE_DONE ? 0 : store_fail_sql(s, doing);
+
+	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
+	return r;
+}
+
 int sql_end(struct store *s, int r)
 {
 	if (r == 0)

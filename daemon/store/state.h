@@ -317,6 +317,8 @@ int schema_prepare(struct store *s);
 int schema_load(struct store *s); /* meta, runs, streams, sinks, cursors, rows, segments */
 int sql_exec(struct store *s, const char *sql);
 int sql_step(struct store *s, enum statement statement); /* runs it to its end and resets it */
+/* Runs a statement that is for this once to its end, if all could be bound (`ok`), and finalizes it. */
+int sql_once(struct store *s, sqlite3_stmt *stmt, bool ok, const char *doing);
 /* Ends a transaction: commits it if `r` is 0, else takes it back. Returns the first error. */
 int sql_end(struct store *s, int r);
 /* Binds the parameters from the first on; put() runs it then. */

@@ -63,12 +63,9 @@ static int insert_segment(struct store *s, const struct segment *g)
 		  sqlite3_bind_int64(stmt, 2, g->from_us) == SQLITE_OK &&
 		  sqlite3_bind_int64(stmt, 3, g->to_us) == SQLITE_OK &&
 		  sqlite3_bind_int64(stmt, 4, g->offset_us) == SQLITE_OK &&
-		  sqlite3_bind_int(stmt, 5, g->clk) == SQLITE_OK &&
-		  sqlite3_step(stmt) == SQLITE_DONE;
-	int r = ok ? 0 : store_fail_sql(s, "clock segment");
+		  sqlite3_bind_int(stmt, 5, g->clk) == SQLITE_OK;
 
-	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
-	return r;
+	return sql_once(s, stmt, ok, "clock segment");
 }
 
 int wall_add_segment(struct store *s, const struct segment *segment)
