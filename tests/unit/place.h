@@ -95,20 +95,29 @@ static inline void run_sql(const struct place *p, const char *sql)
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
-/* The number that `sql` gives, of the file. */
-static inline int64_t ask_sql(const struct place *p, const char *sql)
+/* The number that `sql` gives. */
+static inline int64_t ask_db(sqlite3 *db, const char *sql)
 {
 	sqlite3_stmt *stmt;
+	int64_t n;
+
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+	n = sqlite3_column_int64(stmt, 0);
+	assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);
+	return n;
+}
+
+/* The same of the file, past the store. */
+static inline int64_t ask_sql(const struct place *p, const char *sql)
+{
 	char path[128];
 	int64_t n;
 	sqlite3 *db;
 
 	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
-	n = sqlite3_column_int64(stmt, 0);
-	assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);
+	n = ask_db(db, sql);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 	return n;
 }

@@ -30,18 +30,6 @@ static sqlite3 *open_file(const struct place *p)
 	return db;
 }
 
-static int64_t ask(sqlite3 *db, const char *sql)
-{
-	sqlite3_stmt *stmt;
-	int64_t value;
-
-	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
-	value = sqlite3_column_int64(stmt, 0);
-	assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);
-	return value;
-}
-
 #define N_TABLES "SELECT count(*) FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
 
 static void there_and_back(void **state)
@@ -51,16 +39,16 @@ static void there_and_back(void **state)
 
 	for (int version = 1; version <= MIGRATE_NEWEST; version++) {
 		assert_int_equal(migrate_to(db, version - 1, version), 0);
-		assert_int_equal(ask(db, "PRAGMA user_version"), version);
+		assert_int_equal(ask_db(db, "PRAGMA user_version"), version);
 		assert_int_equal(migrate_to(db, version, version - 1), 0);
-		assert_int_equal(ask(db, "PRAGMA user_version"), version - 1);
+		assert_int_equal(ask_db(db, "PRAGMA user_version"), version - 1);
 		assert_int_equal(migrate_to(db, version - 1, version), 0);
 	}
-	assert_true(ask(db, N_TABLES) > 5);
+	assert_true(ask_db(db, N_TABLES) > 5);
 	assert_int_equal(migrate_to(db, MIGRATE_NEWEST, MIGRATE_NEWEST), 0);
 	assert_int_equal(migrate_to(db, MIGRATE_NEWEST, 0), 0);
-	assert_int_equal(ask(db, N_TABLES), 0);
-	assert_int_equal(ask(db, "PRAGMA user_version"), 0);
+	assert_int_equal(ask_db(db, N_TABLES), 0);
+	assert_int_equal(ask_db(db, "PRAGMA user_version"), 0);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
@@ -93,8 +81,8 @@ static void a_step_that_fails(void **state)
 	assert_int_equal(sqlite3_exec(db, "CREATE TABLE undecoded(x)", NULL, NULL, NULL),
 			 SQLITE_OK);
 	assert_true(migrate_to(db, 0, 1) < 0);
-	assert_int_equal(ask(db, "PRAGMA user_version"), 0);
-	assert_int_equal(ask(db, N_TABLES), 1); /* nothing of the step stayed */
+	assert_int_equal(ask_db(db, "PRAGMA user_version"), 0);
+	assert_int_equal(ask_db(db, N_TABLES), 1); /* nothing of the step stayed */
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 

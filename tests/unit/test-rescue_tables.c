@@ -205,18 +205,6 @@ static void whose_tail_it_is(void **state)
 	(void)rescue_tables_close(t); /* returns NULL by convention */
 }
 
-static int64_t number_of(sqlite3 *db, const char *sql)
-{
-	sqlite3_stmt *stmt;
-	int64_t n;
-
-	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
-	n = sqlite3_column_int64(stmt, 0);
-	assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);
-	return n;
-}
-
 /* Noise over a leaf in the middle of the log. */
 static void damage_a_page(const struct place *p)
 {
@@ -230,9 +218,9 @@ static void damage_a_page(const struct place *p)
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL),
 			 SQLITE_OK);
-	size = number_of(db, "PRAGMA page_size");
-	page = number_of(db, "SELECT pageno FROM dbstat WHERE name = 'record' AND pagetype = 'leaf'"
-			     " ORDER BY path LIMIT 1 OFFSET 3");
+	size = ask_db(db, "PRAGMA page_size");
+	page = ask_db(db, "SELECT pageno FROM dbstat WHERE name = 'record' AND pagetype = 'leaf'"
+			  " ORDER BY path LIMIT 1 OFFSET 3");
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 	assert_in_range(size, 512, sizeof(noise));
 	memset(noise, 0xa5, sizeof(noise));
