@@ -34,7 +34,6 @@ int collect_new(struct store *store, const struct config *config, enum gap_reaso
 		const struct collect_handler *handler, struct collect **ret)
 {
 	_cleanup_(collect_freep) struct collect *c = calloc(1, sizeof(*c));
-	struct store_figures figures;
 
 	if (!c)
 		return -ENOMEM;
@@ -52,8 +51,6 @@ int collect_new(struct store *store, const struct config *config, enum gap_reaso
 	c->handler = *handler;
 	c->interrupted = interrupted;
 	c->n_known = store_stream_count(store);
-	store_figures(store, &figures);
-	c->run = figures.run.number;
 	*ret = TAKE(c);
 	return 0;
 }

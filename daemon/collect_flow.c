@@ -89,7 +89,7 @@ static int start(struct collect *c, size_t i, enum kind kind, struct flow *flow)
 	if (known.admitted == 0 && flow->stream > c->n_known && !known.before)
 		return 0;
 	/* Heard in this run already: its place was given away, or its subject came back. */
-	flow->interrupted = seq_run(known.last_seq) == c->run ? GAP_LINK_LOSS : c->interrupted;
+	flow->interrupted = known.heard ? GAP_LINK_LOSS : c->interrupted;
 	flow->last_known = store_last_heard(c->store, flow->stream, &flow->last_us);
 	return 0;
 }

@@ -52,7 +52,6 @@ struct collect {
 	struct collect_handler handler;
 	enum gap_reason interrupted;
 	size_t n_known;		      /* streams from before this start */
-	uint64_t run;		      /* of this start */
 	struct device_status *status; /* apart from `devices`, because it is shown as an array */
 	struct device *devices;
 	size_t n;

@@ -430,33 +430,63 @@ static bool last_run_began(const struct store *s, int64_t *ret_boot_us)
 	return true;
 }
 
-bool store_last_heard(struct store *s, uint32_t stream, int64_t *ret_boot_us)
+/* What ended the stream that had this device, kind and subject under earlier names, if `found`. */
+static void heard_before(struct store *s, uint32_t stream, struct last_heard *h)
 {
-	struct last_heard h = {0};
+	while ((stream = stream_before(s, stream)) != 0) {
+		int64_t noted_us = stream_of(s, stream)->last_wall_us;
 
-	if (stream_last_seq(stream_of(s, stream)) == 0)
-		return last_run_began(s, ret_boot_us);
-	if (!last_heard(s, stream, &h))
-		return false;
-	/* What was brought over from a damaged store has newer numbers than what is heard. */
-	if (s->n_salvages > 0 && stream_of(s, stream)->last_wall_us > h.wall_us)
-		h.boot_us += stream_of(s, stream)->last_wall_us - h.wall_us;
-	*ret_boot_us = h.boot_us;
-	return true;
+		if (!last_heard(s, stream, h))
+			continue;
+		h->boot_us += MAX(noted_us - h->wall_us, 0); /* it was moved to, too */
+		h->wall_us = MAX(noted_us, h->wall_us);
+		return;
+	}
+	h->found = false;
 }
 
-/* What was brought over from a damaged store has the newest numbers, not the newest times. */
-static void newest_at(const struct store *s, struct stream_state *st, int64_t wall_us)
+/*
+ * What was moved to these names, or brought over from a damaged store, has newer numbers than what
+ * was heard meanwhile: then what was noted as the newest time counts, if it is later.
+ */
+static bool is_older_than_noted(const struct store *s, const struct last_heard *newest,
+				const struct last_heard *before)
 {
-	st->last_wall_us = s->n_salvages > 0 ? MAX(st->last_wall_us, wall_us) : wall_us;
+	return s->n_salvages > 0 || (before->found && before->boot_us >= newest->boot_us);
+}
+
+bool store_last_heard(struct store *s, uint32_t stream, int64_t *ret_boot_us)
+{
+	const struct stream_state *st = stream_of(s, stream);
+	struct last_heard h = {0}, before = {0};
+
+	heard_before(s, stream, &before);
+	if (stream_last_seq(st) == 0 && !before.found)
+		return last_run_began(s, ret_boot_us);
+	if (stream_last_seq(st) == 0)
+		h = before;
+	else if (!last_heard(s, stream, &h))
+		return false;
+	if (is_older_than_noted(s, &h, &before)) {
+		if (before.found && before.boot_us > h.boot_us)
+			h = before; /* the move is not at its end */
+		h.boot_us += MAX(st->last_wall_us - h.wall_us, 0);
+	}
+	*ret_boot_us = h.boot_us;
+	return true;
 }
 
 void log_find_newest(struct store *s)
 {
 	for (uint32_t i = 1; i <= s->n_streams; i++) {
-		struct last_heard h = {0};
+		struct stream_state *st = stream_of(s, i);
+		struct last_heard h = {0}, before = {0};
 
-		if (last_heard(s, i, &h))
-			newest_at(s, stream_of(s, i), h.wall_us);
+		if (!last_heard(s, i, &h))
+			continue;
+		heard_before(s, i, &before);
+		st->last_wall_us = is_older_than_noted(s, &h, &before)
+					   ? MAX(st->last_wall_us, h.wall_us)
+					   : h.wall_us;
 	}
 }

@@ -35,6 +35,15 @@ size_t store_stream_count(const struct store *s)
 	return s->n_streams;
 }
 
+/* Under whatever name. */
+static bool is_heard(const struct store *s, uint32_t stream)
+{
+	for (; stream; stream = stream_before(s, stream))
+		if (stream_of(s, stream)->marks[1].heard_us != 0)
+			return true;
+	return false;
+}
+
 void store_stream_status(const struct store *s, uint32_t stream, struct stream_status *ret)
 {
 	const struct stream_state *st = stream_of(s, stream);
@@ -49,6 +58,7 @@ void store_stream_status(const struct store *s, uint32_t stream, struct stream_s
 		.last_wall_us = st->last_wall_us,
 		.gaps = st->gaps,
 		.old = st->old,
+		.heard = is_heard(s, stream),
 		.before = stream_before(s, stream),
 	};
 }

@@ -62,6 +62,7 @@ struct stream_status {
 	uint64_t last_seq;
 	int64_t last_wall_us; /* of the newest record; 0: not known */
 	uint64_t gaps;	      /* gap records in this run */
+	bool heard;	      /* something was admitted in this run, under whatever name */
 	bool old;	      /* of an earlier incarnation: nothing is sent under this name */
 	uint32_t before; /* the stream that had this device, kind and subject before it; 0: none */
 };

@@ -4,6 +4,7 @@ and at its end everything that was emitted is at the server as often as it must 
 A hub is what it has: its state directory. So a cloned card is a copy of that directory under another runtime
 directory, a backup that is put back is the directory of an hour ago, and another machine is another hash in `meta`."""
 
+import collections
 import json
 import re
 import shutil
@@ -14,8 +15,8 @@ import time
 import balance as b
 import pytest
 from hub import until
-from scenario import (EDGE_US, SINK, accepted, age_heartbeat, files, fill_while_down, freeze, judge, problems, settle, sink,
-                      sink_state, thaw)
+from scenario import (EDGE_US, SINK, accepted, age_heartbeat, files, fill_while_down, freeze, gaps, judge, problems,
+                      settle, sink, sink_state, thaw)
 
 STRAPS = ("--straps", 3, "--ecg", 2)
 
@@ -227,6 +228,39 @@ def test_a_marked_backup(new_hub):
     settle(hub)
     judge(hub)
     assert old and not old & streams_at(hub.receiver)
+
+
+@pytest.mark.parametrize("waits", (False, True), ids=("all-sent", "some-wait"))
+def test_the_gap_of_new_names(new_hub, waits):
+    """Of the time when the daemon was down, no more: it begins where each stream was last heard, under its old name."""
+    hub = new_hub()
+    begin(hub, "--straps", 2, "--ecg", 1)
+    if waits:
+        hub.receiver.down()
+        until(lambda: hub.waiting() >= 8, 20, "records wait")
+    assert hub.stop() == 0
+    stopped = time.time_ns() // 1000
+    last = {key: max(one.t_us for one in records if one.heard) for key, records in said(hub).items()}
+    sql(hub, "INSERT INTO meta VALUES('backup', '2026-03-01 07:30:00')")
+    until(lambda: time.time_ns() // 1000 > stopped + 2 * EDGE_US, 10, "it is down for longer than an edge")
+    hub.receiver.up()
+    started = time.time_ns() // 1000
+    hub.start_daemon()
+    accepted(hub, 30)
+    settle(hub)
+    judge(hub)
+    assert len(last) == 3
+    for key, before in last.items():
+        ((reason, from_us, to_us, _),) = gaps(hub)[key]
+        assert reason == "daemon_down" and abs(from_us - before) < EDGE_US and to_us > started - EDGE_US
+
+
+def said(hub):
+    """{(device, kind): [Sent]}"""
+    found = collections.defaultdict(list)
+    for one in b.read_truth(hub.truth)[0]:
+        found[one.device, one.kind].append(one)
+    return found
 
 
 def test_a_wiped_store(new_hub, tmp_path):

@@ -388,6 +388,77 @@ static void twice_in_a_row(void **state)
 	end_well(p, v, s, end);
 }
 
+static void assert_last_heard(struct store *s, int64_t boot_us)
+{
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE);
+	struct stream_status status;
+	int64_t heard;
+
+	assert_true(store_last_heard(s, stream, &heard));
+	assert_int_equal(heard, boot_us);
+	store_stream_status(s, stream, &status);
+	if (status.admitted > 0)
+		assert_int_equal(status.last_wall_us, boot_us + synced.offset_us);
+}
+
+/* Moved records have newer numbers than what was heard: a gap begins where the last was heard all the same. */
+static void moved_is_not_heard(void **state)
+{
+	struct place *p = *state;
+	struct store *s = open_store(p);
+	struct stream_status status;
+	int64_t heard = 0;
+	size_t i;
+
+	add_sinks(s, false);
+	for (i = 0; i < 10; i++) {
+		heard = (int64_t)p->now;
+		(void)admit(p, s, stream_of_kind(s, KIND_HEART_RATE), 60);
+	}
+	assert_int_equal(store_commit(s, p->now), 0);
+	assert_int_equal(store_new_incarnation(s, INCARNATION_AHEAD, "", p->now), 0);
+	store_stream_status(s, stream_of_kind(s, KIND_HEART_RATE), &status);
+	assert_true(status.heard);
+	store_close(s);
+	for (i = 0; i < 2; i++) { /* nothing was heard under the new names yet */
+		s = open_store(p);
+		add_sinks(s, false);
+		store_stream_status(s, stream_of_kind(s, KIND_HEART_RATE), &status);
+		assert_false(status.heard);
+		assert_last_heard(s, heard);
+		if (i == 0)
+			assert_int_equal(store_new_incarnation(s, INCARNATION_AHEAD, "", p->now),
+					 0);
+		store_close(s);
+	}
+	s = open_store(p);
+	add_sinks(s, false);
+	p->now += USEC_PER_SEC;
+	heard = (int64_t)p->now;
+	(void)admit(p, s, stream_of_kind(s, KIND_HEART_RATE), 61);
+	move_all(p, s, true);
+	store_close(s);
+	for (i = 0; i < 2; i++) {
+		s = open_store(p);
+		add_sinks(s, false);
+		assert_last_heard(s, heard);
+		assert_int_equal(store_finish(s, p->now), 0);
+		store_close(s);
+	}
+	s = open_store(p);
+	assert_int_equal(store_new_incarnation(s, INCARNATION_MACHINE, "", p->now), 0);
+	assert_last_heard(s, heard);
+	store_close(s);
+	s = open_store(p); /* and what is heard behind that counts as ever */
+	add_sinks(s, false);
+	heard = (int64_t)p->now;
+	(void)admit(p, s, stream_of_kind(s, KIND_HEART_RATE), 62);
+	store_close(s);
+	s = open_store(p);
+	assert_last_heard(s, heard);
+	store_close(s);
+}
+
 /* A server that was set back gets the new stream's records again, and none that it had under the old. */
 static void a_rewind_over_what_moved(void **state)
 {
@@ -734,6 +805,7 @@ int main(void)
 		store_test(rates_go_with_it),
 		store_test(a_reader_is_waited_for),
 		store_test(twice_in_a_row),
+		store_test(moved_is_not_heard),
 		store_test(a_rewind_over_what_moved),
 		store_test(what_is_under_way_is_waited_for),
 		store_test(what_has_no_time_waits_for_it),
