@@ -42,6 +42,7 @@ WANTED = "heart_rate ecg ecg_counts oximetry temperature blood_pressure".split()
 NEAR_US = 3_000_000  # between arrival and t_us: the mapping of a sensor's clock is loose
 EXACT_MAX = 1_000_000  # cells of the exact alignment; above it the greedy one
 IN_HAND_US = 2_000_000
+INVENTED_SHOWN = 5  # of each stream
 
 
 class Malformed(ValueError):
@@ -415,7 +416,8 @@ def _balance_one(sent, got, rejected, kills, kill_count, near_us):
             (doubled if near else strange).append(one)
     # what is left on both sides and close in time is one thing with two contents
     altered = list(_greedy(rest, sorted(strange, key=lambda one: one.t_us), near_us // 3))
-    changed = {a for a, _ in altered}
+    changed, became = {a for a, _ in altered}, {b for _, b in altered}
+    invented = [one for one in strange if one not in became]
     lost = [one for one in rest if one not in changed]
     in_hand = set(_in_hand(sent, kills, kill_count)) & set(lost)
     order = [one.pair.n for one in got if one.pair]
@@ -436,7 +438,8 @@ def _balance_one(sent, got, rejected, kills, kill_count, near_us):
         "altered_n": [a.n for a, _ in altered],
         "duplicated": len(doubled),
         "repeats_kept": len(kept),
-        "invented": len(strange) - len(altered),
+        "invented": len(invented),
+        "invented_at": [(one.stream, one.seq, one.t_us) for one in invented],
         "order_violations": sum(b < a for a, b in zip(order, order[1:])),
     }
 
@@ -560,6 +563,9 @@ def table(result):
     beside = [f"{name.replace('_', ' ')} {total[name]}" for name in
               "unread undecodable repeated repeats_kept invented order_violations two_contents holes".split()]
     lines.append("  ".join(beside))
+    for name, one in result["streams"].items():
+        lines += [f"invented: {name} {seq >> 28}:{seq & 0xFFFFFFF} of {stream}, at {t_us}"
+                  for stream, seq, t_us in one["invented_at"][:INVENTED_SHOWN]]
     if total["gaps"]:
         lines.append("gap records: " + ", ".join(f"{n} {k}" for k, n in sorted(total["gaps"].items())))
     shown = 0

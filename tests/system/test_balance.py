@@ -210,8 +210,10 @@ def test_duplicated_and_invented(world):
     world.beat(0, 60, (1000,))
     world.hold(world.sample(0, 60, (1000,)))
     world.hold(world.sample(60 * SECOND, 99, ()))
-    total = world.balance()["total"]
+    result = world.balance()
+    total = result["total"]
     assert (total["duplicated"], total["invented"], total["lost"]) == (1, 1, 0)
+    assert b.table(result).count("invented: ") == 1
 
 
 def test_order_holes_and_two_contents(world):
