@@ -31,9 +31,10 @@ static uint32_t find_sink(const struct store *s, const char *name)
 	uint32_t sink = store_sink_named(s, name);
 	struct sink_info info;
 
-	if (sink)
-		store_sink_info(s, sink, &info);
-	return sink && !info.retired ? sink : 0;
+	if (!sink)
+		return 0;
+	store_sink_info(s, sink, &info);
+	return info.retired ? 0 : sink;
 }
 
 static uint32_t find_stream(const struct store *s, const struct uuid *id)
