@@ -86,10 +86,13 @@ def test_timers(hub):
 
 @pytest.mark.short
 def test_sandbox(hub):
-    """Each service is as tight as the daemon, and does its work in there."""
+    """Each service is as tight as the daemon, and does its work in there. What runs every half hour has no /dev of its
+    own, for the sake of the card; systemd does not count that the device controller keeps it away from devices, too."""
+    assert hub.show("vitald-sync", "PrivateDevices", "DevicePolicy") == {"PrivateDevices": "no", "DevicePolicy": "closed"}
     for timer in TIMERS:
         service = hub.service(timer)
-        out = hub.must(f"systemd-analyze security --no-pager --threshold={SECURITY} {service}")
+        most = SECURITY + (service == "vitald-sync.service")
+        out = hub.must(f"systemd-analyze security --no-pager --threshold={most} {service}")
         print(out.splitlines()[-1])
         hub.must(f"systemctl start {service}")  # beside the daemon
         unit = hub.show(service, "Result", "ExecMainStatus", "User", "RuntimeDirectoryPreserve")
