@@ -341,7 +341,7 @@ static void judge_transport(const struct answer *a, struct verdict *v)
 	case TRANSPORT_CLIENT_CERTIFICATE:
 		decide(v, VERDICT_ACCOUNT, "the server refused our certificate%s%s", colon, words);
 		break;
-	default: decide(v, VERDICT_TRANSIENT, "no answer from the server%s%s", colon, words);
+	default: decide(v, VERDICT_TRANSIENT, *words ? "no answer (%s)" : "no answer", words);
 	}
 	if (a->transport_detail)
 		copy_printable(a->transport_detail, sizeof(v->detail), v->detail);

@@ -361,9 +361,9 @@ static void on_refused(struct comparison *c, const struct answer *a, usec_t now)
 	char why[120];
 
 	if (a->transport != TRANSPORT_OK || a->status == 0) {
-		(void)snprintf(why, sizeof(why), "no answer from the server%s%.80s",
-			       a->transport_words ? ": " : "",
-			       a->transport_words ? a->transport_words : "");
+		(void)snprintf(why, sizeof(why),
+			       a->transport_words ? "no answer (%.80s)" : "no answer",
+			       a->transport_words);
 		ask_again(c, why, 0, now);
 		return;
 	}

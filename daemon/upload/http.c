@@ -408,7 +408,7 @@ static const char *describe_connect(const struct http_call *c)
 		return "the proxy cannot be reached";
 	(void)curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &error); /* else 0 */
 	switch (error) {
-	case ECONNREFUSED: return "its machine answers, the server on it does not";
+	case ECONNREFUSED: return "its machine is on, the program on it is not";
 	case ENETUNREACH:
 	case EHOSTUNREACH:
 	case ENETDOWN: return "the network knows no way to it";

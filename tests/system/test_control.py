@@ -94,7 +94,7 @@ def test_server_down(new_hub):
     assert status == 1
     (problem,) = report["problems"]
     assert 'the server "demo"' in problem["what"] and "safe on this machine" in problem["consequence"]
-    assert "its machine answers, the server on it does not" in problem["what"]
+    assert "its machine is on, the program on it is not" in problem["what"]
     headline, page = hub.ctl("status")[1].split("\n", 1)
     assert problem["detail"] and problem["detail"] not in headline, "a library's words stay out of the headline"
     assert "in detail: " + problem["detail"].split()[0] in page

@@ -221,7 +221,7 @@ static void refused_is_network(void **state)
 	exchange(w, USEC_PER_SEC);
 	assert_int_equal(w->transport, TRANSPORT_NETWORK);
 	assert_int_equal(w->status, 0);
-	assert_string_equal(w->words, "its machine answers, the server on it does not");
+	assert_string_equal(w->words, "its machine is on, the program on it is not");
 	assert_non_null(strstr(w->detail, "onnect"));
 }
 

@@ -376,7 +376,7 @@ static void test_no_answer(void **state)
 		const char *says;
 	} rows[] = {
 		{TRANSPORT_OK, VERDICT_TRANSIENT, "no answer"},
-		{TRANSPORT_NETWORK, VERDICT_TRANSIENT, "no answer from the server: not today"},
+		{TRANSPORT_NETWORK, VERDICT_TRANSIENT, "no answer (not today)"},
 		{TRANSPORT_CERTIFICATE, VERDICT_ACCOUNT, "not trusted"},
 		{TRANSPORT_CERTIFICATE_TIME, VERDICT_CLOCK, "at this time"},
 		{TRANSPORT_CLIENT_CERTIFICATE, VERDICT_ACCOUNT, "our certificate"},
