@@ -26,6 +26,7 @@
 #include "util/log.h"
 #include "util/machine.h"
 #include "util/reach.h"
+#include "util/signals.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -98,17 +99,12 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 
 static int prepare_loop(struct background *b)
 {
-	sigset_t set;
+	static const int signals[] = {SIGTERM, SIGINT};
 	int r;
 
-	if (sigemptyset(&set) < 0 || sigaddset(&set, SIGTERM) < 0 || sigaddset(&set, SIGINT) < 0 ||
-	    sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return -errno;
 	r = sd_event_new(&b->event);
 	if (r >= 0)
-		r = sd_event_add_signal(b->event, NULL, SIGTERM, on_signal, b);
-	if (r >= 0)
-		r = sd_event_add_signal(b->event, NULL, SIGINT, on_signal, b);
+		r = signals_watch(b->event, signals, ARRAY_SIZE(signals), on_signal, b);
 	if (r >= 0)
 		r = sd_event_add_time(b->event, NULL, CLOCK_BOOTTIME, 0, USEC_PER_MSEC,
 				      on_look_around, b);

@@ -17,6 +17,7 @@
 #include "source/source.h"
 #include "source/wearer.h"
 #include "util/clock.h"
+#include "util/signals.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -243,19 +244,12 @@ static int complain(int r, const char *path)
 
 static int set_up_loop(struct simulator *s)
 {
-	sigset_t signals;
+	static const int signals[] = {SIGTERM, SIGINT};
 	int r;
 
-	(void)sigemptyset(&signals);	    /* these three */
-	(void)sigaddset(&signals, SIGTERM); /* cannot fail */
-	(void)sigaddset(&signals, SIGINT);  /* with known signals */
-	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
-		return -errno;
 	r = sd_event_new(&s->event);
 	if (r >= 0)
-		r = sd_event_add_signal(s->event, NULL, SIGTERM, on_signal, s);
-	if (r >= 0)
-		r = sd_event_add_signal(s->event, NULL, SIGINT, on_signal, s);
+		r = signals_watch(s->event, signals, ARRAY_SIZE(signals), on_signal, s);
 	if (r >= 0)
 		r = sd_event_add_time(s->event, &s->timer, CLOCK_BOOTTIME, 0, TIMER_ACCURACY,
 				      on_timer, s);
