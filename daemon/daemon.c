@@ -7,8 +7,8 @@
  *
  * Start: become the owner (a drain at work hands over within a second), recover and commit the
  * tail, begin a run, open control and uploader, and only then the source: what is heard is safe
- * from the first byte. Stop (SIGTERM): the source goes first, then uploads end or are taken back,
- * then everything is committed. Reload (SIGHUP): a bad config keeps the old one running; a good one
+ * from the first byte. Stop (SIGTERM): the source goes first, then what is under way to a server
+ * may end for a second, then everything is committed. Reload (SIGHUP): a bad config keeps the old one running; a good one
  * replaces the uploader and leaves sources, and so Bluetooth links, alone unless they changed.
  *
  * Watchdog: sd-event pings while the loop turns; a process that is stopped or stuck is killed by
@@ -34,6 +34,7 @@
 #include "upload/uploader.h"
 #include "util/log.h"
 #include "util/machine.h"
+#include "util/signals.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -42,6 +43,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define STOP_WAIT   (1 * USEC_PER_SEC)	/* for the answers to what is under way */
 #define TICK	    (5 * USEC_PER_SEC)	/* heartbeat, clock, idle work */
 #define OWNER_WAIT  (30 * USEC_PER_SEC) /* for a drain to hand over, or a hung one to be killed */
 #define OWNER_RETRY (100 * USEC_PER_MSEC)
@@ -71,7 +73,7 @@ struct daemon {
 	char machine[MACHINE_SIZE];
 	struct control *control;
 	struct events *events;
-	sd_event_source *commit_timer, *tick, *after;
+	sd_event_source *commit_timer, *tick, *after, *stop_timer; /* stop_timer: it is stopping */
 	struct store_opening opening;
 	struct clock_state clock; /* at the start; from then on the timekeeper's */
 	struct timekeeper *timekeeper;
@@ -99,6 +101,7 @@ static void daemon_done(struct daemon *d)
 	sd_event_source_disable_unref(d->commit_timer);
 	sd_event_source_disable_unref(d->tick);
 	sd_event_source_disable_unref(d->after);
+	sd_event_source_disable_unref(d->stop_timer);
 	sd_event_unref(d->event);
 	d->config = config_free(d->config);
 }
@@ -138,6 +141,8 @@ static int on_after(sd_event_source *source, void *userdata)
 	struct daemon *d = userdata;
 	usec_t now = now_of(d), due = store_commit_due(d->store);
 
+	if (d->stop_timer && !uploader_is_sending(d->uploader))
+		(void)sd_event_exit(d->event, EXIT_SUCCESS); /* only fails when it is exiting */
 	if (due <= now) {
 		told_commit(d, store_commit(d->store, now));
 		if (store_tell_shed(d->store, now) == 0)
@@ -542,39 +547,42 @@ static int reload(struct daemon *d)
 	return r;
 }
 
+static int on_stop_timer(sd_event_source *source, uint64_t at, void *userdata)
+{
+	struct daemon *d = userdata;
+
+	(void)sd_event_exit(d->event, EXIT_SUCCESS); /* only fails when it is exiting */
+	return 0;
+}
+
+/* What a server has without our knowing would go to it twice, if names are changed before the next start. */
+static void stop(struct daemon *d)
+{
+	d->source = source_free(d->source);
+	uploader_close(d->uploader);
+	if (d->stop_timer || /* told twice: at once */
+	    sd_event_add_time(d->event, &d->stop_timer, CLOCK_BOOTTIME, now_of(d) + STOP_WAIT,
+			      USEC_PER_MSEC, on_stop_timer, d) < 0)
+		(void)sd_event_exit(d->event, EXIT_SUCCESS); /* only fails when it is exiting */
+}
+
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
 	struct daemon *d = userdata;
 	int r;
 
 	if (info->ssi_signo != SIGHUP) {
-		(void)sd_event_exit(d->event, EXIT_SUCCESS); /* only fails when it is exiting */
+		stop(d);
 		return 0;
 	}
+	if (d->stop_timer)
+		return 0;
 	(void)sd_notify(0, "RELOADING=1"); /* no systemd is fine */
 	r = reload(d);
 	(void)sd_notify(0, "READY=1");
 	if (r < 0) {
 		log_error("The new config cannot be applied: %s", strerror(-r));
 		(void)sd_event_exit(d->event, EXIT_FAILURE); /* a fresh start can */
-	}
-	return 0;
-}
-
-static int add_signals(struct daemon *d)
-{
-	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
-
-	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
-		sigset_t set;
-		int r;
-
-		if (sigemptyset(&set) < 0 || sigaddset(&set, signals[i]) < 0 ||
-		    sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-			return -errno;
-		r = sd_event_add_signal(d->event, NULL, signals[i], on_signal, d);
-		if (r < 0)
-			return r;
 	}
 	return 0;
 }
@@ -749,6 +757,7 @@ static int run(struct daemon *d)
 
 static int start_and_run(struct daemon *d)
 {
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 	int r;
 
 	if (load_config(d->config_path, &d->config) != 0)
@@ -761,7 +770,7 @@ static int start_and_run(struct daemon *d)
 	d->clock = clock_read(d->config->trust_clock);
 	r = sd_event_new(&d->event);
 	if (r >= 0)
-		r = add_signals(d);
+		r = signals_watch(d->event, signals, ARRAY_SIZE(signals), on_signal, d);
 	if (r < 0) {
 		log_error("Cannot make the event loop: %s", strerror(-r));
 		return EXIT_FAILURE;

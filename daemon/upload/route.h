@@ -44,6 +44,7 @@ struct route {
 
 	struct http_call *greeting; /* GET /v1/streams under way */
 	bool greeted;
+	bool closing;	/* nothing more is sent */
 	bool elsewhere; /* its url is not the one that records were confirmed at */
 	bool greeting_token_read;
 	unsigned greetings; /* failed attempts in a row */

@@ -439,7 +439,7 @@ static bool credential_is_missing(struct route *r, usec_t now)
 /* Does one thing. False: there is nothing to do now. */
 static bool act(struct route *r, usec_t now)
 {
-	if (r->elsewhere)
+	if (r->elsewhere || r->closing)
 		return false;
 	if (send_waiting(r, now) || credential_is_missing(r, now))
 		return true;
@@ -474,6 +474,8 @@ static usec_t next_time(const struct route *r, usec_t now)
 	for (size_t i = 0; i < LANE_MAX_; i++)
 		if (r->lanes[i].state == LANE_WAITING)
 			next = MIN(next, r->lanes[i].retry_at);
+	if (r->closing)
+		return USEC_INFINITY;
 	if (r->greeting || r->elsewhere)
 		return next;
 	if (!health_is_up(&r->health)) {

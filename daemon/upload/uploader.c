@@ -141,6 +141,21 @@ int uploader_accept(struct uploader *u, const char *sink, bool *ret_changed)
 	return -ENOENT;
 }
 
+void uploader_close(struct uploader *u)
+{
+	for (size_t i = 0; i < u->n_routes; i++)
+		u->routes[i].closing = true;
+}
+
+bool uploader_is_sending(const struct uploader *u)
+{
+	for (size_t i = 0; i < u->n_routes; i++)
+		for (size_t k = 0; k < LANE_MAX_; k++)
+			if (u->routes[i].lanes[k].call)
+				return true;
+	return false;
+}
+
 void uploader_renamed(struct uploader *u)
 {
 	for (size_t i = 0; i < u->n_routes; i++)

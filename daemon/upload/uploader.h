@@ -55,6 +55,9 @@ void uploader_return(struct uploader *u);
  * `ret_changed`: it had another one.
  */
 int uploader_accept(struct uploader *u, const char *sink, bool *ret_changed);
+/* Nothing more is sent. What is under way is waited for as long as uploader_is_sending() is looked at. */
+void uploader_close(struct uploader *u);
+bool uploader_is_sending(const struct uploader *u);
 /* Streams have new names: each server is greeted again, and what was held for the old ones is tried. */
 void uploader_renamed(struct uploader *u);
 

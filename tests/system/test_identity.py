@@ -15,7 +15,7 @@ import time
 import balance as b
 import pytest
 from hub import until
-from scenario import (EDGE_US, SINK, accepted, age_heartbeat, files, fill_while_down, freeze, gaps, judge, problems,
+from scenario import (EDGE_US, SINK, accepted, age_heartbeat, files, fill_while_down, freeze, gaps, happened, judge, problems,
                       settle, sink, sink_state, thaw)
 
 STRAPS = ("--straps", 3, "--ecg", 2)
@@ -261,6 +261,22 @@ def said(hub):
     for one in b.read_truth(hub.truth)[0]:
         found[one.device, one.kind].append(one)
     return found
+
+
+def test_a_request_under_way(new_hub):
+    """A clean stop waits for its answer: what the server has does not come again under new names."""
+    hub = new_hub()
+    begin(hub)
+    hub.receiver.misbehave("slow", delay=0.4)
+    happened(hub, "slow", 1)
+    assert hub.stop() == 0
+    hub.receiver.clear()
+    sql(hub, "INSERT INTO meta VALUES('backup', '2026-03-01 07:30:00')")
+    hub.start_daemon()
+    renamed(hub, "backup")
+    accepted(hub, 30)
+    settle(hub)
+    judge(hub)
 
 
 def test_a_wiped_store(new_hub, tmp_path):

@@ -61,6 +61,32 @@ static void a_row_that_waits_does_not_hold_up_what_is_new(void **state)
 	assert_nothing_lost(w);
 }
 
+/* What was under way is answered and counts; of what is new and of the backlog nothing more goes. */
+static void who_is_closing_sends_no_more(void **state)
+{
+	struct world *w = *state;
+	unsigned sent;
+
+	w->sink.max_body = 4096;
+	admit(w, 3000);
+	start_greeted(w);
+	while (!uploader_is_sending(w->uploader))
+		assert_true(sd_event_run(w->event, PATIENCE) >= 0);
+	uploader_close(w->uploader);
+	admit(w, 1);
+	uploader_wake(w->uploader, true);
+	while (uploader_is_sending(w->uploader))
+		assert_true(sd_event_run(w->event, PATIENCE) >= 0);
+	sent = w->n_batches;
+	while (sd_event_run(w->event, 0) > 0)
+		;
+	assert_int_equal(w->n_batches, sent);
+	assert_in_range(sent, 1, 2); /* lanes */
+	assert_int_equal(w->held[0][w->admitted], 0);
+	assert_false(all_settled(w));
+	assert_int_equal(sink(w).immediate_success + sink(w).background_success, sent);
+}
+
 static uint32_t other_stream;
 
 static bool other_is_confirmed(struct world *w)
@@ -413,6 +439,7 @@ int main(void)
 		TEST(new_records_go_out_at_once),
 		TEST(an_outage_makes_few_rows),
 		TEST(a_row_that_waits_does_not_hold_up_what_is_new),
+		TEST(who_is_closing_sends_no_more),
 		TEST(a_row_that_gets_5xx_starves_no_other),
 		TEST(without_immediate_new_records_wait_for_the_background),
 		TEST(without_immediate_the_queue_goes_on),
