@@ -57,13 +57,22 @@ static void on_radio_answered(void *userdata, bool yes)
 	bluez_wake(b);
 }
 
+static bool is_anybody_heard(struct bluez *b, usec_t now)
+{
+	for (size_t i = 0; i < RADIOS_MAX; i++)
+		if (b->radios[i] && ladder_adapter_hears(radio_ladder(b->radios[i]), now))
+			return true;
+	return false;
+}
+
 static void on_radio_rung(void *userdata, const char *adapter, enum rung rung, bool first,
 			  const char *why)
 {
 	struct bluez *b = userdata;
 	usec_t now = clock_boot_usec();
 
-	if (rung == RUNG_RESTART && ladder_daemon_restart_due(&b->ladder, true, now))
+	if (rung == RUNG_RESTART && !is_anybody_heard(b, now) &&
+	    ladder_daemon_restart_due(&b->ladder, true, now))
 		crowd_ask_restart(b, "power cycles of the adapter did not help", now);
 	log_event(first ? LOG_WARNING : LOG_DEBUG, CATALOG_ADAPTER_CYCLED, NULL,
 		  "%s is switched off and on: %s", adapter, why);

@@ -28,6 +28,9 @@
  * packet for unknown connection handle"), whose wearables then cannot be found. So it is owed, and
  * done at the first sign of life, even if the others are heard by then: seconds of theirs against
  * all of one that nobody would find again.
+ *
+ * bluetoothd. It is restarted when it does not answer, and when cycles of an adapter do not help. That
+ * ends all links over all adapters: so for an adapter's sake only when nobody is heard over any.
  */
 #include "source/ladder.h"
 
@@ -194,6 +197,11 @@ enum rung ladder_adapter_rung(const struct ladder_adapter *l, usec_t now)
 usec_t ladder_adapter_due(const struct ladder_adapter *l, usec_t now)
 {
 	return cycle_due(l, now);
+}
+
+bool ladder_adapter_hears(const struct ladder_adapter *l, usec_t now)
+{
+	return lately(l->heard, QUIET, now);
 }
 
 void ladder_adapter_cycled(struct ladder_adapter *l, usec_t now)

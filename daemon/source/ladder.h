@@ -66,6 +66,9 @@ void ladder_adapter_stuck(struct ladder_adapter *l);
 void ladder_adapter_ended(struct ladder_adapter *l);
 /* RUNG_POWER_CYCLE when that is due, RUNG_RESTART when it did not help, else RUNG_MAX_. */
 enum rung ladder_adapter_rung(const struct ladder_adapter *l, usec_t now);
+/* A wearable was heard over it a moment ago. */
+/* A wearable was heard over it a moment ago. */
+bool ladder_adapter_hears(const struct ladder_adapter *l, usec_t now);
 /* When ladder_adapter_rung() may have another answer without anything happening. */
 usec_t ladder_adapter_due(const struct ladder_adapter *l, usec_t now);
 /* A cycle begins; it could not even be switched off. */
@@ -81,6 +84,9 @@ struct ladder_daemon {
 
 void ladder_daemon_answered(struct ladder_daemon *l);
 void ladder_daemon_unanswered(struct ladder_daemon *l);
-/* RUNG_RESTART is due: it does not answer, or power cycles do not help (`helpless`). */
+/*
+ * RUNG_RESTART is due: it does not answer, or power cycles do not help and nobody is heard over any
+ * adapter (`helpless`).
+ */
 bool ladder_daemon_restart_due(const struct ladder_daemon *l, bool helpless, usec_t now);
 void ladder_daemon_restarted(struct ladder_daemon *l, usec_t now);

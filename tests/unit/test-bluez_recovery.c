@@ -229,6 +229,24 @@ static void asks_for_a_restart_in_the_end(void **state)
 	bench_await_recover(b, 900);
 }
 
+/* Of two adapters one is dead, and somebody is looked for over both: who is heard keeps his link. */
+static void spares_another_adapter(void **state)
+{
+	struct bench *b = *state;
+	struct fake_adapter *dead = fake_bluez_plug(b->fake, 1, "00:1a:7d:da:71:14");
+	struct fake_strap *a = start_streaming(b);
+
+	dead->mood = FAKE_RADIO_DEAD;
+	bench_configure(b, NAMED(STRAP_A) "streams=heart_rate\n" NAMED(STRAP_B));
+	bench_pass(b, 600, &a, 1);
+	assert_in_range(bench_calls(b, "PowerOff"), 3, 100);
+	assert_int_not_equal(access(b->recover, F_OK), 0);
+	assert_int_equal(bench_seen(b, STRAP_A)->n_disconnected, 0);
+	a->near = false;
+	fake_bluez_lose(b->fake, a);
+	bench_await_recover(b, 60); /* now there is nothing to lose */
+}
+
 /* It is switched off and on, which is all that it can do: not for ever. */
 static void is_not_content_with_cycles_that_do_not_help(void **state)
 {
@@ -533,6 +551,7 @@ int main(void)
 		bluez_test(brings_all_back),
 		bluez_test(sees_through_a_false_scan),
 		bluez_test(asks_for_a_restart_in_the_end),
+		bluez_test(spares_another_adapter),
 		bluez_test(is_not_content_with_cycles_that_do_not_help),
 		bluez_test(asks_for_a_restart_of_one_that_hangs),
 		bluez_test(survives_bluetoothd),
