@@ -27,10 +27,10 @@ bool crowd_keeps(void *userdata, const char *address)
 /* A file is all that may be done without being root: vitald-recover.path sees it. */
 void crowd_ask_restart(struct bluez *b, const char *why, usec_t now)
 {
+	bool first = ladder_daemon_restarted(&b->ladder, now);
 	_cleanup_(freep) char *path = NULL;
 	int fd;
 
-	ladder_daemon_restarted(&b->ladder, now);
 	if (asprintf(&path, "%s/recover", b->config->runtime_dir) < 0) {
 		path = NULL;
 		return;
@@ -38,7 +38,7 @@ void crowd_ask_restart(struct bluez *b, const char *why, usec_t now)
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd >= 0)
 		(void)close(fd); /* it is there, and has no content */
-	log_event(LOG_WARNING, CATALOG_RESTART_ASKED, NULL,
+	log_event(first ? LOG_WARNING : LOG_DEBUG, CATALOG_RESTART_ASKED, NULL,
 		  "bluetoothd has to be restarted: %s; %s", why,
 		  fd >= 0 ? "vitald-recover.path does it, if it is enabled"
 			  : "and the request could not be written");
@@ -82,8 +82,10 @@ static void on_radio_rung(void *userdata, const char *adapter, enum rung rung, b
 
 static void on_heard(void *userdata, const char *path)
 {
-	struct radio *r = bluez_radio_of(userdata, path);
+	struct bluez *b = userdata;
+	struct radio *r = bluez_radio_of(b, path);
 
+	(void)ladder_daemon_heard(&b->ladder);
 	if (r)
 		ladder_adapter_heard(radio_ladder(r), clock_boot_usec());
 }

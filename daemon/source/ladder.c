@@ -44,6 +44,7 @@
 #define CYCLE_PAUSE	  (15 * USEC_PER_SEC)
 #define CYCLE_PAUSE_ALIVE (600 * USEC_PER_SEC)
 #define RESTART_PAUSE	  (300 * USEC_PER_SEC)
+#define RESTART_EPISODE	  (900 * USEC_PER_SEC) /* so long after the last one it is another one */
 
 enum {
 	BROKEN_SUSPECT = 2,
@@ -234,8 +235,20 @@ bool ladder_daemon_restart_due(const struct ladder_daemon *l, bool helpless, use
 	       !lately(l->restarted, RESTART_PAUSE, now);
 }
 
-void ladder_daemon_restarted(struct ladder_daemon *l, usec_t now)
+bool ladder_daemon_restarted(struct ladder_daemon *l, usec_t now)
 {
+	bool first = !l->told || !lately(l->restarted, RESTART_EPISODE, now);
+
+	l->told = true;
 	l->restarted = now;
 	l->unanswered = 0;
+	return first;
+}
+
+bool ladder_daemon_heard(struct ladder_daemon *l)
+{
+	bool told = l->told;
+
+	l->told = false;
+	return told;
 }

@@ -80,6 +80,7 @@ void ladder_adapter_cycle_failed(struct ladder_adapter *l);
 struct ladder_daemon {
 	unsigned unanswered; /* calls that only bluetoothd itself has to answer, in a row */
 	usec_t restarted;    /* when that was last asked for; 0: never */
+	bool told;	     /* and nobody was heard since */
 };
 
 void ladder_daemon_answered(struct ladder_daemon *l);
@@ -89,4 +90,7 @@ void ladder_daemon_unanswered(struct ladder_daemon *l);
  * adapter (`helpless`).
  */
 bool ladder_daemon_restart_due(const struct ladder_daemon *l, bool helpless, usec_t now);
-void ladder_daemon_restarted(struct ladder_daemon *l, usec_t now);
+/* That is asked for. True: it is the first time of an episode, and worth a line. */
+bool ladder_daemon_restarted(struct ladder_daemon *l, usec_t now);
+/* A wearable was heard. True: that ends an episode. */
+bool ladder_daemon_heard(struct ladder_daemon *l);

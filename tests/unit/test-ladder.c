@@ -255,10 +255,25 @@ static void a_restart_after_three_and_in_five_minutes(void **state)
 	ladder_daemon_unanswered(&l);
 	ladder_daemon_unanswered(&l);
 	assert_true(ladder_daemon_restart_due(&l, false, S(100)));
-	ladder_daemon_restarted(&l, S(100));
+	(void)ladder_daemon_restarted(&l, S(100));
 	assert_false(ladder_daemon_restart_due(&l, true, S(399)));
 	assert_true(ladder_daemon_restart_due(&l, true, S(400)));
 	assert_false(ladder_daemon_restart_due(&l, false, S(400)));
+}
+
+/* An episode goes on while one restart after the other is asked for, and nobody is heard. */
+static void an_episode_is_told_once(void **state)
+{
+	struct ladder_daemon l = {0};
+
+	assert_false(ladder_daemon_heard(&l));
+	assert_true(ladder_daemon_restarted(&l, S(100)));
+	for (unsigned i = 1; i <= 100; i++)
+		assert_false(ladder_daemon_restarted(&l, S(100 + 310 * i)));
+	assert_true(ladder_daemon_heard(&l));
+	assert_false(ladder_daemon_heard(&l));
+	assert_true(ladder_daemon_restarted(&l, S(31500)));
+	assert_true(ladder_daemon_restarted(&l, S(31500 + 900))); /* it was well meanwhile */
 }
 
 int main(void)
@@ -280,6 +295,7 @@ int main(void)
 		cmocka_unit_test(cycles_are_forgotten),
 		cmocka_unit_test(a_failed_cycle_is_owed),
 		cmocka_unit_test(a_restart_after_three_and_in_five_minutes),
+		cmocka_unit_test(an_episode_is_told_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
