@@ -152,6 +152,7 @@ static int on_objects(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		return 0;
 	}
 	ladder_daemon_answered(&b->ladder);
+	crowd_withdraw_restart(b);
 	(void)snprintf(b->owner, sizeof(b->owner), "%s", owner ? owner : "");
 	r = objects_read_all(b->objects, m);
 	if (r < 0)

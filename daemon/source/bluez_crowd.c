@@ -24,17 +24,31 @@ bool crowd_keeps(void *userdata, const char *address)
 
 /* --- the ladder --- */
 
+/* NULL: no memory. */
+static char *request_path(const struct bluez *b)
+{
+	char *path;
+
+	return asprintf(&path, "%s/recover", b->config->runtime_dir) < 0 ? NULL : path;
+}
+
+void crowd_withdraw_restart(const struct bluez *b)
+{
+	_cleanup_(freep) char *path = request_path(b);
+
+	if (path)
+		(void)unlink(path); /* mostly there is none */
+}
+
 /* A file is all that may be done without being root: vitald-recover.path sees it. */
 void crowd_ask_restart(struct bluez *b, const char *why, usec_t now)
 {
 	bool first = ladder_daemon_restarted(&b->ladder, now);
-	_cleanup_(freep) char *path = NULL;
+	_cleanup_(freep) char *path = request_path(b);
 	int fd;
 
-	if (asprintf(&path, "%s/recover", b->config->runtime_dir) < 0) {
-		path = NULL;
+	if (!path)
 		return;
-	}
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd >= 0)
 		(void)close(fd); /* it is there, and has no content */
@@ -85,7 +99,8 @@ static void on_heard(void *userdata, const char *path)
 	struct bluez *b = userdata;
 	struct radio *r = bluez_radio_of(b, path);
 
-	(void)ladder_daemon_heard(&b->ladder);
+	if (ladder_daemon_heard(&b->ladder))
+		crowd_withdraw_restart(b);
 	if (r)
 		ladder_adapter_heard(radio_ladder(r), clock_boot_usec());
 }

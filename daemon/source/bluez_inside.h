@@ -98,6 +98,8 @@ bool crowd_takes_adapter(const struct bluez *b, const struct objects_adapter *a)
 struct radio_handler crowd_radio_handler(struct bluez *b);
 /* The last rung: a file that asks for a restart of bluetoothd. */
 void crowd_ask_restart(struct bluez *b, const char *why, usec_t now);
+/* It is well again, or another one: whoever enables that rung later must not restart it. */
+void crowd_withdraw_restart(const struct bluez *b);
 
 /* --- bluez_turns.c --- */
 

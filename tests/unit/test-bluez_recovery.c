@@ -292,6 +292,29 @@ static void asks_for_a_restart_of_one_that_hangs(void **state)
 	assert_string_equal(b->problem, "");
 }
 
+/* Nobody has done what was asked for, and it went on by itself, or another one came. */
+static void takes_its_request_back(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *a = start_streaming(b);
+
+	for (unsigned i = 0; i < 2; i++) {
+		fake_bluez_hang(b->fake, true);
+		bench_await_recover(b, 400);
+		fake_bluez_hang(b->fake, false);
+		if (i == 0) {
+			bench_await_state(b, STRAP_A, "streaming", 60);
+			bench_pass(b, 10, &a, 1);
+		} else {
+			fake_bluez_crash(b->fake);
+			bench_pass(b, 1, NULL, 0);
+			fake_bluez_start(b->fake);
+			bench_pass(b, 2, NULL, 0);
+		}
+		assert_int_not_equal(access(b->recover, F_OK), 0);
+	}
+}
+
 static void survives_bluetoothd(void **state)
 {
 	struct bench *b = *state;
@@ -559,6 +582,7 @@ int main(void)
 		bluez_test(spares_another_adapter),
 		bluez_test(is_not_content_with_cycles_that_do_not_help),
 		bluez_test(asks_for_a_restart_of_one_that_hangs),
+		bluez_test(takes_its_request_back),
 		bluez_test(survives_bluetoothd),
 		bluez_test(survives_the_bus),
 		bluez_test(waits_for_bluetoothd),
