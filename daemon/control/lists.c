@@ -234,6 +234,7 @@ static void put_audit_line(struct table *t, const struct store *store,
 	table_u64(t, line->quarantined);
 	table_u64(t, line->moved);
 	table_u64(t, line->exempt);
+	table_u64(t, line->lost);
 	table_u64(t, line->counted_confirmed);
 	table_string(t, line->difference);
 }
@@ -249,7 +250,7 @@ int snapshot_audit(const struct store *store, const struct audit *audit, struct 
 	table_u64(t, n);
 	t = tables_add(&tables, "lines",
 		       "sink device data_type balanced admitted in_log in_tail deleted "
-		       "salvage_lost confirmed waiting quarantined moved exempt "
+		       "salvage_lost confirmed waiting quarantined moved exempt lost "
 		       "counted_confirmed difference");
 	for (size_t i = 0; i < n; i++)
 		put_audit_line(t, store, &lines[i]);

@@ -39,7 +39,7 @@ static void make_lines(struct buf *page, const struct table *lines, size_t width
 		put_count(t, table_get_u64(lines, row, "quarantined", 0));
 		put_count(t, table_get_u64(lines, row, "moved", 0) +
 				     table_get_u64(lines, row, "exempt", 0) +
-				     table_get_u64(lines, row, "salvage_lost", 0));
+				     table_get_u64(lines, row, "lost", 0));
 		table_string(t, table_get_string(lines, row, "difference"));
 	}
 	if (tables_failed(&shown))

@@ -1,7 +1,8 @@
 /*
- * Ranges below a cursor that are no business of this sink: moved away, or brought here although it had
- * them already. A counter each says how many (in `cursor`); which ones has to be known when a range
- * is sent again, because the server was set back: of those nothing is owed under this name.
+ * Ranges below a cursor that are no business of this sink: moved away, brought here although it had
+ * them already, or lost before it had them. A counter each says how many (in `cursor`; of what was
+ * lost the ranges are counted); which ones has to be known when a range is sent again, because the
+ * server was set back: of those nothing is owed under this name.
  *
  * Slices of moving lie side by side, so a whole outage is one range.
  */
@@ -95,15 +96,16 @@ uint64_t aside_next(const struct store *s, uint32_t sink, uint32_t stream, uint6
 	return next;
 }
 
-/* What begins first, behind `seq`, of what moved away at any sink. */
-static bool next_moved(const struct store *s, uint32_t stream, uint64_t seq, struct aside *ret)
+/* What begins first, behind `seq`, of what is set aside so at any sink. */
+static bool next_so(const struct store *s, uint32_t stream, enum aside_how how, uint64_t seq,
+		    struct aside *ret)
 {
 	bool found = false;
 
 	for (size_t i = 0; i < s->n_asides; i++) {
 		const struct aside *a = &s->asides[i];
 
-		if (a->stream != stream || a->how != ASIDE_MOVED || a->last_seq <= seq ||
+		if (a->stream != stream || a->how != how || a->last_seq <= seq ||
 		    (found && a->first_seq >= ret->first_seq))
 			continue;
 		*ret = *a;
@@ -114,28 +116,93 @@ static bool next_moved(const struct store *s, uint32_t stream, uint64_t seq, str
 	return found;
 }
 
-int aside_pass_moved(struct store *s, uint32_t sink, uint32_t stream)
+uint64_t aside_lost_between(const struct store *s, uint32_t stream, uint64_t first, uint64_t last)
+{
+	const struct stream_state *st = stream_of(s, stream);
+	struct aside a = {.last_seq = first - 1};
+	uint64_t n = 0;
+
+	while (st->salvage_lost > 0 && next_so(s, stream, ASIDE_LOST, a.last_seq, &a) &&
+	       a.first_seq <= last)
+		n += stream_count_between(st, a.first_seq, MIN(a.last_seq, last));
+	return n;
+}
+
+/* What was lost and is set aside nowhere was lost to all: a store of before it was set aside has such. */
+uint64_t aside_lost_at(const struct store *s, uint32_t sink, uint32_t stream)
+{
+	uint64_t lost = stream_of(s, stream)->salvage_lost, known;
+
+	if (lost == 0)
+		return 0;
+	known = aside_lost_between(s, stream, 1, UINT64_MAX);
+	return lost - MIN(lost, known) + aside_count(s, sink, stream, ASIDE_LOST);
+}
+
+uint64_t aside_seq_at(const struct store *s, uint32_t stream, uint64_t k)
+{
+	const struct stream_state *st = stream_of(s, stream);
+	uint64_t seq = stream_seq_at(st, k), lost = 0, n;
+
+	while (seq != 0 && (n = aside_lost_between(s, stream, 1, seq)) != lost) {
+		lost = n;
+		seq = stream_seq_at(st, k + lost);
+	}
+	return seq;
+}
+
+static int set_lost_aside(struct store *s, uint32_t sink, uint32_t stream)
+{
+	struct aside a = {0};
+
+	while (next_so(s, stream, ASIDE_LOST, a.last_seq, &a)) {
+		int r = asides_reserve(s, 1);
+
+		if (r != 0)
+			return r;
+		a.sink = sink;
+		aside_add(s, &a);
+	}
+	return 0;
+}
+
+/* What begins first, behind `seq`, of what moved away or was lost. */
+static bool next_gone(const struct store *s, uint32_t stream, uint64_t seq, struct aside *ret)
+{
+	struct aside lost;
+	bool moved = next_so(s, stream, ASIDE_MOVED, seq, ret);
+
+	if (!next_so(s, stream, ASIDE_LOST, seq, &lost) ||
+	    (moved && ret->first_seq <= lost.first_seq))
+		return moved;
+	*ret = lost;
+	return true;
+}
+
+int aside_pass_gone(struct store *s, uint32_t sink, uint32_t stream)
 {
 	const struct stream_state *st = stream_of(s, stream);
 	struct cursor_state *c = cursor_of(s, sink, stream);
 	struct aside a = {0};
+	int r = set_lost_aside(s, sink, stream);
 
-	while (next_moved(s, stream, c->seq, &a)) {
+	while (r == 0 && next_gone(s, stream, c->seq, &a)) {
 		/* Where its first lies in the log nobody noted: it is looked for from the beginning. */
-		int r = outbox_row_until(s, sink, stream, stream_seq_before(st, a.first_seq), 0);
-
+		r = outbox_row_until(s, sink, stream, stream_seq_before(st, a.first_seq), 0);
 		if (r == 0)
 			r = asides_reserve(s, 1);
 		if (r != 0)
 			return r;
-		a.sink = sink;
-		a.how = ASIDE_EXEMPT;
-		c->exempt += stream_count_between(st, a.first_seq, a.last_seq);
-		aside_add(s, &a);
+		if (a.how == ASIDE_MOVED) {
+			a.sink = sink;
+			a.how = ASIDE_EXEMPT;
+			c->exempt += stream_count_between(st, a.first_seq, a.last_seq);
+			aside_add(s, &a);
+		}
 		cursor_move(c, a.last_seq, 0);
 		s->force = true;
 	}
-	return 0;
+	return r;
 }
 
 bool outbox_has_asides(const struct store *s, uint32_t sink, uint32_t stream)

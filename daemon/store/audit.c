@@ -154,7 +154,7 @@ static void compare(struct audit_line *l)
 			       "%llu confirmed by the records, %llu by the counter",
 			       (unsigned long long)l->confirmed,
 			       (unsigned long long)l->counted_confirmed);
-	} else if (l->sink && settled + l->salvage_lost != l->admitted) {
+	} else if (l->sink && settled + l->lost != l->admitted) {
 		l->balanced = false;
 		(void)snprintf(l->difference, sizeof(l->difference),
 			       "%llu were admitted, but their states make %llu",
@@ -185,8 +185,9 @@ static void add_line(struct audit *a, uint32_t sink, uint32_t stream)
 		l->moved = c->moved;
 		l->exempt = c->exempt;
 		l->counted_confirmed = c->confirmed;
-		l->confirmed = k->at_or_below + l->deleted - k->in_rows - c->quarantined -
-			       c->moved - c->exempt;
+		l->lost = aside_lost_at(a->s, sink, stream);
+		l->confirmed = k->at_or_below + l->deleted + l->salvage_lost - l->lost -
+			       k->in_rows - c->quarantined - c->moved - c->exempt;
 		l->waiting = held - k->at_or_below + k->in_rows;
 	}
 	compare(l);

@@ -73,7 +73,7 @@ uint64_t compare_oldest(const struct store *s, uint32_t sink, uint32_t stream)
 	uint64_t exempt =
 		cursor_of(s, sink, stream)->exempt - aside_count(s, sink, stream, ASIDE_EXEMPT);
 
-	return stream_seq_at(st, MAX(st->deleted, exempt) + 1);
+	return aside_seq_at(s, stream, MAX(st->deleted, exempt) + 1);
 }
 
 uint64_t compare_count(const struct store *s, uint32_t stream, uint64_t first_seq,

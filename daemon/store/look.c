@@ -88,7 +88,7 @@ void store_cursor_status(const struct store *s, uint32_t sink, uint32_t stream,
 	const struct stream_state *st = stream_of(s, stream);
 	const struct row_entry *lowest = row_index_next(s, sink, stream, 0);
 	uint64_t settled = c->confirmed + c->quarantined + c->moved + c->exempt;
-	uint64_t held = stream_total(st) - st->salvage_lost;
+	uint64_t held = stream_total(st) - aside_lost_at(s, sink, stream);
 
 	*ret = (struct cursor_status){
 		.cursor = c->seq,

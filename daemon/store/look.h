@@ -158,15 +158,17 @@ bool store_last_heard(struct store *s, uint32_t stream, int64_t *ret_boot_us);
 
 /*
  * The ledger, recomputed from the records (per stream admitted = log and tail + deleted +
- * salvage_lost; per required sink admitted - salvage_lost = confirmed + waiting + quarantined +
- * moved + exempt). In steps, so that a loop stays responsive: audit_step() looks at some rows and
- * returns STORE_E_NOTHING while there is more. A finished audit has a line for each (sink, stream).
+ * salvage_lost; per required sink admitted - lost before it had them = confirmed + waiting +
+ * quarantined + moved + exempt). In steps, so that a loop stays responsive: audit_step() looks at
+ * some rows and returns STORE_E_NOTHING while there is more. A finished audit has a line for each
+ * (sink, stream).
  */
 struct audit_line {
 	uint32_t sink, stream;
 	uint64_t admitted, in_log, in_tail, deleted, salvage_lost;
 	uint64_t confirmed, waiting, quarantined, moved, exempt; /* recomputed */
-	uint64_t counted_confirmed;				 /* what the counter says */
+	uint64_t lost;		    /* of salvage_lost: before this sink had them */
+	uint64_t counted_confirmed; /* what the counter says */
 	bool balanced;
 	char difference[120]; /* in words, where it does not balance */
 };

@@ -25,7 +25,8 @@
  * of this boot stays as it is; one of another boot goes to a server with its boot_us and the id of that
  * boot, so it gets a run of its own, of that boot, with a fresh one for what is heard from then on.
  *
- * A record that the log does not have any more is counted as lost, once, and passed.
+ * A record that the log does not have any more is counted as lost, once, and set aside as lost at those
+ * sinks that were owed it: what the others have confirmed they have.
  */
 #include "store/identity.h"
 
@@ -408,18 +409,15 @@ static int give_up(struct slice *g, uint64_t last)
 {
 	struct store *s = g->s;
 	struct stream_state *st = stream_of(s, g->from);
+	uint64_t n = stream_count_between(st, g->first, last) -
+		     aside_lost_between(s, g->from, g->first, last); /* for another sink, before */
 	int r = reserve(s);
 
-	uint64_t n = stream_count_between(st, g->first, last);
-
 	for (uint32_t sink = 1; r == 0 && sink <= s->n_sinks; sink++) {
-		struct cursor_state *c = cursor_of(s, sink, g->from);
-
-		if (owes(s, sink, g->from, g->first))
-			r = leave(s, sink, g->from, g->first, last, 0);
-		else
-			c->confirmed -= MIN(c->confirmed, n);
-		c->dirty = true;
+		if (!owes(s, sink, g->from, g->first))
+			continue; /* it had them, or will not have them: that stays true */
+		aside_add(s, &(struct aside){sink, g->from, g->first, last, ASIDE_LOST, true});
+		r = leave(s, sink, g->from, g->first, last, 0);
 	}
 	st->salvage_lost += n;
 	st->dirty = true;

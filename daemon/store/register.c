@@ -53,17 +53,19 @@ static int exempt_history(struct store *s, uint32_t sink, bool all)
 
 	for (size_t i = 0; r == 0 && i < s->n_streams; i++) {
 		const struct stream_state *st = &s->streams[i];
-		struct cursor_state *c = cursor_of(s, sink, (uint32_t)i + 1);
-		uint64_t n = all ? stream_total(st) - st->salvage_lost : st->deleted;
+		uint32_t stream = (uint32_t)i + 1;
+		struct cursor_state *c = cursor_of(s, sink, stream);
+		uint64_t n = all ? stream_total(st) - aside_lost_at(s, sink, stream) : st->deleted;
 
 		if (n > 0) {
-			c->seq = all ? stream_last_seq(st) : stream_seq_at(st, n);
+			c->seq = all ? stream_last_seq(st) : aside_seq_at(s, stream, n);
 			c->id = all ? s->next_id - 1 : 0;
 			c->exempt = n;
 			c->dirty = true;
 			s->force = true;
 		}
-		r = aside_pass_moved(s, sink, (uint32_t)i + 1);
+		if (!all)
+			r = aside_pass_gone(s, sink, stream);
 	}
 	return r;
 }

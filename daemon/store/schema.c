@@ -12,8 +12,9 @@
  *                                              moved, exempt
  *   batch       number | a range               still to send
  *   quarantine  (sink, stream, seq)            refused for good
- *   aside       (sink, stream, first seq)      ranges below a cursor that moved away, or that
- *                                              moved here although the sink had them
+ *   aside       (sink, stream, first seq)      ranges below a cursor that moved away, that
+ *                                              moved here although the sink had them, or
+ *                                              that were lost before it had them
  *   incarnation number | a UUID, why           what stream ids are derived from; the last counts
  *   clock       a segment of a boot -> offset  frozen wall time for records admitted without one
  *   clock_note  number | boot, boot_us, utc_us what was known of the clock, told to sinks too

@@ -88,9 +88,10 @@ struct sink_entry {
 
 /*
  * Records below the cursor of a sink that are not confirmed there and never will be: they moved to
- * another stream (MOVED), or came from one where the sink had them already (EXEMPT).
+ * another stream (MOVED), came from one where the sink had them already (EXEMPT), or were gone from
+ * the log before it had them (LOST).
  */
-enum aside_how { ASIDE_MOVED = 1, ASIDE_EXEMPT = 2 };
+enum aside_how { ASIDE_MOVED = 1, ASIDE_EXEMPT = 2, ASIDE_LOST = 3 };
 struct aside {
 	uint32_t sink, stream;
 	uint64_t first_seq, last_seq;
@@ -350,8 +351,14 @@ uint64_t aside_count(const struct store *s, uint32_t sink, uint32_t stream, enum
 uint64_t aside_until(const struct store *s, uint32_t sink, uint32_t stream, uint64_t seq);
 /* Where the next range above `seq` begins; UINT64_MAX: there is none. */
 uint64_t aside_next(const struct store *s, uint32_t sink, uint32_t stream, uint64_t seq);
-/* A new sink gets of what moved the copy alone; what lies between becomes rows. */
-int aside_pass_moved(struct store *s, uint32_t sink, uint32_t stream);
+/* A new sink gets of what moved the copy alone, of what was lost nothing; the rest becomes rows. */
+int aside_pass_gone(struct store *s, uint32_t sink, uint32_t stream);
+/* How many of [first, last] were lost before some sink had them. */
+uint64_t aside_lost_between(const struct store *s, uint32_t stream, uint64_t first, uint64_t last);
+/* How many were lost before this sink had them. */
+uint64_t aside_lost_at(const struct store *s, uint32_t sink, uint32_t stream);
+/* The seq of the k-th record that was not lost, k from 1; 0: there is none. */
+uint64_t aside_seq_at(const struct store *s, uint32_t stream, uint64_t k);
 
 /* move.c */
 void staged_free(struct store *s);

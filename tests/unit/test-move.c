@@ -600,6 +600,75 @@ static void a_hole_in_the_log(void **state)
 	free(v);
 }
 
+static void confirm_rest(struct place *p, struct servers *v, struct store *s, uint32_t sink)
+{
+	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+	while (request(p, v, s, sink, false, 11, CONFIRM))
+		;
+}
+
+/*
+ * Gone from the log before the second sink had it, and after the first had it: the first has it still,
+ * whatever is set back or joins later, and it is counted once.
+ */
+static void what_a_server_has_is_not_lost_to_it(void **state)
+{
+	struct place *p = *state;
+	struct servers *v = calloc(1, sizeof(*v));
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), late;
+	struct stream_status status;
+	struct cursor_status c;
+	uint64_t n;
+	int r;
+
+	add_sinks(s, false);
+	for (uint16_t bpm = 1; bpm <= 6; bpm++) {
+		(void)admit(p, s, stream, bpm);
+		assert_int_equal(store_commit(s, p->now), 0);
+	}
+	assert_true(request(p, v, s, 1, true, 6, CONFIRM));
+	assert_int_equal(store_commit(s, p->now), 0);
+	store_close(s);
+	run_sql(p, "DELETE FROM record WHERE seq IN (268435458, 268435459)");
+	s = open_renamed(p, INCARNATION_MACHINE);
+	move_all(p, s, false);
+	assert_balanced(s);
+	store_cursor_status(s, 1, stream, &c);
+	assert_int_equal(c.confirmed, 6);
+	assert_int_equal(c.waiting, 0);
+	store_cursor_status(s, 2, stream, &c);
+	assert_int_equal(c.confirmed, 0);
+	assert_int_equal(c.moved, 4);
+	assert_int_equal(c.waiting, 0);
+
+	/* That server is set back, and a sink joins: neither gets it, and it is not lost again. */
+	assert_int_equal(outbox_rewind(s, 1, stream, 0, &n), 0);
+	assert_int_equal(n, 6);
+	move_all(p, s, false);
+	assert_balanced(s);
+	assert_int_equal(register_sink(s, "late", true, false, &late), 0);
+	assert_balanced(s);
+	move_all(p, s, true);
+	store_stream_status(s, stream, &status);
+	assert_int_equal(status.salvage_lost, 2);
+
+	/* What is left goes by age; who joins then owes nothing of it. */
+	for (uint32_t sink = 1; sink <= late; sink++)
+		confirm_rest(p, v, s, sink);
+	while ((r = store_prune(s, INT64_MAX, 7)) == 0)
+		assert_balanced(s);
+	assert_int_equal(r, STORE_E_NOTHING);
+	assert_int_equal(register_sink(s, "later", true, false, &late), 0);
+	assert_balanced(s);
+	store_cursor_status(s, late, stream, &c);
+	assert_int_equal(c.exempt, 4);
+	assert_int_equal(c.waiting + c.in_rows, 0);
+	assert_int_equal(store_move_left(s), 0);
+	store_close(s);
+	free(v);
+}
+
 /*
  * A card that does not take a slice: what is heard meanwhile lies in the ring behind no hole, and
  * the next start finds it there.
@@ -811,6 +880,7 @@ int main(void)
 		store_test(what_has_no_time_waits_for_it),
 		store_test(what_was_held_is_let_go),
 		store_test(a_hole_in_the_log),
+		store_test(what_a_server_has_is_not_lost_to_it),
 		store_test(a_slice_that_the_card_refuses),
 		cmocka_unit_test(a_kill_in_every_commit),
 		cmocka_unit_test(any_order),
