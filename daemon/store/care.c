@@ -123,15 +123,46 @@ struct old_block {
 };
 
 /*
+ * The first block behind this one that has a true time and was heard then. What a wearable's memory told
+ * later, or what was moved, stands there too with its old times: by boot_us it begins before something
+ * that its run had heard by then. False: there is none.
+ */
+static bool find_heard_behind(struct store *s, const struct record *first, struct heard_before *ret)
+{
+	sqlite3_stmt *stmt = s->statements[SQL_BLOCKS_AFTER];
+	uint64_t run = seq_run(first->seq);
+	int64_t latest_us = first->boot_us;
+	bool found = false;
+
+	if (sqlite3_bind_int64(stmt, 1, (int64_t)first->id) != SQLITE_OK)
+		return false;
+	while (!found && sqlite3_step(stmt) == SQLITE_ROW) {
+		uint64_t its_run = (uint64_t)sqlite3_column_int64(stmt, 1);
+		int64_t boot_us = sqlite3_column_int64(stmt, 2);
+
+		if (its_run < run)
+			continue;
+		if (its_run > run)
+			latest_us = boot_us;
+		run = its_run;
+		found = boot_us >= latest_us && sqlite3_column_int(stmt, 3) == CLK_UTC;
+		latest_us = MAX(latest_us, boot_us);
+	}
+	if (found)
+		*ret = (struct heard_before){first->id, (uint64_t)sqlite3_column_int64(stmt, 0),
+					     sqlite3_column_int64(stmt, 4)};
+	(void)sqlite3_reset(stmt); /* repeats the error of the step */
+	return found;
+}
+
+/*
  * When a block was heard, at the latest: by its own clock or its segment's if those were
  * synchronised; else by the next block that was, because blocks stand in the order they were heard.
- * INT64_MAX: nobody can tell yet.
+ * That one is remembered: days without a clock are many blocks. INT64_MAX: nobody can tell yet.
  */
 static int64_t heard_until(struct store *s, const struct record *first)
 {
-	sqlite3_stmt *stmt = s->statements[SQL_NEXT_UTC];
 	struct record *r = &s->scratch_record;
-	int64_t wall_us = INT64_MAX;
 
 	r->seq = first->seq;
 	r->clk = first->clk;
@@ -139,11 +170,10 @@ static int64_t heard_until(struct store *s, const struct record *first)
 	r->offset_us = first->offset_us;
 	if (wall_resolve(s, r) && r->clk == CLK_UTC)
 		return record_wall_us(r);
-	if (sqlite3_bind_int64(stmt, 1, (int64_t)first->id) == SQLITE_OK &&
-	    sqlite3_step(stmt) == SQLITE_ROW)
-		wall_us = sqlite3_column_int64(stmt, 0);
-	(void)sqlite3_reset(stmt); /* repeats the error of the step */
-	return wall_us;
+	if ((first->id < s->heard_before.from || first->id >= s->heard_before.to) &&
+	    !find_heard_behind(s, first, &s->heard_before))
+		return INT64_MAX;
+	return s->heard_before.wall_us;
 }
 
 /* From the next call on, from the oldest block again. */

@@ -73,8 +73,8 @@ static const char *const statement_text[SQL_MAX_] = {
 		"INSERT OR REPLACE INTO stream_run(stream, run, last_n) VALUES(?1, ?2, ?3)",
 	[SQL_PUT_META] = "INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)",
 	[SQL_MAX_ID] = "SELECT max(id) FROM record",
-	[SQL_NEXT_UTC] = "SELECT boot_us + offset_us FROM record WHERE id > ?1 AND clk = 1"
-			 " ORDER BY id LIMIT 1",
+	[SQL_BLOCKS_AFTER] = "SELECT id, seq >> 28, boot_us, clk, boot_us + offset_us FROM record"
+			     " WHERE id > ?1 ORDER BY id",
 	[SQL_OLDEST] = "SELECT id, stream, seq, n, boot_us, clk, offset_us FROM record"
 		       " WHERE id > ?2 ORDER BY id LIMIT ?1",
 	[SQL_DELETE_RECORD] = "DELETE FROM record WHERE id = ?1",

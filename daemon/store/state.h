@@ -160,6 +160,12 @@ struct wear {
 	usec_t next; /* not written before this */
 };
 
+/* What was heard before when: blocks from `from` on, and before `to`, before wall_us. */
+struct heard_before {
+	uint64_t from, to;
+	int64_t wall_us;
+};
+
 /* What the WAL may grow to before it is cut off, in pages. */
 enum { STORE_WAL_PAGES_CAP = 8000 };
 
@@ -180,7 +186,7 @@ enum statement {
 	SQL_PUT_META,
 	SQL_MAX_ID,
 	SQL_OLDEST,
-	SQL_NEXT_UTC,
+	SQL_BLOCKS_AFTER,
 	SQL_DELETE_RECORD,
 	SQL_ADD_UNDECODED,
 	SQL_TRIM_UNDECODED,
@@ -206,7 +212,8 @@ struct store {
 
 	usec_t durability_window, lazy_commit;
 	uint64_t max_size, max_batches;
-	uint64_t prune_id;     /* deleting goes on behind this block */
+	uint64_t prune_id; /* deleting goes on behind this block */
+	struct heard_before heard_before;
 	uint64_t used;	       /* bytes of the database that are not free pages */
 	uint64_t free_inside;  /* bytes of those that are */
 	uint64_t free_reserve; /* to be left free, as configured */

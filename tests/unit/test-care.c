@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "place.h"
+#include "store/state.h"
 
 #define OLD (synced.offset_us + INT64_C(2000000000)) /* after all that is admitted here */
 
@@ -242,6 +243,88 @@ static void history_from_before_the_clock(void **state)
 	store_close(s);
 }
 
+/* What a wearable's memory tells of another day. */
+static void tell_past(struct place *p, struct store *s, uint32_t stream, int64_t boot_us)
+{
+	struct record r = {.stream = stream,
+			   .type = RECORD_HEART_RATE,
+			   .boot_us = boot_us,
+			   .heart_rate = {.bpm = 50, .energy_kj = -1}};
+
+	for (int i = 0; i < 3; i++, r.boot_us += (int64_t)USEC_PER_SEC)
+		assert_int_equal(store_admit(s, &r, p->now), 0);
+}
+
+/* It comes with the clock, before anything that was heard by it, and makes nobody older. */
+static void an_estimate_beside_a_memory(void **state)
+{
+	struct place *p = *state;
+	struct store *s = open_with(p, &unsynced, NULL);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), a = sink_named(s, "a", true);
+	int64_t week = INT64_C(7) * 86400 * 1000000, heard = (int64_t)p->now + synced.offset_us;
+	struct stream_status status;
+
+	admit_some(p, s, stream, 3);
+	assert_int_equal(store_resolve_clock(s, CLK_EST, p->now, unsynced.offset_us), 0);
+	assert_int_equal(store_commit(s, p->now), 0);
+	store_set_clock(s, &synced);
+	tell_past(p, s, stream, (int64_t)p->now - week);
+	confirm_all(s, a, p->now);
+	assert_int_equal(store_commit(s, p->now), 0);
+	assert_int_equal(store_prune(s, heard, 100), STORE_E_NOTHING); /* who can tell? */
+	for (int i = 0; i < 2; i++) { /* the next day, and in the next run */
+		admit_some(p, s, stream, 3);
+		tell_past(p, s, stream, (int64_t)p->now - week);
+		confirm_all(s, a, p->now);
+		restart(p, &s);
+		assert_int_equal(sink_named(s, "a", true), a);
+		p->now += 86400 * USEC_PER_SEC;
+	}
+	assert_int_equal(store_prune(s, heard, 100), STORE_E_NOTHING);
+	store_stream_status(s, stream, &status);
+	assert_int_equal(status.deleted, 0);
+	assert_int_equal(store_prune(s, heard + 60 * (int64_t)USEC_PER_SEC, 100), 0);
+	store_stream_status(s, stream, &status);
+	assert_true(status.deleted >= 6 && status.deleted < 15);
+	assert_balanced(s);
+	store_close(s);
+}
+
+static int count_steps(void *userdata)
+{
+	++*(unsigned *)userdata;
+	return 0;
+}
+
+/* A hub that had no network had no clock either: weeks of blocks, and each asks when it was. */
+static void many_estimates(void **state)
+{
+	enum { BLOCKS = 5000, STEPS = 1000 };
+	struct place *p = *state;
+	struct store *s = open_with(p, &unsynced, NULL);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), a = sink_named(s, "a", true);
+	struct stream_status status;
+	unsigned steps = 0;
+
+	for (int i = 0; i < BLOCKS; i++) {
+		admit_some(p, s, stream, 1);
+		assert_int_equal(store_commit(s, p->now), 0);
+	}
+	assert_int_equal(store_resolve_clock(s, CLK_EST, p->now, unsynced.offset_us), 0);
+	store_set_clock(s, &synced);
+	admit_some(p, s, stream, 1);
+	assert_int_equal(outbox_reopen(s, a, p->now), 0);
+	confirm_all(s, a, p->now);
+	assert_int_equal(store_commit(s, p->now), 0);
+	sqlite3_progress_handler(s->db, STEPS, count_steps, &steps);
+	assert_int_equal(store_prune(s, OLD, 256), 0);
+	sqlite3_progress_handler(s->db, 0, NULL, NULL);
+	store_stream_status(s, stream, &status);
+	assert_int_equal(status.deleted, 256);
+	assert_in_range(steps, 0, 1000); /* some for each block, not for each of each */
+	store_close(s);
+}
+
 static void numbers_do_not_come_back(void **state)
 {
 	struct place *p = *state;
@@ -276,6 +359,8 @@ int main(void)
 		store_test(quarantine_does_not_keep_other_streams),
 		store_test(quarantine_goes_before_new_data_is_refused),
 		store_test(history_from_before_the_clock),
+		store_test(an_estimate_beside_a_memory),
+		store_test(many_estimates),
 		store_test(numbers_do_not_come_back),
 	};
 
