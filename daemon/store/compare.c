@@ -19,6 +19,9 @@
 /* A block begins with its first record; it ends at most so much later. */
 #define BLOCK_SPAN (3600 * USEC_PER_SEC)
 
+/* So many in a row at most may have been told later, see past.h: 1024 records. */
+enum { TOLD_BLOCKS = 64 };
+
 static bool is_younger(const struct store *s, sqlite3_stmt *stmt, int64_t wall_us)
 {
 	struct record r = {.seq = (uint64_t)sqlite3_column_int64(stmt, 1),
@@ -30,39 +33,57 @@ static bool is_younger(const struct store *s, sqlite3_stmt *stmt, int64_t wall_u
 	return !wall_resolve(s, &r) || r.clk != CLK_UTC || record_wall_us(&r) >= wall_us;
 }
 
+/* The place behind the old ones of the next blocks, and whether one that is young follows there. */
+static int pass_old(struct store *s, sqlite3_stmt *stmt, uint64_t from_id, int64_t wall_us,
+		    bool *ret_young, uint64_t *ret_id)
+{
+	int code = SQLITE_DONE;
+
+	*ret_young = false;
+	*ret_id = from_id;
+	(void)sqlite3_bind_int64(stmt, 1, (int64_t)from_id); /* checked by the step */
+	while (!*ret_young && (code = sqlite3_step(stmt)) == SQLITE_ROW) {
+		*ret_young = is_younger(s, stmt, wall_us);
+		if (!*ret_young)
+			*ret_id = (uint64_t)sqlite3_column_int64(stmt, 0) + 1;
+	}
+	(void)sqlite3_reset(stmt); /* repeats the error of the step */
+	return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : store_fail_sql(s, "record");
+}
+
 /*
  * Blocks stand in the order in which they were heard, so the first that is young enough is found by
- * halving. A clock that was set back breaks that order; then a part of the day is compared the next
- * time that everything is.
+ * halving. Between them stands what a wearable's memory told later, with times of before: so a place is
+ * old only if all of the next blocks are. A clock that was set back breaks that order, too; then a part
+ * of the day is compared the next time that everything is.
  */
 int compare_since(struct store *s, int64_t wall_us, uint64_t *ret_id)
 {
 	uint64_t low = 0, high = s->log_id + 1; /* high: is young, or behind all */
 	sqlite3_stmt *stmt = NULL;
-	int code = SQLITE_ROW;
+	bool young;
+	int r = 0;
 
 	wall_us -= (int64_t)MAX((usec_t)BLOCK_SPAN, s->lazy_commit);
 	if (sqlite3_prepare_v2(s->db,
 			       "SELECT id, seq, boot_us, clk, offset_us FROM record WHERE id >= ?1"
-			       " ORDER BY id LIMIT 1",
-			       -1, &stmt, NULL) != SQLITE_OK)
-		return store_fail_sql(s, "record");
-	while (low < high && (code == SQLITE_ROW || code == SQLITE_DONE)) {
-		uint64_t middle = low + (high - low) / 2;
+			       " ORDER BY id LIMIT ?2",
+			       -1, &stmt, NULL) != SQLITE_OK ||
+	    sqlite3_bind_int(stmt, 2, TOLD_BLOCKS) != SQLITE_OK)
+		r = store_fail_sql(s, "record");
+	while (r == 0 && low < high) {
+		uint64_t middle = low + (high - low) / 2, next;
 
-		(void)sqlite3_bind_int64(stmt, 1, (int64_t)middle); /* checked by the step */
-		code = sqlite3_step(stmt);
-		if (code == SQLITE_DONE || is_younger(s, stmt, wall_us))
+		r = pass_old(s, stmt, middle, wall_us, &young, &next);
+		if (young || next == middle)
 			high = middle;
 		else
-			low = (uint64_t)sqlite3_column_int64(stmt, 0) + 1;
-		(void)sqlite3_reset(stmt); /* repeats the error of the step */
+			low = next;
 	}
+	if (r == 0)
+		r = pass_old(s, stmt, high, wall_us, &young, ret_id);
 	(void)sqlite3_finalize(stmt); /* only read */
-	if (code != SQLITE_ROW && code != SQLITE_DONE)
-		return store_fail_sql(s, "record");
-	*ret_id = low;
-	return 0;
+	return r;
 }
 
 uint64_t compare_oldest(const struct store *s, uint32_t sink, uint32_t stream)

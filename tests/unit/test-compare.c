@@ -13,6 +13,7 @@
 
 #include "place.h"
 #include "store/compare.h"
+#include "store/state.h"
 
 static uint32_t hr, ecg, sink;
 static struct taken taken;
@@ -373,6 +374,39 @@ static void since_when(void **state)
 	store_close(s);
 }
 
+/* What a memory told of another day stands among what was heard today: that is looked at all the same. */
+static void since_when_beside_a_memory(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+	int64_t at = 0;
+	uint64_t id, young = 0;
+
+	for (int i = 0; i < 40; i++) {
+		struct record r = {.stream = hr,
+				   .type = RECORD_HEART_RATE,
+				   .boot_us = (int64_t)p->now - INT64_C(10) * 86400 * 1000000,
+				   .heart_rate = {.bpm = 50, .energy_kj = -1}};
+
+		(void)admit(p, s, hr, 60);
+		if (i == 20) {
+			young = s->next_id - 1;
+			at = (int64_t)p->now + synced.offset_us;
+		}
+		assert_int_equal(store_commit(s, p->now), 0);
+		for (int k = 0; i == 22 && k < 30; k++) { /* in the middle of all */
+			assert_int_equal(store_admit(s, &r, p->now), 0);
+			assert_int_equal(store_commit(s, p->now), 0);
+		}
+		p->now += 3600 * USEC_PER_SEC;
+	}
+	assert_int_equal(compare_since(s, at, &id), 0);
+	assert_in_range(id, young - 3, young);
+	assert_int_equal(compare_since(s, INT64_MAX / 2, &id), 0);
+	assert_int_equal(id, s->next_id);
+	store_close(s);
+}
+
 /* Of records without a clock nobody knows how old they are: they are young. */
 static void since_when_without_a_clock(void **state)
 {
@@ -457,6 +491,7 @@ int main(void)
 		store_test(exempt_is_nobodys),
 		store_test(spans),
 		store_test(since_when),
+		store_test(since_when_beside_a_memory),
 		store_test(since_when_without_a_clock),
 		store_test(taking_rows_of_a_look),
 		store_test(a_stream_is_held),
