@@ -19,6 +19,10 @@
  *	they differ          narrower; a single one that differs is a conflict, and the stream is held
  *	only the server's    a finding: nothing here can be made of it
  *
+ * 404 says a server that does not know the question, and one that does not know the stream. One that has
+ * answered for another stream knows the question: then it is owed all of this one. Until then such
+ * streams are put off; if all are, it cannot be compared with, and nothing is owed.
+ *
  * The server's side is a stranger's, so nothing of ours is ever let go because of it: the worst that
  * a lying server achieves is that it is sent everything again, as duplicates. What is compared was
  * confirmed when it was asked for; what became a row since is left alone by outbox_owe().
@@ -71,8 +75,10 @@ struct comparison {
 
 	struct cut_range *ranges;
 	size_t n_ranges, at;
-	uint64_t next_seq, next_id; /* of the range, what is not compared yet begins there */
-	uint64_t piece_last;	    /* of its piece under way; 0: none is */
+	size_t put_off;			/* from there on streams that it answered 404 for */
+	bool answered, answered_stream; /* windows: of any stream; of the one under way */
+	uint64_t next_seq, next_id;	/* of the range, what is not compared yet begins there */
+	uint64_t piece_last;		/* of its piece under way; 0: none is */
 	struct tally_span span;
 	bool beyond; /* no record of ours has these numbers */
 	bool again;  /* something of this stream is owed again */
@@ -181,26 +187,32 @@ static void give_up_store(struct comparison *c, usec_t now)
 /* Judging */
 
 /* < 0: a fault of the store. */
+static int owe_range(struct comparison *c, const struct cut_range *range)
+{
+	struct stream_status status;
+	uint64_t n;
+	int q;
+
+	q = outbox_owe(c->o.store, range, c->o.number, &n);
+	if (q != 0 || n == 0)
+		return q < 0 ? q : 0;
+	store_stream_status(c->o.store, range->stream, &status);
+	c->again_of[status.info.kind < KIND_MAX ? status.info.kind : 0] += n;
+	c->state.again += n;
+	c->state.streams_again += !c->again;
+	c->again = true;
+	find_out(c, FINDING_LACKED, range->first_seq, range->last_seq, n);
+	return 0;
+}
+
 static int owe(struct comparison *c, const struct tally_window *ours)
 {
 	const struct cut_range range = {.stream = c->span.stream,
 					.first_seq = ours->first_seq,
 					.last_seq = ours->last_seq,
 					.first_id = ours->first_id};
-	struct stream_status status;
-	uint64_t n;
-	int q;
 
-	q = outbox_owe(c->o.store, &range, c->o.number, &n);
-	if (q != 0 || n == 0)
-		return q < 0 ? q : 0;
-	store_stream_status(c->o.store, range.stream, &status);
-	c->again_of[status.info.kind < KIND_MAX ? status.info.kind : 0] += n;
-	c->state.again += n;
-	c->state.streams_again += !c->again;
-	c->again = true;
-	find_out(c, FINDING_LACKED, range.first_seq, range.last_seq, n);
-	return 0;
+	return owe_range(c, &range);
 }
 
 static void conflict(struct comparison *c, uint64_t seq)
@@ -329,6 +341,57 @@ static int judge(struct comparison *c, const struct window *theirs, size_t n_the
 	return 0;
 }
 
+/* From stream to stream */
+
+static struct cut_range *current(const struct comparison *c)
+{
+	return &c->ranges[c->at];
+}
+
+static void next_range(struct comparison *c)
+{
+	bool same = c->at + 1 < c->n_ranges && c->ranges[c->at + 1].stream == current(c)->stream;
+
+	if (!same) {
+		c->state.streams_done++;
+		c->again = c->answered_stream = false;
+	}
+	c->at++;
+	c->piece_last = 0;
+	c->step = STEP_SEEK;
+}
+
+/* Asked for a first window of this stream it says 404. */
+static void on_unknown(struct comparison *c, usec_t now)
+{
+	struct cut_range range = *current(c);
+	uint64_t owed = c->state.again;
+
+	if (!c->answered && c->at + 1 >= c->put_off) {
+		c->state.unsupported = true;
+		end(c, now);
+		return;
+	}
+	c->beyond_last = 0;
+	if (c->answered) {
+		range.first_seq = c->next_seq;
+		if (owe_range(c, &range) < 0) {
+			give_up_store(c, now);
+			return;
+		}
+		next_range(c);
+	} else {
+		memmove(current(c), current(c) + 1, (c->n_ranges - c->at - 1) * sizeof(*c->ranges));
+		c->ranges[c->n_ranges - 1] = range;
+		c->put_off--;
+		c->step = STEP_SEEK;
+	}
+	c->piece_last = 0;
+	arm(c, now);
+	if (c->state.again > owed)
+		c->o.found(c->o.userdata);
+}
+
 /* Asking */
 
 static struct windows_query query_of(const struct comparison *c)
@@ -367,9 +430,8 @@ static void on_refused(struct comparison *c, const struct answer *a, usec_t now)
 		ask_again(c, why, 0, now);
 		return;
 	}
-	if (a->status == 404 || a->status == 405) {
-		c->state.unsupported = true;
-		end(c, now);
+	if ((a->status == 404 || a->status == 405) && !c->answered_stream) {
+		on_unknown(c, now);
 		return;
 	}
 	(void)snprintf(why, sizeof(why), "the server answers %d", a->status);
@@ -381,7 +443,6 @@ static void on_refused(struct comparison *c, const struct answer *a, usec_t now)
 
 static int take_windows(struct comparison *c, const struct window *windows, size_t n)
 {
-
 	if (!c->beyond)
 		return judge(c, windows, n);
 	for (size_t i = 0; i < n; i++)
@@ -410,8 +471,10 @@ static void on_answer(void *userdata, const struct answer *a)
 		ask_again(c, why, 0, now);
 		return;
 	}
-	if (e == 0)
+	if (e == 0) {
+		c->answered = c->answered_stream = true;
 		e = take_windows(c, windows, n);
+	}
 	if (e < 0) {
 		give_up_store(c, now);
 		return;
@@ -455,11 +518,6 @@ static void ask(struct comparison *c, usec_t now)
 
 /* Going through the ranges */
 
-static struct cut_range *current(const struct comparison *c)
-{
-	return &c->ranges[c->at];
-}
-
 struct seeking {
 	uint64_t seq, id;
 };
@@ -490,19 +548,6 @@ static int seek(struct comparison *c, bool *ret_found)
 		c->next_seq = range->first_seq;
 	c->next_id = found.seq ? found.id : range->first_id;
 	return 0;
-}
-
-static void next_range(struct comparison *c)
-{
-	bool same = c->at + 1 < c->n_ranges && c->ranges[c->at + 1].stream == current(c)->stream;
-
-	if (!same) {
-		c->state.streams_done++;
-		c->again = false;
-	}
-	c->at++;
-	c->piece_last = 0;
-	c->step = STEP_SEEK;
 }
 
 /* The next piece to look at. False: the range has been looked at. */
@@ -582,7 +627,6 @@ static int hash(struct comparison *c)
 
 static int take_span(struct comparison *c)
 {
-
 	if (!next_span(c)) {
 		next_range(c);
 		return 0;
@@ -736,6 +780,7 @@ int comparison_new(const struct comparison_options *o, const bool *only, size_t 
 		q = find_ranges(c, only, n_only);
 	if (q < 0)
 		return q;
+	c->put_off = c->n_ranges;
 	c->state.streams = count_streams(c);
 	c->state.everything = o->scope == SCOPE_ALL;
 	*ret = TAKE(c);

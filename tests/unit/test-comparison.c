@@ -34,6 +34,7 @@ static struct comparison *comparison;
 static struct reconcile_state state_;
 static uint32_t hr, sink;
 static uint64_t first, last;
+static const char *unknown;				   /* to the server: the id of a stream */
 static bool ended, has[RECORDS + 1], altered[RECORDS + 1]; /* by n */
 static const char *answers[8];				   /* instead of honest ones */
 static int statuses[8];
@@ -97,6 +98,10 @@ static bool on_request(void *userdata, const struct server_request *q, struct bu
 	unsigned i = n_requests++;
 
 	assert_in_range((to - from) / width, 0, TALLY_WINDOWS - 1);
+	if (unknown && strstr(q->head, unknown)) {
+		server_respond(out, 404, "", "");
+		return false;
+	}
 	if (i < n_answers && (answers[i] || statuses[i])) {
 		server_respond(out, statuses[i] ? statuses[i] : 200, headers,
 			       answers[i] ? answers[i] : "");
@@ -164,6 +169,7 @@ static int begin(void **state)
 	memset(answers, 0, sizeof(answers));
 	memset(statuses, 0, sizeof(statuses));
 	headers = "";
+	unknown = NULL;
 	n_answers = n_requests = n_down = n_founds = 0;
 	assert_true(sd_event_new(&loop) >= 0);
 	server = server_new(loop, on_request, NULL);
@@ -326,6 +332,95 @@ static void a_server_without_windows(void **state)
 	assert_int_equal(waiting(), 0);
 }
 
+static uint64_t waiting_of(uint32_t stream)
+{
+	struct cursor_status c;
+
+	store_cursor_status(store, sink, stream, &c);
+	return c.waiting;
+}
+
+/* Another stream with 100 records, confirmed as the first. */
+static uint32_t add_stream(enum kind kind)
+{
+	uint32_t was = hr, stream = hr = stream_of_kind(store, kind);
+	uint64_t was_last = last;
+
+	confirm_all(100);
+	hr = was;
+	last = was_last;
+	return stream;
+}
+
+static void name_stream(uint32_t stream, char ret[static UUID_STRING_SIZE])
+{
+	struct stream_status status;
+
+	store_stream_status(store, stream, &status);
+	uuid_format(&status.info.id, ret);
+}
+
+/* It tells of other streams, so it knows the question: it has nothing of this one. */
+static void a_server_without_one_stream(void **state)
+{
+	uint32_t other = add_stream(KIND_ECG);
+	char id[UUID_STRING_SIZE];
+
+	name_stream(other, id);
+	unknown = id;
+	assert_true(compare()->ended);
+	assert_false(state_.unsupported);
+	assert_int_equal(state_.compared, RECORDS);
+	assert_int_equal(state_.again, 100);
+	assert_int_equal(state_.streams_again, 1);
+	assert_int_equal(state_.streams_done, 2);
+	assert_int_equal(waiting_of(other), 100);
+	assert_int_equal(waiting(), 0);
+	assert_int_equal(n_founds, 1);
+}
+
+/* Asked for that one first: whether it knows the question only the next one tells. */
+static void a_server_without_the_first_stream(void **state)
+{
+	uint32_t other = add_stream(KIND_ECG);
+	char id[UUID_STRING_SIZE];
+
+	name_stream(hr, id);
+	unknown = id;
+	answers[1] = "[]"; /* it knows the other one, and has nothing of it */
+	n_answers = 2;
+	assert_true(compare()->ended);
+	assert_false(state_.unsupported);
+	assert_int_equal(state_.streams_again, 2);
+	assert_int_equal(waiting(), RECORDS);
+	assert_int_equal(waiting_of(other), 100);
+}
+
+static void a_server_that_knows_no_stream(void **state)
+{
+	uint32_t other = add_stream(KIND_ECG);
+
+	unknown = "/v1/streams/";
+	(void)compare();
+	assert_true(state_.unsupported);
+	assert_false(state_.ended);
+	assert_string_equal(state_.problem, "");
+	assert_int_equal(n_requests, 2);
+	assert_int_equal(waiting() + waiting_of(other), 0);
+}
+
+/* It knew it a moment ago: that is no answer to believe. */
+static void a_stream_that_vanishes_meanwhile(void **state)
+{
+	has[1] = false; /* then it is asked once more, for less */
+	statuses[1] = 404;
+	n_answers = 2;
+	assert_false(compare()->ended);
+	assert_false(state_.unsupported);
+	assert_non_null(strstr(state_.problem, "404"));
+	assert_int_equal(waiting(), 0);
+}
+
 /* Whatever the lanes found: it is not asked while it is down, and not waited for. */
 static void a_sink_that_goes_down(void **state)
 {
@@ -380,6 +475,10 @@ int main(void)
 		TEST(answers_that_are_none),
 		TEST(it_comes_to_its_senses),
 		TEST(a_server_without_windows),
+		TEST(a_server_without_one_stream),
+		TEST(a_server_without_the_first_stream),
+		TEST(a_server_that_knows_no_stream),
+		TEST(a_stream_that_vanishes_meanwhile),
 		TEST(a_sink_that_goes_down),
 		TEST(a_server_that_wants_to_be_left_alone),
 		TEST(what_was_found_is_known_though_it_is_stopped),
