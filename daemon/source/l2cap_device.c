@@ -22,6 +22,7 @@
  */
 #include "source/l2cap_device.h"
 
+#include "model/catalog.h"
 #include "source/gatt.h"
 #include "source/ladder.h"
 #include "source/packets.h"
@@ -191,15 +192,15 @@ static void on_frame(void *userdata, const struct frame *frame)
 	d->context->handler.frame(d->context->handler.userdata, &f);
 }
 
-/* Counts each; true: it is the first of an episode, and worth a line. */
-static bool climb(struct l2cap_device *d, enum rung rung)
+/* Counts each, and writes the first one of an episode down. */
+static void climb(struct l2cap_device *d, enum rung rung, const char *why)
 {
-	bool first = !(d->episode & 1U << rung);
-
 	d->rungs[rung]++;
+	if (!(d->episode & 1U << rung))
+		log_event(LOG_NOTICE, CATALOG_DEVICE_RECOVERY, NULL, "%s: %s: %s", d->address,
+			  rung_name(rung), why);
 	d->episode |= 1U << rung;
 	d->untold = true;
-	return first;
 }
 
 static void on_need(void *userdata, enum session_need need, const char *why)
@@ -215,18 +216,14 @@ static void on_need(void *userdata, enum session_need need, const char *why)
 		doom(d, GAP_LINK_LOSS, why);
 		return;
 	}
-	if (climb(d, RUNG_RECONNECT))
-		log_notice("%s is dropped and connected again: %s", d->address, why);
+	climb(d, RUNG_RECONNECT, why);
 	ladder_link_silent(&d->ladder);
 	doom(d, GAP_SILENT, why);
 }
 
 static void on_rung(void *userdata, enum rung rung, const char *why)
 {
-	struct l2cap_device *d = userdata;
-
-	if (climb(d, rung))
-		log_notice("%s: %s, because %s", d->address, rung_name(rung), why);
+	climb(userdata, rung, why);
 }
 
 static void on_changed(void *userdata)

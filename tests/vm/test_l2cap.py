@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from lab import EDGE_S, FIRST_S, Lab, strap
+from lab import EDGE_S, FIRST_S, IDS, Lab, strap
 
 STRAPS = [strap(i) for i in range(2)]
 PMD_CONTROL = "fb005c81-02e7-f387-1cad-8acd2d8df0c8"
@@ -74,8 +74,10 @@ def test_mute(hub):
     since = hub.now()
     hub.radio("mute", dev=1, on=True)
     print(f"heard after {hub.heard(STRAPS[1:], since + EDGE_S, SILENCE_S):.1f} s")
-    hub.line(STRAPS[1].address, "subscribe again", since=since)
-    hub.line(STRAPS[1].address, "dropped and connected again", since=since, times=1)
+    hub.line(STRAPS[1].address, "subscribe again", since=since, times=1)
+    hub.line(STRAPS[1].address, ": reconnect:", since=since, times=1)
+    told = hub.must(f"journalctl -b -q -x -u vitald --since @{since + hub.wall:.3f} MESSAGE_ID={IDS['DEVICE_RECOVERY']}")
+    assert "A wearable stopped speaking" in told, told
     hub.judge(expect={1: ["silent"]})
 
 
