@@ -6,8 +6,9 @@
  *	   |                                                                          |
  *	   +--- an obstacle: drop; not wanted any more: LEAVING, until it is quiet ---+
  *
- * The kernel scans for whoever is CONNECTING and gives up after 20 to 40 s; several may wait so at a
- * time. What happens on a link that is up is the session's business, carried by gatt.c.
+ * The kernel scans for whoever is CONNECTING and gives up after 20 to 40 s; any number may wait so at a
+ * time, so that those who are away keep nobody out, until max_links are up: then all of them go back to
+ * WAITING. What happens on a link that is up is the session's business, carried by gatt.c.
  *
  * A link that we drop stays up in the kernel for 2 s, in case somebody wants it again, and a stuck
  * wearable would be found again as stuck as before: after such a link no pause is shorter than
@@ -144,6 +145,24 @@ static void doom(struct l2cap_device *d, enum gap_reason gap, const char *why)
 	d->doomed = true;
 	d->gap = gap;
 	(void)snprintf(d->why, sizeof(d->why), "%s", why);
+}
+
+static bool all_in_use(const struct l2cap_device *d)
+{
+	return d->context->n_links >= d->context->max_links;
+}
+
+static void say_full(const struct l2cap_device *d, char ret[static WHY_SIZE])
+{
+	(void)snprintf(ret, WHY_SIZE, "all %u links are in use (max_links)", d->context->n_links);
+}
+
+static void give_way(struct l2cap_device *d)
+{
+	char why[WHY_SIZE];
+
+	say_full(d, why);
+	doom(d, GAP_LINK_LOSS, why);
 }
 
 static bool may(const struct l2cap_device *d)
@@ -309,12 +328,11 @@ static void close_link(struct l2cap_device *d)
 {
 	d->io = sd_event_source_disable_unref(d->io);
 	d->session = session_free(d->session);
+	d->context->n_links -= d->gatt != NULL;
 	d->gatt = gatt_free(d->gatt);
-	if (d->fd < 0)
-		return;
-	(void)close(d->fd); /* nothing is lost by a failing close */
+	if (d->fd >= 0)
+		(void)close(d->fd); /* nothing is lost by a failing close */
 	d->fd = -1;
-	d->context->n_links--;
 }
 
 /* For whoever has to find out why a wearable was given up. */
@@ -418,16 +436,25 @@ static void connected(struct l2cap_device *d, usec_t now)
 					     .done = on_done,
 					     .value = on_value,
 					     .broken = on_broken};
-	int r = gatt_new(&handler, &d->gatt);
+	int r;
 
-	if (r >= 0)
+	if (all_in_use(d)) { /* two came up at once */
+		give_way(d);
+		return;
+	}
+	r = gatt_new(&handler, &d->gatt);
+	if (r >= 0) {
+		d->context->n_links++;
 		r = sd_event_source_set_io_events(d->io, EPOLLIN);
+	}
 	if (r < 0) {
 		fail(d, -r);
 		return;
 	}
 	be(d, DISCOVERING, USEC_INFINITY);
 	gatt_discover(d->gatt, now);
+	if (all_in_use(d))
+		d->context->full(d->context->userdata);
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -457,7 +484,6 @@ static int open_link(struct l2cap_device *d)
 	if (r < 0)
 		return r;
 	d->fd = r;
-	d->context->n_links++;
 	if (setsockopt(d->fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) < 0)
 		return -errno;
 	r = sd_event_add_io(d->context->event, &d->io, d->fd, EPOLLOUT, on_io, d);
@@ -468,9 +494,8 @@ static void try_connect(struct l2cap_device *d, usec_t now)
 {
 	int r;
 
-	if (d->context->n_links >= d->context->max_links) {
-		(void)snprintf(d->why, sizeof(d->why), "all %u links are in use (max_links)",
-			       d->context->n_links);
+	if (all_in_use(d)) {
+		say_full(d, d->why);
 		wait_for(d, FULL_WAIT, now);
 		return;
 	}
@@ -493,6 +518,8 @@ static void follow_wishes(struct l2cap_device *d, usec_t now)
 		doom(d, GAP_LINK_LOSS, "");
 	} else if (obstacle && d->state != RESTING) {
 		doom(d, d->context->gap, d->context->obstacle);
+	} else if (d->wanted && d->state == CONNECTING && all_in_use(d)) {
+		give_way(d);
 	} else if (!d->wanted && d->state == RUNNING) {
 		session_close(d->session, now);
 		be(d, LEAVING, now + LEAVE_WAIT);

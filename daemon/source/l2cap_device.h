@@ -16,8 +16,10 @@ struct l2cap_context {
 	char obstacle[320];  /* why none may connect; "": all may */
 	enum gap_reason gap; /* what that means to those that were connected */
 	uint64_t max_links;
-	unsigned n_links;
+	unsigned n_links; /* that are up */
 	void *userdata;
+	/* All links are in use now: each is to reconsider. */
+	void (*full)(void *userdata);
 	/* It rests and is not wanted any more; may free it. */
 	void (*rested)(void *userdata, struct l2cap_device *d);
 };

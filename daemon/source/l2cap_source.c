@@ -236,6 +236,14 @@ static void on_rested(void *userdata, struct l2cap_device *d)
 	}
 }
 
+static void on_full(void *userdata)
+{
+	struct l2cap_source *s = userdata;
+
+	for (size_t i = 0; i < s->n_devices; i++)
+		l2cap_device_reconsider(s->devices[i]);
+}
+
 static struct l2cap_device *add(struct l2cap_source *s, const char *address)
 {
 	struct l2cap_device *d;
@@ -354,6 +362,7 @@ int l2cap_source_new(sd_event *event, const struct config *config, struct profil
 					       .max_links = config->max_links,
 					       .gap = GAP_ADAPTER,
 					       .userdata = s,
+					       .full = on_full,
 					       .rested = on_rested}};
 	(void)snprintf(s->adapter, sizeof(s->adapter), "%s",
 		       config->adapter ? config->adapter : "");

@@ -47,6 +47,7 @@ struct bench {
 	unsigned n_refused, n_connects;
 	char last_address[DEVICE_ADDRESS_SIZE];
 	bool last_random;
+	const char *away; /* it is connected to without end */
 	/* the wearables */
 	struct peer peers[PEERS_MAX];
 	unsigned n_peers;
@@ -309,6 +310,15 @@ static int manage(void *userdata)
 	return fds[1];
 }
 
+/* As a socket that is being connected, it takes nothing. */
+static void stuff(int fd)
+{
+	static const uint8_t nothing[512];
+
+	while (send(fd, nothing, sizeof(nothing), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+		;
+}
+
 static int begin_connect(void *userdata, const char *adapter, const char *address, bool random)
 {
 	struct bench *b = userdata;
@@ -328,7 +338,10 @@ static int begin_connect(void *userdata, const char *adapter, const char *addres
 	b->n_peers++;
 	peer_close(p);
 	p->fd = fds[0];
-	assert_true(sd_event_add_io(b->event, &p->io, fds[0], EPOLLIN, on_peer, p) >= 0);
+	if (b->away && streq(address, b->away))
+		stuff(fds[1]);
+	else
+		assert_true(sd_event_add_io(b->event, &p->io, fds[0], EPOLLIN, on_peer, p) >= 0);
 	return fds[1];
 }
 
@@ -634,7 +647,24 @@ static void no_more_than_may_be(void **state)
 		 "\"]\nname=red strap\n[device \"" SECOND "\"]\nname=red strap\n");
 	UNTIL(b, streq(b->device_why[0], "all 1 links are in use (max_links)") ||
 			 streq(b->device_why[1], "all 1 links are in use (max_links)"));
-	assert_int_equal(b->n_connects, 1);
+	UNTIL(b, streq(b->state[0], "streaming") || streq(b->state[1], "streaming"));
+	UNTIL(b, b->peers[0].fd < 0 || b->peers[1].fd < 0);
+	assert_int_equal(b->n_connected, 1);
+	assert_int_equal(b->n_connects, 2); /* both at once; and nobody is looked for after that */
+}
+
+/* More are away than may have a link: who is there is heard, and then nobody else is looked for. */
+static void who_is_away_keeps_nobody_out(void **state)
+{
+	struct bench *b = *state;
+
+	b->away = FIRST;
+	begin(b, "[source]\ntype=l2cap\n[bluetooth]\nmax_links=1\n[device \"" FIRST
+		 "\"]\nname=red strap\n[device \"" SECOND "\"]\nname=red strap\n");
+	UNTIL(b, streq(b->state[1], "streaming"));
+	UNTIL(b, streq(b->device_why[0], "all 1 links are in use (max_links)"));
+	assert_string_equal(b->state[0], "waiting");
+	assert_int_equal(b->n_connects, 2);
 }
 
 static void a_peer_that_breaks_the_rules_is_dropped(void **state)
@@ -676,6 +706,7 @@ int main(void)
 		script(what_needs_pairing_is_told_and_the_rest_streams),
 		script(other_wishes_are_followed),
 		script(no_more_than_may_be),
+		script(who_is_away_keeps_nobody_out),
 		script(a_peer_that_breaks_the_rules_is_dropped),
 		script(streams_stop_with_the_daemon),
 	};
