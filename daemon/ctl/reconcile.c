@@ -136,8 +136,8 @@ static void put_findings(struct buf *page, const struct table *f, size_t width)
 
 	for (size_t row = 0; row < table_rows(f); row++) {
 		cells_time(s, f, row, "time_wall_us");
-		cells_words(s, f, row, "sink");
-		cells_words(s, f, row, "device");
+		cells_string(s, f, row, "sink");
+		cells_string(s, f, row, "device");
 		cells_words(s, f, row, "data_type");
 		cells_words(s, f, row, "what");
 		cells_count(s, f, row, "records");
