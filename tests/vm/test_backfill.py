@@ -31,6 +31,7 @@ def prepare(hub):
 
 @pytest.fixture
 def hub(guests):
+    Lab.needs("memory")
     guest = guests(Lab, prepare)
     guest.mark = guest.now()
     return guest
