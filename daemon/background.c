@@ -8,6 +8,8 @@
  *                                      write nothing; cleanup does nothing
  *    another command of these       -> leave it to that one
  *
+ * Before that cleanup looks the file over, beside whoever owns it (background_cleanup.c).
+ *
  * In the third case the cursors are moved in memory and never written: the daemon, when it wakes,
  * sends the same records again, and the server knows them by (stream, seq).
  *
@@ -167,6 +169,7 @@ static void resolve_clock(const struct background *b, const struct clock_state *
 
 static int as_owner(struct background *b, const struct clock_state *clock)
 {
+	char why[256];
 	int status;
 
 	b->owner = true;
@@ -177,10 +180,10 @@ static int as_owner(struct background *b, const struct clock_state *clock)
 			  store_problem(b->store));
 		status = EXIT_FAILURE;
 	}
-	if (store_is_damaged(b->store) && store_condemn(b->store) == 0)
+	if (store_is_damaged(b->store, why) && store_condemn(b->store) == 0)
 		log_event(LOG_ERR, CATALOG_STORE_DAMAGED, NULL,
 			  "The store in %s is damaged: %s; vitald sets it aside when it starts",
-			  b->config->state_dir, store_problem(b->store));
+			  b->config->state_dir, why);
 	return status;
 }
 
@@ -259,6 +262,9 @@ static int run(struct background *b)
 		log_error("Cannot become the owner of %s: %s", b->config->state_dir, strerror(-r));
 		return EXIT_FAILURE;
 	}
+	r = b->duty->look_over ? b->duty->look_over(b) : EXIT_SUCCESS;
+	if (r != EXIT_SUCCESS)
+		return r;
 	machine_read("", machine);
 	r = store_open(&o, clock_boot_usec(), &clock, &opening, &b->store);
 	if (r == STORE_E_OWNED)

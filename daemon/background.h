@@ -20,6 +20,8 @@ struct duty {
 	enum ask ask;	  /* what a daemon that is alive is asked for */
 	bool online;	  /* it is done with servers */
 	bool beside_hung; /* it can be done by reading only */
+	/* What is done first, by reading, whoever owns the store; not 0: the exit status. Or NULL. */
+	int (*look_over)(struct background *b);
 	/* On b->event; background_end() when it is done. Not 0: a fault, already said. */
 	int (*begin)(struct background *b);
 	/* Lets go of what begin() made, also where that failed half way. */

@@ -1,7 +1,7 @@
 /*
  * Cleaning up while wearables are heard: a slice is some milliseconds, and has the lowest priority.
- * The whole file is not looked over here, because that blocks for as long as it takes; `vitald
- * cleanup` without a daemon, and `vitalctl check`, do it in processes of their own.
+ * The whole file is not looked over here, because that blocks for as long as it takes: `vitald
+ * cleanup` does it before it asks for this, and `vitalctl check`, in processes of their own.
  */
 #include "cleaning.h"
 

@@ -8,8 +8,9 @@
  * Start: become the owner (a drain at work hands over within a second), recover and commit the
  * tail, begin a run, open control and uploader, and only then the source: what is heard is safe
  * from the first byte. Stop (SIGTERM): the source goes first, then what is under way to a server
- * may end for a second, then everything is committed. Reload (SIGHUP): a bad config keeps the old one running; a good one
- * replaces the uploader and leaves sources, and so Bluetooth links, alone unless they changed.
+ * may end for a second, then everything is committed. Reload (SIGHUP): a bad config keeps the old
+ * one running; a good one replaces the uploader and leaves sources, and so Bluetooth links, alone
+ * unless they changed.
  *
  * Watchdog: sd-event pings while the loop turns; a process that is stopped or stuck is killed by
  * systemd and its tail is recovered by the next.
@@ -48,8 +49,7 @@
 #define OWNER_WAIT  (30 * USEC_PER_SEC) /* for a drain to hand over, or a hung one to be killed */
 #define OWNER_RETRY (100 * USEC_PER_MSEC)
 #define PRUNE_EVERY (600 * USEC_PER_SEC)
-#define PRUNE_SOON \
-	(30 * USEC_PER_SEC) /* there is no room, and nothing could go: each look is a commit */
+#define PRUNE_SOON  (30 * USEC_PER_SEC) /* no room, and nothing could go: each look is a commit */
 
 enum {
 	SUMMARY_CALM = 4, /* so many intervals, while all is well */
@@ -180,7 +180,6 @@ static void on_fault(void *userdata, int r)
 static void on_sync_event(void *userdata, const struct sync_event *e)
 {
 	struct daemon *d = userdata;
-
 	struct sync_event numbered = *e;
 
 	if (events_push(d->events, e) == 0) /* a ring in memory: to lose one is no loss */
@@ -268,14 +267,16 @@ static void summarise(struct daemon *d, usec_t now)
 	summary_say(&d->summary);
 }
 
-/* Something that was written cannot be read: the next start sets the store aside and salvages it. */
+/* What was written cannot be read, as we or a cleanup found: the next start sets it aside. */
 static void watch_damage(struct daemon *d)
 {
-	if (!store_is_damaged(d->store) || store_condemn(d->store) < 0)
+	char why[256];
+
+	if (!store_is_damaged(d->store, why) || store_condemn(d->store) < 0)
 		return;
 	log_event(LOG_ERR, CATALOG_STORE_DAMAGED, NULL,
 		  "The store in %s is damaged: %s; a restart sets it aside and begins a new one",
-		  d->config->state_dir, store_problem(d->store));
+		  d->config->state_dir, why);
 	(void)sd_event_exit(d->event, EXIT_FAILURE); /* only fails when it is exiting */
 }
 
@@ -294,8 +295,7 @@ static void watch_lateness(struct daemon *d)
 	if (figures.commits_late > d->told_late && d->told_late == 0)
 		log_event(LOG_WARNING, CATALOG_COMMIT_LATE, NULL,
 			  "A commit came later than durability_window promises (the longest took "
-			  "%llu "
-			  "ms): is the card slow or failing?",
+			  "%llu ms): is the card slow or failing?",
 			  (unsigned long long)(figures.longest_commit_us / 1000));
 	d->told_late = figures.commits_late;
 }

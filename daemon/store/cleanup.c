@@ -1,7 +1,7 @@
 /*
  * The daily duties, one slice a call:
  *
- *    check -> history -> notes -> damaged stores -> checkpoint -> ballast -> done
+ *    history -> notes -> damaged stores -> checkpoint -> ballast -> done
  *
  * Everything that goes by age waits for a synchronised clock; a hub that never learns the time keeps
  * all it has until max_size says otherwise.
@@ -23,7 +23,7 @@ enum { SLICE_BLOCKS = 256, SLICE_ROWS = 500 };
 
 #define DAY_US (INT64_C(86400) * 1000000)
 
-enum duty { CHECK, HISTORY, NOTES, DAMAGED, CHECKPOINT, BALLAST, DONE };
+enum duty { HISTORY, NOTES, DAMAGED, CHECKPOINT, BALLAST, DONE };
 
 struct cleanup {
 	struct store *s;
@@ -81,29 +81,6 @@ int cleanup_new(struct store *s, const struct cleanup_rules *rules, struct clean
 }
 
 /* Each duty: 0 it is done, STORE_E_MORE again, else it could not be done. */
-
-static int check(struct cleanup *c)
-{
-	sqlite3_stmt *stmt = NULL;
-	char found[160] = "";
-	int code;
-
-	if (!c->rules.check)
-		return 0;
-	if (sqlite3_prepare_v2(c->s->db, "PRAGMA quick_check(1)", -1, &stmt, NULL) != SQLITE_OK)
-		return store_fail_sql(c->s, "quick_check");
-	code = sqlite3_step(stmt);
-	if (code == SQLITE_ROW)
-		(void)snprintf(found, sizeof(found), "%s",
-			       (const char *)sqlite3_column_text(stmt, 0)); /* cut */
-	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
-	if (code != SQLITE_ROW)
-		return store_fail_sql(c->s, "quick_check");
-	return streq(found, "ok")
-		       ? 0
-		       : store_fail(c->s, STORE_E_CORRUPT,
-				    "the store is damaged, nothing was deleted: %s", found);
-}
 
 static int history(struct cleanup *c)
 {
@@ -168,8 +145,8 @@ static int ballast(struct cleanup *c)
 
 int cleanup_step(struct cleanup *c)
 {
-	static int (*const duties[DONE])(struct cleanup * c) = {check,	 history,    trim,
-								damaged, checkpoint, ballast};
+	static int (*const duties[DONE])(struct cleanup * c) = {history, trim, damaged, checkpoint,
+								ballast};
 	int r;
 
 	if (c->duty == DONE)

@@ -15,8 +15,6 @@ struct cleanup_rules {
 	int64_t wall_us; /* now */
 	/* Nothing expires on a clock that nobody disciplines: then only what needs no clock is done. */
 	bool synchronised;
-	/* Look the file over first (seconds for a full card: not in a loop), and delete nothing if it is damaged. */
-	bool check;
 };
 
 struct cleanup *cleanup_free(struct cleanup *c);

@@ -103,6 +103,14 @@ static int on_progress(void *userdata)
 	return w->progress && !w->progress(w->userdata, 0);
 }
 
+/* "*** in database main ***", a line of its own, stands before the first damage. */
+static const char *damage_of(const char *found)
+{
+	const char *end = strchr(found, '\n');
+
+	return end ? end + 1 : found;
+}
+
 static int look_over(sqlite3 *db, bool whole, struct watching *w, char why[static 256])
 {
 	sqlite3_stmt *stmt = NULL;
@@ -118,8 +126,8 @@ static int look_over(sqlite3 *db, bool whole, struct watching *w, char why[stati
 	else if (code != SQLITE_ROW)
 		r = fail_sql(why, db, "it cannot be looked over");
 	else if (!streq((const char *)sqlite3_column_text(stmt, 0), "ok"))
-		r = fail(why, STORE_E_CORRUPT, "it is damaged",
-			 (const char *)sqlite3_column_text(stmt, 0));
+		r = fail(why, STORE_E_CORRUPT, "looking it over found",
+			 damage_of((const char *)sqlite3_column_text(stmt, 0)));
 	(void)sqlite3_finalize(stmt); /* repeats the error of the step */
 	sqlite3_progress_handler(db, 0, NULL, NULL);
 	return r;

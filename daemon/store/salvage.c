@@ -207,23 +207,41 @@ void salvage_reason(const char *state_dir, char ret[static 256])
 	buf_done(&why);
 }
 
-int store_condemn(struct store *s)
+int salvage_condemn(const char *state_dir, const char *why)
 {
-	struct buf why = {0};
+	struct buf line = {0};
 	char path[512];
 	int r;
 
-	if (!join(path, s->state_dir, SALVAGE_MARK))
+	if (!join(path, state_dir, SALVAGE_MARK))
 		return -ENAMETOOLONG;
-	buf_printf(&why, "%s\n", s->problem);
-	r = write_whole(path, &why);
-	buf_done(&why);
-	return r == 0 ? sync_dir(s->state_dir) : r;
+	buf_printf(&line, "%s\n", why);
+	r = write_whole(path, &line);
+	buf_done(&line);
+	return r == 0 ? sync_dir(state_dir) : r;
 }
 
-bool store_is_damaged(const struct store *s)
+static bool is_condemned(const struct store *s)
 {
-	return s->damaged;
+	char path[512];
+
+	return join(path, s->state_dir, SALVAGE_MARK) && access(path, F_OK) == 0;
+}
+
+int store_condemn(struct store *s)
+{
+	return is_condemned(s) ? 0 : salvage_condemn(s->state_dir, s->problem);
+}
+
+bool store_is_damaged(const struct store *s, char ret_why[static 256])
+{
+	if (is_condemned(s))
+		salvage_reason(s->state_dir, ret_why);
+	else if (s->damaged)
+		memcpy(ret_why, s->problem, sizeof(s->problem));
+	else
+		return false;
+	return true;
 }
 
 /* --- the folders --- */

@@ -6,8 +6,10 @@
 
 #include "store/store.h"
 
-/* Written into the state directory by an owner that met damage: the next start sets the store aside. */
+/* In the state directory, by whoever found damage, owner or not: the next start sets the store aside. */
 #define SALVAGE_MARK "store.damaged"
+/* Writes it; `why` is one line. */
+int salvage_condemn(const char *state_dir, const char *why);
 
 /*
  * Moves the files of the store, and the tail, to STATE_DIR/damaged-STAMP. The next store_open()
@@ -22,7 +24,7 @@ enum { SALVAGE_KEPT = 5 };
 int salvage_make_place(const char *state_dir);
 /* Was it condemned, or did setting it aside not come to its end? */
 bool salvage_is_due(const char *state_dir);
-/* What the owner wrote down who condemned it; "" if nobody did. */
+/* What they wrote down who condemned it; "" if nobody did. */
 void salvage_reason(const char *state_dir, char ret[static 256]);
 /* Enters every folder that no salvage was ever begun for. At the start of an owner. */
 int salvage_enter(struct store *s);

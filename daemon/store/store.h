@@ -127,7 +127,13 @@ bool store_wants_room(const struct store *s);
  */
 int store_prune(struct store *s, int64_t before_wall_us, size_t n_rows);
 
-/* Something that was written here cannot be read any more (STORE_E_CORRUPT came up). */
-bool store_is_damaged(const struct store *s);
-/* Writes that down: the next store_open() with `salvage` sets this store aside. Then store_close(). */
+/*
+ * Something that was written here cannot be read any more: STORE_E_CORRUPT came up, or somebody who
+ * looked the file over wrote it down. `ret_why` only then.
+ */
+bool store_is_damaged(const struct store *s, char ret_why[static 256]);
+/*
+ * Writes that down, unless it is already: the next store_open() with `salvage` sets this store aside.
+ * Then store_close().
+ */
 int store_condemn(struct store *s);

@@ -277,6 +277,58 @@ def salvage_of(hub):
         return 0, 0, 0
 
 
+def confirmed_and_damaged(new_hub):
+    """Of a store whose records every server has, a page in the middle is rubbish: nobody reads there again."""
+    hub = new_hub({"sync": {"durability_window": "0", "reconcile_interval": "30d"}})
+    hub.start_straps(*STRAPS)
+    hub.start_daemon()
+    accepted(hub, 300)
+    settle(hub)
+    (hub.runtime_dir / "tail").unlink()
+    db = sqlite3.connect(hub.state_dir / "store.db")
+    assert db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    db.close()
+    leaves = pages_of(hub, "record")
+    damage(hub, leaves[len(leaves) // 2:][:1])
+    return hub
+
+
+def cleanup(hub):
+    done = subprocess.run([hub.vitald, "cleanup", "--config", str(hub.config_file)], text=True, capture_output=True,
+                          timeout=30, env=hub.env)
+    hub.heard(done.stderr)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("alive", [True, False], ids=["beside-a-daemon", "alone"])
+def test_cleanup_finds_damage(new_hub, alive):
+    """Before anybody meets it: the store is looked over by a process of its own, whoever owns it; what it finds is set
+    aside by the daemon, which begins anew."""
+    hub = confirmed_and_damaged(new_hub)
+    if alive:
+        hub.start_straps(*STRAPS)
+        hub.start_daemon()
+        accepted(hub, 20)
+    before = (hub.state_dir / "store.db").read_bytes()
+    status, said = cleanup(hub)
+    assert status == 65 and "is damaged: looking it over found: " in said and "nothing was deleted" in said, said
+    if alive:
+        assert hub.daemon.wait(20) == 1
+    else:
+        assert (hub.state_dir / "store.db").read_bytes() == before
+        hub.start_straps(*STRAPS)
+    hub.start_daemon()
+    assert "The store was damaged: looking it over found: " in hub.said()
+    _, had, lost = salvaged(hub)
+    assert had > 100 and lost == 0  # the page was full of what the server has
+    assert "damaged-" in problems(hub)
+    accepted(hub, 20)
+    status, said = cleanup(hub)
+    assert status == 0, said
+    settle(hub)
+    assert hub.audit()["balanced"]
+
+
 # -- copies, and the way back
 
 def put_back(hub, copy):
@@ -401,9 +453,8 @@ def test_cleanup_beside_a_daemon(new_hub):
     db.commit()
     db.close()
     hub.start_daemon()
-    done = subprocess.run([hub.vitald, "cleanup", "--config", str(hub.config_file)], text=True, capture_output=True,
-                          timeout=30, env=hub.env)
-    assert done.returncode == 0, done.stderr
+    status, said = cleanup(hub)
+    assert status == 0, said
     until(lambda: re.search(r"Cleanup: .*retention.*, 1 damaged stores removed", hub.said()), 20, "it cleaned up")
     assert not kept.exists() and (other / "store.db").exists()
     audit = hub.audit()

@@ -1,6 +1,6 @@
 /*
  * store/cleanup: what goes by age goes, in slices, and says so; nothing of it on a clock that nobody
- * disciplines, nothing that a server has not confirmed, and nothing of a store that is damaged.
+ * disciplines, and nothing that a server has not confirmed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,8 +12,6 @@
 #include "place.h"
 #include "store/cleanup.h"
 #include "util/buf.h"
-
-#include <fcntl.h>
 
 #define DAY	   (INT64_C(86400) * 1000000)
 #define MUCH_LATER (synced.offset_us + 200 * DAY)
@@ -126,57 +124,12 @@ static void nothing_is_old_without_a_clock(void **state)
 	store_close(s);
 }
 
-/* Rubbish over a page in the middle of the log. */
-static void damage(struct place *p)
-{
-	uint8_t rubbish[512];
-	char path[128];
-	int fd;
-
-	memset(rubbish, 0xa5, sizeof(rubbish));
-	(void)snprintf(path, sizeof(path), "%s/store.db", p->state);
-	fd = open(path, O_WRONLY);
-	assert_true(fd >= 0);
-	assert_int_equal(pwrite(fd, rubbish, 512,
-				lseek(fd, 0, SEEK_END) / 1024 * 512 * 3 / 2 / 512 * 512),
-			 512);
-	assert_int_equal(close(fd), 0);
-}
-
-static void a_damaged_store_keeps_all_it_has(void **state)
-{
-	const struct cleanup_rules rules = {.retention = 7 * DAY,
-					    .wall_us = MUCH_LATER,
-					    .synchronised = true,
-					    .check = true};
-	struct place *p = *state;
-	struct store *s = open_store(p);
-	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), a;
-	struct buf words = {0};
-	struct stream_status status;
-
-	assert_int_equal(register_sink(s, "a", true, false, &a), 0);
-	make_history(p, s, stream, a, 200);
-	assert_int_equal(store_finish(s, p->now), 0);
-	run_sql(p, "PRAGMA wal_checkpoint(TRUNCATE)");
-	store_close(s);
-	damage(p);
-	s = open_store(p);
-	assert_int_equal(clean(s, &rules, NULL, &words), STORE_E_CORRUPT);
-	assert_non_null(strstr(store_problem(s), "nothing was deleted"));
-	store_stream_status(s, stream, &status);
-	assert_int_equal(status.deleted, 0);
-	buf_done(&words);
-	store_close(s);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		store_test(what_is_old_goes),
 		store_test(notes_go_by_their_age),
 		store_test(nothing_is_old_without_a_clock),
-		store_test(a_damaged_store_keeps_all_it_has),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

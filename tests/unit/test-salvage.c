@@ -117,6 +117,22 @@ static void condemn(struct place *p)
 	store_close(s);
 }
 
+/* By somebody who does not own it: the owner hears of it, and the first words stay. */
+static void condemned_by_another(void **state)
+{
+	struct place *p = *state;
+	_cleanup_(store_closep) struct store *s = open_store(p);
+	char why[256] = "";
+
+	assert_false(store_is_damaged(s, why));
+	assert_int_equal(salvage_condemn(p->state, "page 7 is rubbish"), 0);
+	assert_true(store_is_damaged(s, why));
+	assert_string_equal(why, "page 7 is rubbish");
+	assert_int_equal(store_condemn(s), 0);
+	salvage_reason(p->state, why);
+	assert_string_equal(why, "page 7 is rubbish");
+}
+
 static void forget_tail(const struct place *p)
 {
 	char path[128];
@@ -420,6 +436,7 @@ int main(void)
 		store_test(a_commit_that_fails_brings_nothing),
 		store_test(setting_aside_goes_on),
 		store_test(no_more_than_a_few_are_kept),
+		store_test(condemned_by_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
