@@ -40,7 +40,7 @@ void control_say_absence(const struct control_absence *a, char ret[static CONTRO
 	char age[HUMAN_SIZE];
 	size_t n = CONTROL_ABSENCE_SIZE;
 
-	(void)human_duration(a->silent_us, age);
+	(void)human_age(a->silent_us, age);
 	switch (a->kind) {
 	case CONTROL_DEAD:
 		(void)snprintf(ret, n, "vitald is not running%s%s%s",

@@ -162,7 +162,7 @@ static void say_unheard(const struct snapshot *s, usec_t last_us, char text[stat
 	if (us < JUST_NOW)
 		(void)snprintf(text, 80, last_us ? "is not connected" : "is not heard yet");
 	else
-		(void)snprintf(text, 80, "has not been heard for %s%s", human_duration(us, age),
+		(void)snprintf(text, 80, "has not been heard for %s%s", human_age(us, age),
 			       last_us ? "" : ", since the start"); /* fits */
 }
 
@@ -285,7 +285,7 @@ static void find_step(const struct snapshot *s, struct problem_list *list)
 		return;
 	t = add(list, SEVERITY_NOTICE, "the clock was set %s by %s, %s ago",
 		s->clock_step_us > 0 ? "forward" : "back", human_duration((usec_t)us, far),
-		human_duration(ago, since));
+		human_age(ago, since));
 	say(t->consequence, "what is heard since has the new time, what was recorded before keeps "
 			    "the old; nothing is lost");
 	say(t->remedy, "once is NTP at work; should it come again, two programs may be setting it: "
@@ -304,7 +304,7 @@ static void say_next_attempt(const struct snapshot *s, const struct sink_state *
 
 	if (state && state->next_attempt > s->now)
 		say(text, "%s; next attempt in %s, or now with `vitalctl sync`", first,
-		    human_duration(state->next_attempt - s->now, next));
+		    human_age(state->next_attempt - s->now, next));
 	else
 		say(text, "%s; `vitalctl sync` tries at once", first);
 }
@@ -325,7 +325,7 @@ static void find_sink_state(const struct snapshot *s, const struct config_sink *
 	if (!state || (state->state != SINK_DOWN && state->state != SINK_HELD) ||
 	    is_out_of_reach(s, state))
 		return;
-	(void)human_duration(s->now > state->since ? s->now - state->since : 0, since);
+	(void)human_age(s->now > state->since ? s->now - state->since : 0, since);
 	if (state->state == SINK_DOWN) {
 		t = add(list, SEVERITY_DEGRADED, "the server \"%s\" has been down for %s: %s", name,
 			since, state->reason);

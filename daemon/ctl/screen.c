@@ -95,7 +95,7 @@ static void make_identity(struct buf *out, const struct table *s, size_t width)
 		   table_get_string(s, 0, "version"));
 	if (table_get_u64(s, 0, "running", 0))
 		buf_printf(&line, ", pid %" PRIu64 ", up %s", table_get_u64(s, 0, "pid", 0),
-			   human_duration(table_get_u64(s, 0, "since_us", 0), age));
+			   human_age(table_get_u64(s, 0, "since_us", 0), age));
 	if (table_get_u64(s, 0, "run", 0))
 		buf_printf(&line, ", run %" PRIu64, table_get_u64(s, 0, "run", 0));
 	buf_printf(&line, ", clock %ssynchronised",

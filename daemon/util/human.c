@@ -26,6 +26,14 @@ const char *human_duration(usec_t us, char ret[static HUMAN_SIZE])
 	return ret;
 }
 
+const char *human_age(usec_t us, char ret[static HUMAN_SIZE])
+{
+	if (us >= USEC_PER_SEC)
+		return human_duration(us, ret);
+	(void)snprintf(ret, HUMAN_SIZE, "a moment");
+	return ret;
+}
+
 const char *human_size(uint64_t bytes, char ret[static HUMAN_SIZE])
 {
 	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};

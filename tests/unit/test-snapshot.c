@@ -224,6 +224,21 @@ static void confirmed_before_the_start(void **state)
 	assert_int_equal(number(&dead, "devices", "last_confirmed_us"), 120 * USEC_PER_SEC);
 }
 
+/* Nobody says "9 ms". */
+static void server_down_just_now(void **state)
+{
+	struct place *p = *state;
+	_cleanup_(tables_done) struct tables t = {0};
+
+	p->sink_state.state = SINK_DOWN;
+	strcpy(p->sink_state.reason, "connection refused");
+	p->sink_state.since = p->now - 9 * USEC_PER_MSEC;
+	p->sink_state.next_attempt = p->now + 400 * USEC_PER_MSEC;
+	query(p, "status", &t);
+	says(&t, "problems", 0, "what", "\"main\" has been down for a moment: connection refused");
+	says(&t, "problems", 0, "remedy", "next attempt in a moment, or now");
+}
+
 static void server_down(void **state)
 {
 	struct place *p = *state;
@@ -655,6 +670,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(healthy, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(confirmed_before_the_start, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(server_down, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(server_down_just_now, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(offline, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_switched_off, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(missing_things, set_up, tear_down),
