@@ -17,6 +17,8 @@
  */
 #include "upload/greeting.h"
 
+#include "store/compare.h"
+#include "store/finding.h"
 #include "store/outbox.h"
 
 #include <stdio.h>
@@ -114,14 +116,33 @@ static size_t count_unknown(const struct store *s, const struct stream_position 
 	return n_unknown;
 }
 
+/* For its owner: the server had lost what it had confirmed. */
+static void note_loss(struct store *s, uint32_t sink, uint32_t stream, uint64_t after_seq,
+		      uint64_t n)
+{
+	struct finding f = {.wall_us = clock_wall_usec(),
+			    .sink = sink,
+			    .stream = stream,
+			    .first_seq = MAX(after_seq + 1, compare_oldest(s, sink, stream)),
+			    .n = n,
+			    .what = FINDING_LACKED};
+	struct cursor_status c;
+
+	store_cursor_status(s, sink, stream, &c);
+	f.last_seq = c.cursor;
+	(void)finding_add(s, &f); /* it is sent again in any case */
+}
+
 static int send_again(struct store *s, uint32_t sink, uint32_t stream,
 		      const struct stream_position *p, struct greeting *ret)
 {
-	uint64_t again;
-	int r = outbox_rewind(s, sink, stream, p ? p->last_seq : 0, &again);
+	uint64_t after_seq = p ? p->last_seq : 0, again;
+	int r = outbox_rewind(s, sink, stream, after_seq, &again);
 
 	if (r != 0)
 		return r < 0 ? r : -EIO;
+	if (again > 0)
+		note_loss(s, sink, stream, after_seq, again);
 	/* Where records came from an older name, the last of them may be none of this sink's. */
 	if (again == 0 && outbox_has_asides(s, sink, stream))
 		return 0;

@@ -362,6 +362,7 @@ def test_a_server_that_is_set_back(new_hub):
     hub.start_daemon()
     accepted(hub, 60)
     assert "was set back" in hub.said() and len(incarnations(hub)) == 2
+    assert '"demo" had lost' in problems(hub)
     settle(hub)
     judge(hub)
 

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "place.h"
+#include "store/finding.h"
 #include "store/identity.h"
 #include "upload/greeting.h"
 
@@ -112,19 +113,35 @@ static void streams_that_we_do_not_know(void **state)
 	store_close(s);
 }
 
+/* There is one at most. */
+static void take_finding(void *userdata, const struct finding *f)
+{
+	struct finding *ret = userdata;
+
+	assert_int_equal(ret->n, 0);
+	*ret = *f;
+}
+
 static void a_server_that_is_behind(void **state)
 {
 	struct place *p = *state;
 	struct store *s = open_store(p);
 	uint32_t sink = one_sink(s, "home"), stream = stream_of_kind(s, KIND_HEART_RATE);
 	uint64_t last = confirmed(p, s, sink, stream, 5);
+	struct finding found = {0};
 	struct greeting g;
 
+	assert_int_equal(judge(s, sink, stream, last, "", &g), 0);
+	assert_int_equal(finding_each(s, take_finding, &found), 0);
+	assert_int_equal(found.n, 0);
 	assert_int_equal(judge(s, sink, stream, last - 2, "", &g), 0);
 	assert_int_equal(g.n_behind, 1);
 	assert_int_equal(g.n_again, 2);
 	assert_int_equal(judge(s, sink, stream, last - 2, "", &g), 0);
 	assert_int_equal(g.n_again, 0); /* they wait already */
+	assert_int_equal(finding_each(s, take_finding, &found), 0);
+	assert_int_equal(found.what, FINDING_LACKED);
+	assert_true(found.first_seq == last - 1 && found.last_seq == last && found.n == 2);
 	assert_balanced(s);
 	store_close(s);
 }
