@@ -7,6 +7,8 @@
  *	the start                    before it came back, or if the clock cannot tell what is recent
  *	a greeting finds it behind   the last reconcile_window
  *	missing_after in a receipt   that stream
+ *	one of these found that      everything, at once: who lost something of the last day may have lost
+ *	something is lacking         all, and of a strap that lies in a drawer no receipt will ever tell
  *
  * One that does not get through is tried again after ten minutes, or when the server wants to be asked
  * again. What it found until then is owed already. A server that cannot be compared with for days is a
@@ -41,6 +43,8 @@ struct reconcile {
 	bool told_unsupported;
 	char told[160]; /* why the last one did not get through, as it was said; "": it did */
 	struct reconcile_state state;
+	/* What made everything be compared, for who looks at what came of it: of this one, of the next. */
+	uint64_t lacked, lacked_next;
 	bool *suspects;	  /* [stream - 1]: a receipt misses something */
 	usec_t *acted_at; /* ... and when that was acted on last; 0: never */
 	size_t n_suspects;
@@ -235,6 +239,11 @@ static void on_ended(void *userdata)
 	put_down(r);
 	if (!s.ended && s.everything && !s.unsupported)
 		r->all = true; /* what was to be looked at still is */
+	if (r->scope == SCOPE_RECENT && s.again > 0) {
+		r->all = true;
+		r->asked = r->asked || s.ended; /* else when it is tried again */
+		r->lacked_next = s.again;
+	}
 	if (!r->some_only || !s.ended)
 		plan(r, loop_now(r));
 	r->work = comparison_free(r->work);
@@ -290,6 +299,8 @@ int reconcile_begin(struct reconcile *r, usec_t now)
 	q = comparison_new(&o, r->some_only ? r->suspects : NULL, r->n_suspects, now, &r->work);
 	if (r->n_suspects) /* whichever way, they are looked at now */
 		memset(r->suspects, 0, r->n_suspects * sizeof(*r->suspects));
+	r->lacked = r->lacked_next;
+	r->lacked_next = 0;
 	r->asked = r->unsent = r->some = false;
 	r->all = r->all && o.scope != SCOPE_ALL;
 	if (q < 0)
@@ -428,6 +439,7 @@ void reconcile_state(const struct reconcile *r, struct reconcile_state *ret)
 		take_state(r, ret);
 	else
 		*ret = r->state;
+	ret->again += r->lacked;
 	ret->due = r->planned;
 	if (!r->work && (r->asked || r->some))
 		ret->phase = RECONCILE_WAITING;

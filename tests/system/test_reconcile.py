@@ -376,6 +376,22 @@ def test_missing_after_brings_it_back(new_hub):
     judge(hub)
 
 
+def test_wiped_while_one_strap_speaks(new_hub):
+    """The daemon runs on, and nobody asks: the first receipt that misses something has that stream compared, and what is
+    found there has all others, of straps that lie in a drawer."""
+    hub = filled(new_hub)
+    assert reconcile(hub)[0]["ended"]  # or everything would be compared in any case
+    had = {row[1:] for row in held(hub)}
+    hub.start_straps("--straps", 1, "--ecg", 0)
+    accepted(hub, 3)
+    hub.receiver.wipe()
+    until(lambda: had <= {row[1:] for row in held(hub)}, 30, "all of it is there again")
+    assert hub.said().count("lacked") >= 2
+    hub.stop_straps()
+    assert hub.wait_empty(30)
+    balanced(hub)
+
+
 def hung(hub):
     """A daemon that hangs with records that wait."""
     hub.start_straps(*STRAPS)

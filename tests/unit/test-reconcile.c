@@ -252,12 +252,11 @@ static void what_a_receipt_misses(void **state)
 	reconcile_missing(reconcile, hr, 0, now);
 	reconcile_missing(reconcile, hr, last + 1, now);
 	assert_false(reconcile_is_busy(reconcile));
+	status = 404; /* so that nothing is owed, and it stays what a receipt may miss */
 	reconcile_missing(reconcile, hr, last, now);
 	assert_int_equal(due_in(), 0);
 	assert_int_equal(run().streams, 1);
-	assert_int_equal(state_now().again, 1);
 	assert_false(reconcile_is_busy(reconcile));
-	status = 404; /* so that nothing is owed, and it stays what a receipt may miss */
 	reconcile_missing(reconcile, ecg, last, now);
 	assert_int_equal(run().streams, 1);
 	reconcile_missing(reconcile, ecg, last, now + 59 * MINUTE);
@@ -267,6 +266,31 @@ static void what_a_receipt_misses(void **state)
 	config.reconcile = false;
 	reconcile_missing(reconcile, ecg, last, now + 9 * HOUR);
 	assert_false(reconcile_is_busy(reconcile));
+}
+
+/* Whether it is of the last day, or of a stream: what is older, and of the others, is looked at then. */
+static void what_is_lacking_is_not_alone(void **state)
+{
+	confirm(hr);
+	confirm(ecg);
+	finding_reconciled(store, sink, clock_wall_usec());
+	reconcile_missing(reconcile, hr, last, 5000 * USEC_PER_SEC);
+	assert_int_equal(run().streams, 1);
+	assert_int_equal(state_now().again, 1);
+	assert_int_equal(due_in(), 0);
+	assert_true(reconcile_is_of_all(reconcile));
+	assert_true(run().everything);
+	assert_int_equal(state_now().again, 2); /* one more, of ecg */
+	assert_false(reconcile_is_busy(reconcile));
+	confirm(hr);
+	config.reconcile_window = 100 * 365 * 24 * HOUR; /* a test lives in a time of its own */
+	reconcile_ask(reconcile, SCOPE_RECENT);
+	assert_false(run().everything);
+	assert_int_equal(state_now().again, 1);
+	assert_true(run().everything);
+	assert_int_equal(state_now().again, 1); /* no other one */
+	assert_false(reconcile_is_busy(reconcile));
+	assert_in_range(due_in(), 5 * HOUR, 7 * HOUR);
 }
 
 int main(void)
@@ -280,6 +304,7 @@ int main(void)
 		TEST(a_server_without_windows_is_asked_seldom),
 		TEST(after_a_long_silence_everything),
 		TEST(what_a_receipt_misses),
+		TEST(what_is_lacking_is_not_alone),
 	};
 
 	log_init(LOG_TARGET_STDERR, LOG_EMERG);
