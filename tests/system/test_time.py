@@ -250,6 +250,20 @@ def test_sleep(new_hub, tmp_path):
         assert any(t_us - measured > 7 * HOUR for measured, _, _, t_us, _ in pairs(hub, device, "heart_rate"))
 
 
+def test_the_daily_care(new_hub, tmp_path):
+    """No timer fires: the daemon's own clock does it, half an hour after the start and once a day."""
+    hub, told = told_hub(new_hub, tmp_path)
+    hub.start_straps("--straps", 1, "--ecg", 0)
+    hub.start_daemon()
+    accepted(hub, 2)
+    assert "Cleanup: " not in hub.said()
+    for times, slept_us in enumerate((HOUR, 26 * HOUR), 1):
+        told.set(slept_us=slept_us)
+        until(lambda times=times: hub.said().count("Cleanup: ") == times, 15, "it looks after the store")
+    settle(hub)
+    assert hub.audit()["balanced"]
+
+
 @pytest.mark.parametrize("code", (404, 405))
 def test_a_server_without_clocks(new_hub, tmp_path, code):
     """It does without; nobody is told of an error."""
