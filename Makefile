@@ -127,7 +127,12 @@ $(O)/tests/vitald-told: $(O)/tests/system/told-clock.o $(call objects,$(DAEMON_S
 	$(SAY) '  LD $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
-unit-build: $(UNIT_TESTS) $(O)/tests/vitald-told
+$(O)/tests/fake-logind: $(O)/tests/system/fake-logind.o
+	@mkdir -p $(@D)
+	$(SAY) '  LD $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+unit-build: $(UNIT_TESTS) $(O)/tests/vitald-told $(O)/tests/fake-logind
 fuzz-build: $(FUZZERS)
 unit: $(UNIT_TESTS)
 	@scripts/run-unit $(UNIT_TESTS)
@@ -193,5 +198,5 @@ clean:
 	rm -rf build build-sanitize tests/*/__pycache__ tests/*/*/__pycache__
 
 -include $(patsubst %.o,%.d,$(ROOM_OBJECTS) $(call objects,$(DAEMON_SOURCES) $(CTL_SOURCES) \
-	$(UNIT_SOURCES) $(UNIT_HELPERS) tests/system/told-clock.c $(BENCH_SOURCES) $(BENCH_HELPERS)) $(FUZZ_OBJECTS) \
+	$(UNIT_SOURCES) $(UNIT_HELPERS) tests/system/told-clock.c tests/system/fake-logind.c $(BENCH_SOURCES) $(BENCH_HELPERS)) $(FUZZ_OBJECTS) \
 	$(FUZZ_SOURCES:%.c=$(O)/fuzz/%.o))
