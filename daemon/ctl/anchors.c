@@ -230,27 +230,40 @@ static void make_page(const struct again *a, struct buf *page)
 			      : ".\nWhat the server has already it counts as duplicates.");
 }
 
+static void make_json(const struct again *a, struct buf *page)
+{
+	struct json j = json_make(page);
+
+	json_open(&j, '{');
+	json_key(&j, "dry_run");
+	json_bool(&j, a->dry_run);
+	json_key(&j, "rewound");
+	print_json_rows(&j, a->rows);
+	json_close(&j, '}');
+	buf_string(page, "\n");
+}
+
+/*
+ * Each stream is a request and a commit of its own, so one that fails leaves those before it done: then
+ * they are shown all the same. It may be said again as often as one likes: what is owed is owed once.
+ */
 static int again_end(struct again *a, int r)
 {
+	bool cut = r != EXIT_FINE && !a->dry_run && table_rows(a->rows) > 0;
 	struct buf page = {0};
 
-	if (r == EXIT_FINE && tables_failed(&a->done))
+	if (tables_failed(&a->done))
 		r = EXIT_NO_MEMORY;
-	if (r == EXIT_FINE && a->ctl->json) {
-		struct json j = json_make(&page);
-
-		json_open(&j, '{');
-		json_key(&j, "dry_run");
-		json_bool(&j, a->dry_run);
-		json_key(&j, "rewound");
-		print_json_rows(&j, a->rows);
-		json_close(&j, '}');
-		buf_string(&page, "\n");
-	} else if (r == EXIT_FINE) {
+	else if ((r == EXIT_FINE || cut) && a->ctl->json)
+		make_json(a, &page);
+	else if (r == EXIT_FINE || cut)
 		make_page(a, &page);
-	}
 	tables_done(&a->done);
-	return print_end(&page, r);
+	r = print_end(&page, r);
+	if (cut)
+		(void)fprintf(stderr, "vitalctl: it ended there: only what is listed is sent again "
+				      "for certain; the same command does the rest\n");
+	return r;
 }
 
 /* The anchors as they are, from the daemon: only it can change them. */
