@@ -118,6 +118,18 @@ static enum reach connect_socket(const char *runtime_dir, int *ret)
 	return reach;
 }
 
+/* It closed on us: we may not ask, or it has just ended, and then it does not listen any more. */
+static enum reach after_closing(const char *runtime_dir)
+{
+	enum reach reach;
+	int fd = -1;
+
+	reach = connect_socket(runtime_dir, &fd);
+	if (reach == REACHED)
+		(void)close(fd); /* nothing was sent */
+	return reach == NOBODY ? NOBODY : FORBIDDEN;
+}
+
 static enum reach reach_private(struct client *c)
 {
 	enum reach reach;
@@ -131,7 +143,8 @@ static enum reach reach_private(struct client *c)
 		return NOBODY;
 	}
 	c->name = NULL;
-	return sd_bus_start(c->bus) < 0 ? NOBODY : wait_ready(c->bus);
+	reach = sd_bus_start(c->bus) < 0 ? NOBODY : wait_ready(c->bus);
+	return reach == FORBIDDEN ? after_closing(c->runtime_dir) : reach;
 }
 
 static enum reach reach_system(struct client *c)

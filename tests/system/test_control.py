@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import socket
 import struct
 import subprocess
 import termios
@@ -162,6 +163,21 @@ def test_dead(new_hub):
     assert any(e["type"] == "queued" for e in ask(hub, "events")[1])
     status, _, error = hub.ctl("sync")
     assert status == 69 and "not running" in error
+
+
+def test_ends_while_it_is_asked(new_hub):
+    """In the middle of an introduction: that is no refusal."""
+    hub = new_hub()
+    with socket.socket(socket.AF_UNIX) as daemon:
+        daemon.bind(str(hub.runtime_dir / "control"))
+        daemon.listen()
+        asking = subprocess.Popen([hub.vitalctl, "--config", str(hub.config_file), "sync"], text=True, env=hub.env,
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        peer, _ = daemon.accept()
+        daemon.close()
+        peer.close()
+    error = asking.communicate(timeout=PATIENT_S)[1]
+    assert asking.returncode == 69 and "not running" in error, error
 
 
 def test_stopped(new_hub):
