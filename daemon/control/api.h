@@ -76,7 +76,10 @@ struct control_rewind {
 	bool dry_run;
 };
 
-/* Lists longer than this are cut in an answer; their summary says how long they are. */
+/*
+ * Lists longer than this are cut in an answer; their summary says how long they are. Those of streams
+ * (anchors, lines, streams) at TABLE_MAX_ROWS, the oldest streams first.
+ */
 enum { CONTROL_MAX_ROWS = 1000 };
 
 /* Adds the table "config", of what is in force or of what the files say. < 0: no memory. */

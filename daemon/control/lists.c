@@ -2,6 +2,10 @@
  * The long answers. Those that grow with time (queue, quarantine, events, findings) are bounded by
  * CONTROL_MAX_ROWS, because an answer is made in one turn of the daemon's loop; what is cut of a queue
  * or a quarantine is counted in the summary table beside it.
+ *
+ * Those with something for each stream grow with wearables, subjects and names, over years: of them the
+ * newest TABLE_MAX_ROWS are given, which is what a reader takes; of an audit, before all others, what
+ * does not balance.
  */
 #include "control/lists.h"
 
@@ -113,6 +117,14 @@ static void put_queue(const struct snapshot *s, struct tables *ret)
 	table_u64(l.t, l.records);
 }
 
+/* From which number on streams are given, `each` rows of them. */
+static uint32_t first_stream(const struct store *store, size_t each)
+{
+	size_t n = store_stream_count(store), most = TABLE_MAX_ROWS / MAX(each, (size_t)1);
+
+	return (uint32_t)(n > most ? n - most : 0) + 1;
+}
+
 static void put_anchor(struct table *t, const struct snapshot *s, uint32_t sink, uint32_t stream)
 {
 	struct stream_status status;
@@ -136,9 +148,9 @@ static void put_anchor(struct table *t, const struct snapshot *s, uint32_t sink,
 	table_bool(t, status.old);
 }
 
-static void put_anchors_summary(const struct snapshot *s, struct tables *ret)
+static void put_anchors_summary(const struct snapshot *s, size_t shown, struct tables *ret)
 {
-	struct table *t = tables_add(ret, "anchors_summary", "incarnation gateway");
+	struct table *t = tables_add(ret, "anchors_summary", "incarnation gateway anchors shown");
 	char incarnation[UUID_STRING_SIZE];
 	struct store_figures figures;
 
@@ -148,6 +160,8 @@ static void put_anchors_summary(const struct snapshot *s, struct tables *ret)
 	uuid_format(&figures.incarnation, incarnation);
 	table_string(t, incarnation);
 	table_string(t, s->config ? s->config->gateway : NULL);
+	table_u64(t, store_sink_count(s->store) * store_stream_count(s->store));
+	table_u64(t, shown);
 }
 
 static void put_anchors(const struct snapshot *s, struct tables *ret)
@@ -157,10 +171,12 @@ static void put_anchors(const struct snapshot *s, struct tables *ret)
 			   "sink device data_type subject stream anchor_seq cursor_seq last_seq "
 			   "confirmed waiting quarantined moved exempt held old");
 
-	for (uint32_t i = 1; s->store && i <= store_sink_count(s->store); i++)
-		for (uint32_t j = 1; j <= store_stream_count(s->store); j++)
+	uint32_t n = s->store ? (uint32_t)store_sink_count(s->store) : 0;
+
+	for (uint32_t i = 1; i <= n; i++)
+		for (uint32_t j = first_stream(s->store, n); j <= store_stream_count(s->store); j++)
 			put_anchor(t, s, i, j);
-	put_anchors_summary(s, ret);
+	put_anchors_summary(s, t ? table_rows(t) : 0, ret);
 }
 
 static void put_quarantined(void *userdata, const struct quarantined *q)
@@ -239,21 +255,37 @@ static void put_audit_line(struct table *t, const struct store *store,
 	table_string(t, line->difference);
 }
 
+/* Of those that balance, or of those that do not, the newest that there is room for. */
+static void put_audit_lines(struct table *t, const struct store *store, const struct audit *audit,
+			    bool balanced)
+{
+	const struct audit_line *lines = NULL;
+	size_t n = audit_lines(audit, &lines), n_such = 0, room = TABLE_MAX_ROWS;
+
+	if (!t)
+		return;
+	room -= table_rows(t);
+	for (size_t i = 0; i < n; i++)
+		n_such += lines[i].balanced == balanced;
+	for (size_t i = 0; i < n; i++)
+		if (lines[i].balanced == balanced && n_such-- <= room)
+			put_audit_line(t, store, &lines[i]);
+}
+
 int snapshot_audit(const struct store *store, const struct audit *audit, struct tables *ret)
 {
 	_cleanup_(tables_done) struct tables tables = {0};
 	struct table *t = tables_add(&tables, "audit", "balanced lines");
 	const struct audit_line *lines = NULL;
-	size_t n = audit_lines(audit, &lines);
 
 	table_bool(t, audit_balanced(audit));
-	table_u64(t, n);
+	table_u64(t, audit_lines(audit, &lines));
 	t = tables_add(&tables, "lines",
 		       "sink device data_type balanced admitted in_log in_tail deleted "
 		       "salvage_lost confirmed waiting quarantined moved exempt lost "
 		       "counted_confirmed difference");
-	for (size_t i = 0; i < n; i++)
-		put_audit_line(t, store, &lines[i]);
+	put_audit_lines(t, store, audit, false);
+	put_audit_lines(t, store, audit, true);
 	if (tables_failed(&tables))
 		return -ENOMEM;
 	*ret = tables;
@@ -326,11 +358,23 @@ static int put_events(const struct snapshot *s, struct tables *ret)
 	return events_each(s->events, INT64_MIN, put_event, &l);
 }
 
+static void count_incarnation(void *userdata, const struct incarnation *i)
+{
+	struct listing *l = userdata;
+
+	l->total++;
+}
+
 static void put_incarnation(void *userdata, const struct incarnation *i)
 {
-	struct table *t = userdata;
+	struct listing *l = userdata;
+	struct table *t = l->t;
 	char id[UUID_STRING_SIZE];
 
+	if (l->skip) {
+		l->skip--;
+		return;
+	}
 	uuid_format(&i->id, id);
 	table_u64(t, i->number);
 	put_wall(t, i->began_us);
@@ -341,10 +385,14 @@ static void put_incarnation(void *userdata, const struct incarnation *i)
 
 void lists_put_incarnations(const struct snapshot *s, struct tables *ret)
 {
-	struct table *t = tables_add(ret, "incarnations", "number began_wall_us reason detail id");
+	struct listing l = {.s = s};
 
-	if (s->store)
-		store_each_incarnation(s->store, put_incarnation, t);
+	l.t = tables_add(ret, "incarnations", "number began_wall_us reason detail id");
+	if (!s->store)
+		return;
+	store_each_incarnation(s->store, count_incarnation, &l);
+	l.skip = l.total > CONTROL_MAX_ROWS ? l.total - CONTROL_MAX_ROWS : 0;
+	store_each_incarnation(s->store, put_incarnation, &l);
 }
 
 void lists_put_streams(const struct snapshot *s, struct tables *ret)
@@ -356,7 +404,8 @@ void lists_put_streams(const struct snapshot *s, struct tables *ret)
 	struct stream_status stream;
 	char id[UUID_STRING_SIZE];
 
-	for (uint32_t i = 1; s->store && i <= store_stream_count(s->store); i++) {
+	for (uint32_t i = s->store ? first_stream(s->store, 1) : 1;
+	     s->store && i <= store_stream_count(s->store); i++) {
 		store_stream_status(s->store, i, &stream);
 		uuid_format(&stream.info.id, id);
 		table_string(t, stream.info.device);

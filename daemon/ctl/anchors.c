@@ -107,6 +107,18 @@ static int complain_file(const char *path, int r)
 	return EXIT_UNAVAILABLE;
 }
 
+static void say_cut(const struct table *all)
+{
+	uint64_t n = table_get_u64(all, 0, "anchors", 0);
+	uint64_t shown = table_get_u64(all, 0, "shown", 0);
+
+	if (shown < n)
+		(void)fprintf(stderr,
+			      "vitalctl: the newest %" PRIu64 " of %" PRIu64
+			      " anchors are in it: an import leaves the others as they are\n",
+			      shown, n);
+}
+
 /* Opened before the store is, which may cost us the right to write here. */
 static int export_to(struct ctl *ctl, const char *path)
 {
@@ -120,8 +132,10 @@ static int export_to(struct ctl *ctl, const char *path)
 	r = print_query(ctl, "anchors", &remark, &anchors);
 	if (r == EXIT_FINE)
 		r = print_query(ctl, "queue", &remark, &queue);
-	if (r == EXIT_FINE)
+	if (r == EXIT_FINE) {
 		make_export(&out, &anchors, tables_find(&queue, "queue"));
+		say_cut(tables_find(&anchors, "anchors_summary"));
+	}
 	buf_done(&remark);
 	if (!path)
 		return print_end(&out, r);

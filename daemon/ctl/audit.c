@@ -48,7 +48,8 @@ static void make_lines(struct buf *page, const struct table *lines, size_t width
 		text_table(page, t, width);
 }
 
-static void make_page(struct buf *page, const struct table *lines, bool balanced, size_t width)
+static void make_page(struct buf *page, const struct table *lines, uint64_t n, bool balanced,
+		      size_t width)
 {
 	if (table_rows(lines) == 0)
 		buf_string(page, "The ledger balances: there is nothing in it yet.\n");
@@ -59,6 +60,8 @@ static void make_page(struct buf *page, const struct table *lines, bool balanced
 		buf_string(page, "THE LEDGER DOES NOT BALANCE. Nothing was changed. Keep the store "
 				 "as it is\nand report this with the lines below.\n\n");
 	make_lines(page, lines, width);
+	if (table_rows(lines) < n)
+		buf_printf(page, "\n%zu of %" PRIu64 " are shown\n", table_rows(lines), n);
 }
 
 static void make_json(struct buf *page, const struct table *lines, bool balanced)
@@ -90,7 +93,8 @@ int command_audit(struct ctl *ctl, int argc, char **argv)
 	if (ctl->json)
 		make_json(&page, tables_find(&t, "lines"), balanced);
 	else
-		make_page(&page, tables_find(&t, "lines"), balanced,
+		make_page(&page, tables_find(&t, "lines"),
+			  table_get_u64(tables_find(&t, "audit"), 0, "lines", 0), balanced,
 			  text_terminal_width(STDOUT_FILENO));
 	return print_end(&page, balanced ? EXIT_FINE : EXIT_DEGRADED);
 }

@@ -62,6 +62,7 @@ static void make_queue(struct buf *page, const struct tables *t, size_t width)
 static void make_anchors(struct buf *page, const struct tables *t, size_t width)
 {
 	const struct table *anchors = tables_find(t, "anchors");
+	const struct table *all = tables_find(t, "anchors_summary");
 	_cleanup_(tables_done) struct tables shown = {0};
 	struct table *s = tables_add(
 		&shown, "",
@@ -85,6 +86,7 @@ static void make_anchors(struct buf *page, const struct tables *t, size_t width)
 	cells_page(page, &shown,
 		   "there are no anchors yet: nothing was heard, or no server is configured",
 		   width);
+	put_cut(page, table_get_u64(all, 0, "anchors", 0), table_get_u64(all, 0, "shown", 0));
 	if (table_rows(anchors))
 		buf_string(page, "\nA place is run.number. Up to the anchor the server holds "
 				 "everything but what it\nrefused (`vitalctl quarantine`).\n");

@@ -13,8 +13,8 @@
 
 enum {
 	ANCHOR_FILE_VERSION = 1,
-	ANCHOR_FILE_MAX = 4 << 20, /* bytes */
-	ANCHOR_FILE_ENTRIES = 4096,
+	ANCHOR_FILE_MAX = 8 << 20,   /* bytes */
+	ANCHOR_FILE_ENTRIES = 16384, /* as many as an export has at most: TABLE_MAX_ROWS */
 };
 #define ANCHOR_FILE_FORMAT "vitald-anchors"
 
