@@ -83,13 +83,13 @@ bool polar_next_entry(const void *directory, size_t size, size_t *at, struct pol
 	return !entry.failed;
 }
 
-/* For the owner's eyes and to be compared: nothing but what can be printed. */
-static void copy_name(const struct bytes *from, char ret[static POLAR_NAME_MAX + 1])
+void polar_name(const void *name, size_t size, char ret[static POLAR_NAME_MAX + 1])
 {
-	size_t n = MIN(from->size, POLAR_NAME_MAX);
+	const uint8_t *from = name;
+	size_t n = MIN(size, POLAR_NAME_MAX);
 
 	for (size_t i = 0; i < n; i++)
-		ret[i] = from->data[i] > ' ' && from->data[i] < 0x7f ? (char)from->data[i] : '?';
+		ret[i] = from[i] > ' ' && from[i] < 0x7f ? (char)from[i] : '?';
 	ret[n] = '\0';
 }
 
@@ -104,7 +104,7 @@ int polar_status_decode(const void *data, size_t size, struct polar_status *ret,
 		if (f.number == 1 && f.type == VARINT)
 			status.recording = f.value != 0;
 		if (f.number == 2 && f.type == LENGTH)
-			copy_name(&f.body, status.name);
+			polar_name(f.body.data, f.body.size, status.name);
 	}
 	if (b.failed)
 		return decode_fail(error, DECODE_E_MALFORMED, b.at,

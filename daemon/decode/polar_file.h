@@ -16,6 +16,9 @@ struct polar_entry {
 	uint64_t size;
 };
 
+/* A name for the owner's eyes, and to be compared: cut, and '?' for what cannot be printed. */
+void polar_name(const void *name, size_t size, char ret[static POLAR_NAME_MAX + 1]);
+
 /* PbPFtpDirectory: the entry at *at, which moves on. False: there are no more, or no sense. */
 bool polar_next_entry(const void *directory, size_t size, size_t *at, struct polar_entry *ret);
 

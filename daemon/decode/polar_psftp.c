@@ -192,8 +192,7 @@ static void name_by_path(const char *path, char ret[static RECORDER_NAME_SIZE])
 
 	while (from > path && from[-1] != '/')
 		from--;
-	(void)snprintf(ret, RECORDER_NAME_SIZE, "%.*s", (int)(end - from),
-		       from); /* longer is cut */
+	polar_name(from, (size_t)(end - from), ret);
 }
 
 static void hand_over(struct dialogue *d, struct talk *t)

@@ -158,6 +158,19 @@ static void test_file_of_before(void **state)
 	forget();
 }
 
+/* A directory may be called anything, and the journal shall not obey it. */
+static void test_name_that_cannot_be_printed(void **state)
+{
+	begin();
+	answer(RECORDER_MAY, RECORDER_YES, STATUS);
+	hear(IS_NOT, GET_ROOT);
+	hear("02 0a 07 0a 03 0a 1b 2f 10 00", "02 08 00 08 00 12 04 2f 0a 1b 2f");
+	hear(V, "02 13 00 08 00 12 0f 2f 0a 1b 2f 53 41 4d 50 4c 45 53 2e 42 50 42");
+	hear("02 12 02 46 47", "");
+	assert_string_equal(recorder.recording.name, "??");
+	forget();
+}
+
 static void test_directories(void **state)
 {
 	/* Nothing there: */
@@ -338,11 +351,16 @@ static void test_not_taken(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_whole_way),      cmocka_unit_test(test_not_wanted_any_more),
-		cmocka_unit_test(test_file_of_before), cmocka_unit_test(test_directories),
-		cmocka_unit_test(test_small_mtu),      cmocka_unit_test(test_everything_fails),
-		cmocka_unit_test(test_nonsense),       cmocka_unit_test(test_endless_file),
+		cmocka_unit_test(test_whole_way),
+		cmocka_unit_test(test_not_wanted_any_more),
+		cmocka_unit_test(test_file_of_before),
+		cmocka_unit_test(test_directories),
+		cmocka_unit_test(test_small_mtu),
+		cmocka_unit_test(test_everything_fails),
+		cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_endless_file),
 		cmocka_unit_test(test_not_taken),
+		cmocka_unit_test(test_name_that_cannot_be_printed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
