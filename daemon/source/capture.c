@@ -16,6 +16,7 @@
  */
 #include "source/capture.h"
 
+#include "source/packets.h"
 #include "source/synthesis.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -347,15 +348,6 @@ int capture_new(sd_event *event, struct profiles profiles, struct capture **ret)
 	return 0;
 }
 
-static bool is_seqpacket(int fd)
-{
-	int type = 0, domain = 0;
-	socklen_t size = sizeof(int);
-
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET &&
-	       getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
-}
-
 static int open_taker(struct taker *t, int fd, const char *device)
 {
 	int r = synthesis_init(&t->synthesis, t, on_packet);
@@ -380,7 +372,7 @@ int capture_add(struct capture *c, int fd, const char *device)
 			t = &c->takers[i];
 	if (!t)
 		return CAPTURE_E_BUSY;
-	if (!is_seqpacket(fd))
+	if (!packets_is_seqpacket(fd))
 		return CAPTURE_E_SOCKET;
 	r = open_taker(t, fd, device);
 	if (r < 0) {
