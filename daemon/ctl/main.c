@@ -1,8 +1,9 @@
 /*
  * vitalctl: asks vitald how it is and what it holds. A table of commands; each lives in a file of
  * its own and prints either a page for people or, with --json, one JSON value for scripts. Options
- * that all commands share may stand before or after the command. Read only, but for `sync`, `anchors rewind|import`, and
- * the files that `capture`, `report` and `anchors export` write.
+ * that all commands share may stand before or after the command. It looks, but for what has something
+ * sent (`sync`, `reconcile`, `anchors import|accept|rewind`), `store downgrade`, and the files that
+ * `capture`, `backup`, `report` and `anchors export` write.
  */
 #include "ctl/client.h"
 #include "ctl/command.h"
