@@ -179,20 +179,20 @@ static void ask(struct bluez *b, usec_t now)
 static int on_owner(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct bluez *b = userdata;
-	const char *name, *old, *new;
+	const char *name, *before, *after; /* "": none */
 	usec_t now = clock_boot_usec();
 
-	if (sd_bus_message_read(m, "sss", &name, &old, &new) < 0 || !streq(name, BLUEZ_NAME))
+	if (sd_bus_message_read(m, "sss", &name, &before, &after) < 0 || !streq(name, BLUEZ_NAME))
 		return 0;
-	if (*new &&streq(new, b->owner))
+	if (*after && streq(after, b->owner))
 		return 0;
-	if (b->owner[0] || *old)
+	if (b->owner[0] || *before)
 		log_notice("bluetoothd went away");
 	lose_daemon(b,
 		    "bluetoothd went away: it is started again; see `systemctl status bluetooth`",
 		    now);
-	if (*new) {
-		(void)snprintf(b->owner, sizeof(b->owner), "%s", new);
+	if (*after) {
+		(void)snprintf(b->owner, sizeof(b->owner), "%s", after);
 		b->retry = now; /* no need to wait for one that is there */
 	}
 	return 0;
