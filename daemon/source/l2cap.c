@@ -73,10 +73,12 @@ static int begin_connect(void *userdata, const char *adapter, const char *addres
 int source_l2cap_new(sd_event *event, const struct config *config, struct profiles profiles,
 		     const struct source_handler *handler, struct source **ret)
 {
+	/* To list all takes an honest one a minute, in the least MTU over a slow link that loses much. */
 	static const struct l2cap_door door = {.manage = manage,
 					       .connect = begin_connect,
 					       .pause = USEC_PER_SEC,
-					       .link_ends = 3 * USEC_PER_SEC};
+					       .link_ends = 3 * USEC_PER_SEC,
+					       .list_wait = 120 * USEC_PER_SEC};
 
 	return l2cap_source_new(event, config, profiles, &door, handler, ret);
 }

@@ -1,6 +1,6 @@
 /*
  *	RESTING --> WAITING -- pause is over --> CONNECTING -- SO_ERROR 0 --> DISCOVERING
- *	   ^           ^                             | failed                  |      | found
+ *	   ^           ^                             | failed         too late |      | found
  *	   |           +-------- drop, pause --------+-------------------------+      v
  *	   |           +-------- drop, pause ------------ link lost, silent ------ RUNNING
  *	   |                                                                          |
@@ -451,7 +451,7 @@ static void connected(struct l2cap_device *d, usec_t now)
 		fail(d, -r);
 		return;
 	}
-	be(d, DISCOVERING, USEC_INFINITY);
+	be(d, DISCOVERING, now + d->context->door.list_wait);
 	gatt_discover(d->gatt, now);
 	if (all_in_use(d))
 		d->context->full(d->context->userdata);
@@ -534,6 +534,8 @@ static void on_due(struct l2cap_device *d, usec_t now)
 		try_connect(d, now);
 	else if (d->state == CONNECTING)
 		fail(d, ETIMEDOUT);
+	else if (d->state == DISCOVERING)
+		doom(d, GAP_LINK_LOSS, "the wearable takes too long to say what it offers");
 	else if (d->state == LEAVING)
 		doom(d, GAP_DAEMON_DOWN, "");
 }

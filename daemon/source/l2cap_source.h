@@ -18,6 +18,7 @@ struct l2cap_door {
 	int (*connect)(void *userdata, const char *adapter, const char *address, bool random);
 	usec_t pause;	  /* the shortest between two attempts; it grows to the thirtyfold */
 	usec_t link_ends; /* so long after the last socket of a link is closed */
+	usec_t list_wait; /* so long a wearable may take to say what it offers */
 };
 
 /* As source_l2cap_new(); copies `door`. */

@@ -54,6 +54,7 @@ struct bench {
 	uint8_t refuse_handle, refuse_error; /* requests on it */
 	struct buf written;		     /* "HANDLE HEX" a line */
 	bool mute;
+	usec_t list_wait; /* 0: for ever */
 	/* what the owner was told */
 	struct buf frames; /* "UUID HEX" a line */
 	unsigned n_connected, n_disconnected, n_forgotten, n_states;
@@ -423,7 +424,9 @@ static void begin(struct bench *b, const char *text)
 					.manage = manage,
 					.connect = begin_connect,
 					.pause = USEC_PER_MSEC,
-					.link_ends = 2 * USEC_PER_MSEC};
+					.link_ends = 2 * USEC_PER_MSEC,
+					.list_wait =
+						b->list_wait ? b->list_wait : 3600 * USEC_PER_SEC};
 	const struct source_handler handler = {.userdata = b,
 					       .connected = on_connected,
 					       .frame = on_frame,
@@ -679,6 +682,20 @@ static void a_peer_that_breaks_the_rules_is_dropped(void **state)
 	streams(b);
 }
 
+/* Each of its answers may come in time, and there may be 65535 of them. */
+static void a_peer_that_lists_without_end_is_dropped(void **state)
+{
+	struct bench *b = *state;
+
+	b->mute = true;
+	b->list_wait = 200 * USEC_PER_MSEC;
+	begin(b, HEART);
+	UNTIL(b, streq(b->device_why[0], "the wearable takes too long to say what it offers"));
+	b->mute = false;
+	UNTIL(b, b->n_connected);
+	assert_true(b->n_connects >= 2);
+}
+
 /* In teardown, too, but there nobody looks. */
 static void streams_stop_with_the_daemon(void **state)
 {
@@ -708,6 +725,7 @@ int main(void)
 		script(no_more_than_may_be),
 		script(who_is_away_keeps_nobody_out),
 		script(a_peer_that_breaks_the_rules_is_dropped),
+		script(a_peer_that_lists_without_end_is_dropped),
 		script(streams_stop_with_the_daemon),
 	};
 
