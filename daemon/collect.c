@@ -81,7 +81,7 @@ static void undecodable(struct collect *c, size_t i, const struct frame *f,
 	(void)snprintf(u.characteristic, sizeof(u.characteristic), "%s",
 		       characteristic_uuid(f->characteristic));
 	memcpy(u.why, error->what, sizeof(u.why));
-	r = store_keep_undecoded(c->store, &u);
+	r = store_keep_undecoded(c->store, &u, f->read_us);
 	if (r < 0)
 		c->handler.fault(c->handler.userdata, r);
 	if (!d->told_undecodable)

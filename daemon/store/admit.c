@@ -13,6 +13,8 @@
 
 #define MARK_EVERY (30 * USEC_PER_SEC) /* two marks: the newest 30 to 60 s */
 
+enum { KEEP_MAX = 64 };
+
 static int publish(struct store *s, struct record *r, usec_t now)
 {
 	struct slot slot = {.id = r->id,
@@ -133,14 +135,15 @@ int store_admit(struct store *s, struct record *r, usec_t now)
 	return e == TAIL_E_FULL ? shed(st, r) : e;
 }
 
-int store_keep_undecoded(struct store *s, const struct undecoded *u)
+/*
+ * A wearable whose new firmware nobody knows sends them all day: as hurried as a record, they would be a
+ * commit every few seconds, for bytes that are only looked at when somebody asks.
+ */
+int store_keep_undecoded(struct store *s, const struct undecoded *u, usec_t now)
 {
-	struct keep *k, **end = &s->keep;
+	struct keep *k = calloc(1, sizeof(*k)), **end = &s->keep;
 
 	s->undecoded++;
-	if (s->n_keep >= 64)
-		return 0; /* a storm of them: the first 64 of a commit are enough to see why */
-	k = calloc(1, sizeof(*k));
 	if (!k)
 		return -ENOMEM;
 	k->u = *u;
@@ -150,12 +153,14 @@ int store_keep_undecoded(struct store *s, const struct undecoded *u)
 		return -ENOMEM;
 	}
 	memcpy((void *)k->u.data, u->data, u->size);
+	if (s->n_keep == 0)
+		s->keep_since = now;
+	if (s->n_keep == KEEP_MAX)
+		keep_drop_oldest(s);
 	while (*end)
 		end = &(*end)->next;
-	*end = k; /* in the order they came */
+	*end = k;
 	s->n_keep++;
-	if (s->dirty_since == USEC_INFINITY)
-		s->dirty_since = s->latest;
 	return 0;
 }
 

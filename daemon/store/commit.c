@@ -4,6 +4,7 @@
  *
  *   T after the oldest record that some required sink has not confirmed was heard   (promised)
  *   lazy_commit after the oldest record that is not in the log was heard            (history)
+ *   lazy_commit after the oldest frame that could not be decoded and is not there   (debugging)
  *   a few seconds after rows made progress; at once for new rows and quarantine,
  *   and when the tail is half full
  *
@@ -20,16 +21,20 @@
 #define SETTLE_AFTER (5 * USEC_PER_SEC) /* progress of rows is written down at the latest */
 #define LATE_AFTER   (1 * USEC_PER_SEC) /* beyond T: worth counting */
 
+void keep_drop_oldest(struct store *s)
+{
+	struct keep *k = s->keep;
+
+	s->keep = k->next;
+	s->n_keep--;
+	free((void *)k->u.data);
+	free(k);
+}
+
 void keep_free(struct store *s)
 {
-	while (s->keep) {
-		struct keep *k = s->keep;
-
-		s->keep = k->next;
-		free((void *)k->u.data);
-		free(k);
-	}
-	s->n_keep = 0;
+	while (s->keep)
+		keep_drop_oldest(s);
 }
 
 static usec_t heard_at(const struct store *s, uint64_t position)
@@ -76,6 +81,8 @@ usec_t store_commit_due(const struct store *s)
 
 	if (heard != USEC_INFINITY)
 		due = MIN(due, heard + s->lazy_commit);
+	if (s->keep)
+		due = MIN(due, s->keep_since + s->lazy_commit);
 	if (s->dirty_since != USEC_INFINITY)
 		due = MIN(due, s->dirty_since + SETTLE_AFTER);
 	if (s->force || tail_end(s->tail) - s->log_pos > tail_size(s->tail) / 2)

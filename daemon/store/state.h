@@ -255,8 +255,9 @@ struct store {
 	size_t n_segments;
 	struct clock_note *notes; /* ascending; the last n_new_notes are to be written */
 	size_t n_notes, n_new_notes;
-	struct keep *keep;
+	struct keep *keep; /* undecoded frames, in the order they came */
 	size_t n_keep;
+	usec_t keep_since; /* when the first of them came */
 	uint64_t undecoded;
 	struct rates_hours rates;
 
@@ -415,6 +416,7 @@ int salvage_write(struct store *s);
 
 /* commit.c */
 void keep_free(struct store *s);
+void keep_drop_oldest(struct store *s);			       /* there is one */
 int sink_write(struct store *s, const struct sink_info *info); /* its row, new or changed */
 int streams_write(struct store *s); /* the counters that changed, within a transaction */
 

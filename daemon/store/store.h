@@ -106,8 +106,11 @@ int store_admit(struct store *s, struct record *r, usec_t now);
  * STORE_E_FULL: there is no room yet.
  */
 int store_tell_shed(struct store *s, usec_t now);
-/* Keeps a frame that could not be decoded; written with the next commit. */
-int store_keep_undecoded(struct store *s, const struct undecoded *u);
+/*
+ * Keeps a frame that could not be decoded, the newest 64 until the next commit, which it does not hurry:
+ * it may wait for lazy_commit.
+ */
+int store_keep_undecoded(struct store *s, const struct undecoded *u, usec_t now);
 
 /* When the next commit is due, by T, by laziness or because something forces one. */
 usec_t store_commit_due(const struct store *s);

@@ -188,6 +188,39 @@ static void when_it_is_due(void **state)
 	store_close(s);
 }
 
+static unsigned n_unreadable;
+static uint8_t newest;
+
+static void on_unreadable(void *userdata, const struct undecoded *u)
+{
+	n_unreadable++;
+	newest = u->data[0];
+}
+
+/* A strap with a firmware that nobody knows sends them all day: no reason to write to the card all day. */
+static void what_nobody_can_read_waits(void **state)
+{
+	struct place *p = *state;
+	struct store *s = open_store(p);
+	uint8_t bytes = 0;
+	const struct undecoded u = {.device = "a0:b1:c2:d3:e4:f5", .data = &bytes, .size = 1};
+	usec_t first = p->now;
+
+	assert_int_equal(store_commit(s, p->now), 0);
+	for (; bytes < 100; bytes++, p->now += USEC_PER_SEC)
+		assert_int_equal(store_keep_undecoded(s, &u, p->now), 0);
+	assert_int_equal(store_commit_due(s), first + 300 * USEC_PER_SEC);
+	n_unreadable = 0;
+	assert_int_equal(store_each_undecoded(s, on_unreadable, NULL), 0);
+	assert_int_equal(n_unreadable, 64); /* of so many without a commit, the newest */
+	assert_int_equal(newest, 99);
+	assert_int_equal(store_commit(s, p->now), 0);
+	assert_int_equal(store_commit_due(s), USEC_INFINITY);
+	assert_int_equal(ask_sql(p, "SELECT count(*) FROM undecoded"), 64);
+	assert_int_equal(ask_sql(p, "SELECT value FROM meta WHERE key = 'undecoded'"), 100);
+	store_close(s);
+}
+
 /* A reload: what was promised before counts from the next look. */
 static void other_options(void **state)
 {
@@ -207,6 +240,7 @@ static void other_options(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		store_test(what_nobody_can_read_waits),
 		store_test(other_options),
 		store_test(a_full_card),
 		store_test(what_was_shed_is_told_without_a_next_record),

@@ -553,9 +553,9 @@ static void what_nobody_could_read(void **state)
 			      .data = bytes,
 			      .size = sizeof(bytes)};
 
-	assert_int_equal(store_keep_undecoded(p->store, &u), 0);
+	assert_int_equal(store_keep_undecoded(p->store, &u, p->now), 0);
 	assert_int_equal(store_commit(p->store, p->now), 0);
-	assert_int_equal(store_keep_undecoded(p->store, &u), 0); /* not written yet */
+	assert_int_equal(store_keep_undecoded(p->store, &u, p->now), 0); /* not written yet */
 	query(p, "unreadable", &t);
 	assert_int_equal(table_rows(tables_find(&t, "unreadable")), 2);
 	says(&t, "unreadable", 0, "hex", "10");
