@@ -98,6 +98,19 @@ struct taking {
 	const struct frame *frame;
 };
 
+/* It came or went, which it may do every few seconds, all night: gaps are counted in any case. */
+static void tell_move(struct collect *c, size_t i, const char *message_id, const char *what,
+		      bool repeated, usec_t now)
+{
+	const struct device_status *status = &c->status[i];
+	struct device *d = &c->devices[i];
+	enum quota_answer may = repeated ? QUOTA_NO : quota_take(&d->lines, now);
+
+	log_event(may == QUOTA_NO ? LOG_DEBUG : LOG_NOTICE, message_id, NULL, "%s (%s) is %s%s%s%s",
+		  status->address, status->name, what, d->lost[0] ? ": " : "", d->lost,
+		  quota_words(may));
+}
+
 static void on_reading(void *userdata, const struct reading *reading)
 {
 	const struct taking *t = userdata;
@@ -106,8 +119,7 @@ static void on_reading(void *userdata, const struct reading *reading)
 	if (reading->n == 0) /* a frame may be all header */
 		return;
 	if (d->silent)
-		log_notice("%s (%s) is heard again", t->frame->device,
-			   t->collect->status[t->device].name);
+		tell_move(t->collect, t->device, NULL, "heard again", false, t->frame->read_us);
 	d->silent = false;
 	collect_flow_take(t->collect, t->device, reading, t->frame);
 }
@@ -199,8 +211,7 @@ static void on_connected(void *userdata, const char *address, const char *name, 
 	set_state(c, (size_t)i, c->devices[i].enrolled ? "streaming" : "ignored", why);
 	collect_device_link(&c->devices[i]);
 	/* One that is silent is connected again and again: what ends that is a value, not a link. */
-	log_event(c->devices[i].silent ? LOG_DEBUG : LOG_NOTICE, CATALOG_DEVICE_CONNECTED, NULL,
-		  "%s (%s) is connected", address, status->name);
+	tell_move(c, (size_t)i, CATALOG_DEVICE_CONNECTED, "connected", c->devices[i].silent, now);
 }
 
 static const char *lost_words(enum gap_reason why)
@@ -231,8 +242,7 @@ static void on_disconnected(void *userdata, const char *address, enum gap_reason
 	if (!c->status[i].why[0])
 		memcpy(c->status[i].why, d->lost, sizeof(c->status[i].why));
 	collect_flow_interrupt(d, why);
-	log_event(d->silent && why == GAP_SILENT ? LOG_DEBUG : LOG_NOTICE, CATALOG_DEVICE_LOST,
-		  NULL, "%s (%s) is gone: %s", address, c->status[i].name, d->lost);
+	tell_move(c, (size_t)i, CATALOG_DEVICE_LOST, "gone", d->silent && why == GAP_SILENT, now);
 	d->silent = why == GAP_SILENT;
 }
 

@@ -7,6 +7,7 @@
 #include "collect.h"
 #include "decode/protocol.h"
 #include "decode/timeline.h"
+#include "util/quota.h"
 
 enum { COLLECT_MAX_DEVICES = 64 };
 
@@ -32,11 +33,12 @@ struct device {
 	unsigned wanted; /* kinds, 1 << enum kind */
 	bool enrolled;
 	bool told_undecodable;
-	bool silent;	  /* its last link was, and nothing was heard since */
-	bool reported;	  /* its source tells how it stands with it */
-	uint64_t filled;  /* of the recording that is being taken */
-	int64_t slice_us; /* end of what was heard before its last slice; 0: none yet */
-	int64_t today;	  /* days since 1970, UTC: what `gaps` counts */
+	bool silent;	    /* its last link was, and nothing was heard since */
+	struct quota lines; /* of the journal, for its comings and goings */
+	bool reported;	    /* its source tells how it stands with it */
+	uint64_t filled;    /* of the recording that is being taken */
+	int64_t slice_us;   /* end of what was heard before its last slice; 0: none yet */
+	int64_t today;	    /* days since 1970, UTC: what `gaps` counts */
 };
 
 /* protocol_of() and protocol_index(), looked up once: every frame asks. */

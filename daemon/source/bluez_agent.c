@@ -9,7 +9,9 @@
 #include "source/bluez_agent.h"
 
 #include "source/bluez_call.h"
+#include "util/clock.h"
 #include "util/log.h"
+#include "util/quota.h"
 
 #define AGENT_PATH   "/org/vitald/agent"
 #define MANAGER_PATH "/org/bluez"
@@ -22,6 +24,7 @@ struct agent {
 	struct agent_handler handler;
 	sd_bus_slot *vtable;
 	sd_bus_slot *call;
+	struct quota lines; /* of the journal, for strangers, who may ask as often as they like */
 };
 
 static bool from_bluetoothd(const struct agent *a, sd_bus_message *m)
@@ -29,6 +32,16 @@ static bool from_bluetoothd(const struct agent *a, sd_bus_message *m)
 	const char *sender = sd_bus_message_get_sender(m);
 
 	return sender && a->handler.is_bluetoothd(a->handler.userdata, sender);
+}
+
+static int refuse(struct agent *a, sd_bus_message *m, const char *path)
+{
+	enum quota_answer may = quota_take(&a->lines, clock_boot_usec());
+
+	if (may != QUOTA_NO)
+		log_notice("A device that is not configured asked to pair: %s; refused%s", path,
+			   quota_words(may));
+	return sd_bus_reply_method_errorf(m, REJECTED, "not a device of this hub");
 }
 
 /* Requests that begin with the device, and that Just Works can be answered with. */
@@ -43,10 +56,8 @@ static int on_request(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	if (!from_bluetoothd(a, m))
 		return sd_bus_reply_method_errorf(m, SD_BUS_ERROR_ACCESS_DENIED,
 						  "only bluetoothd may ask this");
-	if (!a->handler.wanted(a->handler.userdata, path)) {
-		log_notice("A device that is not configured asked to pair: %s; refused", path);
-		return sd_bus_reply_method_errorf(m, REJECTED, "not a device of this hub");
-	}
+	if (!a->handler.wanted(a->handler.userdata, path))
+		return refuse(a, m, path);
 	return sd_bus_reply_method_return(m, NULL);
 }
 

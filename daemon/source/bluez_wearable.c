@@ -169,11 +169,14 @@ static void port_remove(void *userdata)
 /* Counts each, and writes the first one of an episode down: the next begins when it streams. */
 static void climb(struct wearable *w, enum rung rung, const char *why)
 {
+	bool first = !(w->episode & 1U << rung);
+	enum quota_answer may = first ? quota_take(&w->lines, clock_boot_usec()) : QUOTA_NO;
+
 	w->rungs[rung]++;
-	if (!(w->episode & 1U << rung))
-		log_event(LOG_NOTICE, CATALOG_DEVICE_RECOVERY, NULL, "%s (%s): %s: %s", w->address,
-			  w->name, rung_name(rung), why);
 	w->episode |= 1U << rung;
+	if (may != QUOTA_NO)
+		log_event(LOG_NOTICE, CATALOG_DEVICE_RECOVERY, NULL, "%s (%s): %s: %s%s",
+			  w->address, w->name, rung_name(rung), why, quota_words(may));
 }
 
 static void port_rung(void *userdata, enum rung rung, const char *why)

@@ -6,6 +6,7 @@
 
 #include "source/bluez_device.h"
 #include "source/bluez_link.h"
+#include "util/quota.h"
 
 struct wearable_handler {
 	void *userdata;
@@ -47,9 +48,10 @@ struct wearable {
 	bool settled; /* all that bluetoothd has to tell of its services has come */
 	usec_t tried; /* when it last had its turn */
 	uint32_t rungs[RUNG_MAX_];
-	unsigned episode;  /* 1 << rung: logged since it last streamed */
-	const char *waits; /* why it does not have its turn; NULL: it does not wait */
-	uint64_t told;	   /* a digest of what the owner was told last */
+	unsigned episode;   /* 1 << rung: logged since it last streamed */
+	struct quota lines; /* of the journal, for its rungs */
+	const char *waits;  /* why it does not have its turn; NULL: it does not wait */
+	uint64_t told;	    /* a digest of what the owner was told last */
 };
 
 struct wearable *wearable_free(struct wearable *w);

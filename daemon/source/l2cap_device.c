@@ -30,6 +30,7 @@
 #include "util/backoff.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/quota.h"
 
 #include <stdio.h>
 #include <sys/socket.h>
@@ -72,6 +73,7 @@ struct l2cap_device {
 	struct backoff backoff;
 	struct ladder_link ladder; /* its silences */
 	unsigned episode;	   /* 1 << rung: logged since it last spoke */
+	struct quota lines;	   /* of the journal, for its rungs */
 	uint32_t rungs[RUNG_MAX_];
 };
 
@@ -214,12 +216,15 @@ static void on_frame(void *userdata, const struct frame *frame)
 /* Counts each, and writes the first one of an episode down. */
 static void climb(struct l2cap_device *d, enum rung rung, const char *why)
 {
+	bool first = !(d->episode & 1U << rung);
+	enum quota_answer may = first ? quota_take(&d->lines, clock_boot_usec()) : QUOTA_NO;
+
 	d->rungs[rung]++;
-	if (!(d->episode & 1U << rung))
-		log_event(LOG_NOTICE, CATALOG_DEVICE_RECOVERY, NULL, "%s: %s: %s", d->address,
-			  rung_name(rung), why);
 	d->episode |= 1U << rung;
 	d->untold = true;
+	if (may != QUOTA_NO)
+		log_event(LOG_NOTICE, CATALOG_DEVICE_RECOVERY, NULL, "%s: %s: %s%s", d->address,
+			  rung_name(rung), why, quota_words(may));
 }
 
 static void on_need(void *userdata, enum session_need need, const char *why)

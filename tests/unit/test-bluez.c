@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "bluez-bench.h"
+#include "util/quota.h"
 
 #include <unistd.h>
 
@@ -295,6 +296,23 @@ static void lets_only_its_own_pair(void **state)
 	assert_string_equal(fake_bluez_ask(b->fake, never), "org.bluez.Error.Rejected");
 }
 
+/* Who is in reach of the radio may ask all night. */
+static void tells_of_strangers_so_often(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *stranger = bench_strap(b, STRAP_B);
+
+	(void)bench_strap(b, STRAP_A);
+	bench_start(b, NAMED(STRAP_A));
+	bench_await_state(b, STRAP_A, "streaming", 30);
+	fake_bluez_link(b->fake, stranger);
+	bench_listen(b);
+	for (unsigned i = 0; i < 2 * QUOTA_MOST; i++)
+		assert_string_equal(fake_bluez_ask(b->fake, stranger), "org.bluez.Error.Rejected");
+	assert_int_equal(bench_heard(b, "asked to pair"), QUOTA_MOST);
+	assert_int_equal(bench_heard(b, "no more of it is told"), 1);
+}
+
 static void renews_a_lost_bond(void **state)
 {
 	struct bench *b = *state;
@@ -536,6 +554,7 @@ int main(void)
 		bluez_test(pairs_when_it_must),
 		bluez_test(obeys_the_owner_about_pairing),
 		bluez_test(lets_only_its_own_pair),
+		bluez_test(tells_of_strangers_so_often),
 		bluez_test(renews_a_lost_bond),
 		bluez_test(renews_it_once_an_hour),
 		bluez_test(keeps_to_the_cap),

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "bluez-bench.h"
+#include "util/quota.h"
 
 #include <unistd.h>
 
@@ -62,6 +63,22 @@ static void lets_a_mute_one_be(void **state)
 	assert_true(bench_seen(b, STRAP_A)->rungs[RUNG_RECONNECT] > 1);
 	assert_int_equal(bench_calls(b, "PowerOff"), 0);
 	assert_int_not_equal(access(b->recover, F_OK), 0);
+}
+
+/* A few beats, then none, all night: a bad contact. Each time is counted, and the first are told. */
+static void tells_so_often_of_one_that_falls_silent(void **state)
+{
+	struct bench *b = *state;
+	struct fake_strap *a = start_streaming(b);
+
+	bench_listen(b);
+	for (unsigned i = 0; i < QUOTA_MOST + 6; i++) {
+		bench_pass(b, 13, NULL, 0);
+		bench_pass(b, 2, &a, 1);
+	}
+	assert_true(bench_seen(b, STRAP_A)->rungs[RUNG_RESUBSCRIBE] > QUOTA_MOST);
+	assert_int_equal(bench_heard(b, "subscribe again"), QUOTA_MOST);
+	assert_int_equal(bench_heard(b, "no more of it is told"), 1);
 }
 
 /* Not every 30 s for ever: each link waits longer, and what it says at last is heard at once. */
@@ -569,6 +586,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		bluez_test(wakes_a_silent_one),
 		bluez_test(lets_a_mute_one_be),
+		bluez_test(tells_so_often_of_one_that_falls_silent),
 		bluez_test(waits_longer_for_a_mute_one),
 		bluez_test(spares_who_is_heard),
 		bluez_test(forgives_a_link_that_ended),

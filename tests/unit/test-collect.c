@@ -14,6 +14,7 @@
 #include "decode/movesense.h"
 #include "place.h"
 #include "util/log.h"
+#include "util/quota.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -422,6 +423,34 @@ static void a_silence_is_told_once(void **state)
 	close_room(&r);
 }
 
+/* All night at the edge of range: the journal has the beginning of it, and says that it is one. */
+static void who_comes_and_goes_is_told_so_often(void **state)
+{
+	struct room r = {.config = {.auto_enroll = true}};
+	int log = memfd_create("log", MFD_CLOEXEC), before = dup(STDERR_FILENO);
+	usec_t begun;
+
+	assert_true(log >= 0 && before >= 0);
+	open_room(&r, *state, GAP_DAEMON_DOWN);
+	log_init(LOG_TARGET_STDERR, LOG_NOTICE);
+	assert_true(dup2(log, STDERR_FILENO) >= 0);
+	begun = r.place->now;
+	for (unsigned i = 0; i < 100; i++)
+		visit(&r, STRAP);
+	visit(&r, OTHER);
+	r.place->now = begun + QUOTA_SPAN;
+	visit(&r, STRAP);
+	assert_true(dup2(before, STDERR_FILENO) >= 0);
+	log_init(LOG_TARGET_STDERR, 3);
+	assert_int_equal(count_lines(log, STRAP), QUOTA_MOST + 2);
+	assert_int_equal(count_lines(log, "no more of it is told"), 1);
+	assert_int_equal(count_lines(log, OTHER), 2);
+	assert_int_equal(status_of(&r, STRAP)->gaps, 100); /* each of them is counted */
+	assert_int_equal(close(before), 0);
+	assert_int_equal(close(log), 0);
+	close_room(&r);
+}
+
 static void state_of_a_source_that_tells_none(void **state)
 {
 	struct room r = {.config = {.auto_enroll = true}};
@@ -646,6 +675,7 @@ int main(void)
 		store_test(answers_of_a_control_point_are_no_readings),
 		store_test(a_decoder_forgets_with_its_link),
 		store_test(a_silence_is_told_once),
+		store_test(who_comes_and_goes_is_told_so_often),
 		store_test(state_of_a_source_that_tells_none),
 		store_test(state_of_a_source_that_tells),
 		store_test(who_is_forgotten_can_come_back),
