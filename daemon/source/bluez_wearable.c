@@ -171,12 +171,15 @@ static void climb(struct wearable *w, enum rung rung, const char *why)
 {
 	bool first = !(w->episode & 1U << rung);
 	enum quota_answer may = first ? quota_take(&w->lines, clock_boot_usec()) : QUOTA_NO;
+	char field[8 + DEVICE_ADDRESS_SIZE];
 
 	w->rungs[rung]++;
 	w->episode |= 1U << rung;
+	(void)snprintf(field, sizeof(field), "DEVICE=%s", w->address); /* fits */
 	if (may != QUOTA_NO)
-		log_event(LOG_NOTICE, CATALOG_DEVICE_RECOVERY, NULL, "%s (%s): %s: %s%s",
-			  w->address, w->name, rung_name(rung), why, quota_words(may));
+		log_event(LOG_NOTICE, CATALOG_DEVICE_RECOVERY, LOG_FIELDS(field),
+			  "%s (%s): %s: %s%s", w->address, w->name, rung_name(rung), why,
+			  quota_words(may));
 }
 
 static void port_rung(void *userdata, enum rung rung, const char *why)

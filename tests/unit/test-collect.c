@@ -17,6 +17,7 @@
 #include "util/quota.h"
 
 #include <sys/mman.h>
+#include <systemd/sd-journal.h>
 #include <unistd.h>
 
 enum { PASSERS_BY = 100, RECORDS_MAX = 64, ECG_N = 73 };
@@ -423,6 +424,50 @@ static void a_silence_is_told_once(void **state)
 	close_room(&r);
 }
 
+static struct buf journal; /* fields, a line each */
+
+/* In place of libsystemd's. */
+int sd_journal_sendv_with_location(const char *file, const char *line, const char *func,
+				   const struct iovec *iov, int n)
+{
+	for (int i = 0; i < n; i++) {
+		buf_append(&journal, iov[i].iov_base, iov[i].iov_len);
+		buf_u8(&journal, '\n');
+	}
+	return 0;
+}
+
+static unsigned count_fields(const char *field)
+{
+	unsigned count = 0;
+
+	buf_u8(&journal, 0);
+	journal.size--;
+	for (const char *at = (const char *)journal.data; (at = strstr(at, field)); at++)
+		count++;
+	return count;
+}
+
+/* The catalog says @DEVICE@, and `journalctl DEVICE=...` finds one of many. */
+static void a_line_says_whose_it_is(void **state)
+{
+	struct room r = {.config = {.auto_enroll = true}};
+	const uint8_t short_one = 0x10;
+
+	open_room(&r, *state, GAP_DAEMON_DOWN);
+	log_init(LOG_TARGET_JOURNAL, LOG_NOTICE);
+	connect(&r, STRAP, "");
+	assert_int_equal(count_fields("\nDEVICE=" STRAP "\n"), 1);
+	hear(&r, STRAP, CHARACTERISTIC_HEART_RATE_MEASUREMENT, &short_one, 1);
+	assert_int_equal(count_fields("\nDEVICE=" STRAP "\n"), 2);
+	disconnect(&r, STRAP, GAP_LINK_LOSS);
+	assert_int_equal(count_fields("\nDEVICE=" STRAP "\n"), 3);
+	assert_int_equal(count_fields("MESSAGE="), 3);
+	log_init(LOG_TARGET_STDERR, 3);
+	buf_done(&journal);
+	close_room(&r);
+}
+
 /* All night at the edge of range: the journal has the beginning of it, and says that it is one. */
 static void who_comes_and_goes_is_told_so_often(void **state)
 {
@@ -676,6 +721,7 @@ int main(void)
 		store_test(a_decoder_forgets_with_its_link),
 		store_test(a_silence_is_told_once),
 		store_test(who_comes_and_goes_is_told_so_often),
+		store_test(a_line_says_whose_it_is),
 		store_test(state_of_a_source_that_tells_none),
 		store_test(state_of_a_source_that_tells),
 		store_test(who_is_forgotten_can_come_back),
