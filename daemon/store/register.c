@@ -55,7 +55,7 @@ static int exempt_history(struct store *s, uint32_t sink, bool all)
 		const struct stream_state *st = &s->streams[i];
 		uint32_t stream = (uint32_t)i + 1;
 		struct cursor_state *c = cursor_of(s, sink, stream);
-		uint64_t n = all ? stream_total(st) - aside_lost_at(s, sink, stream) : st->deleted;
+		uint64_t n = all ? stream_total(st) - st->salvage_lost : st->deleted;
 
 		if (n > 0) {
 			c->seq = all ? stream_last_seq(st) : aside_seq_at(s, stream, n);
@@ -64,8 +64,7 @@ static int exempt_history(struct store *s, uint32_t sink, bool all)
 			c->dirty = true;
 			s->force = true;
 		}
-		if (!all)
-			r = aside_pass_gone(s, sink, stream);
+		r = aside_pass_gone(s, sink, stream);
 	}
 	return r;
 }

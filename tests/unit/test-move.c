@@ -659,11 +659,15 @@ static void what_a_server_has_is_not_lost_to_it(void **state)
 	while ((r = store_prune(s, INT64_MAX, 7)) == 0)
 		assert_balanced(s);
 	assert_int_equal(r, STORE_E_NOTHING);
-	assert_int_equal(register_sink(s, "later", true, false, &late), 0);
-	assert_balanced(s);
-	store_cursor_status(s, late, stream, &c);
-	assert_int_equal(c.exempt, 4);
-	assert_int_equal(c.waiting + c.in_rows, 0);
+	for (int from_now = 0; from_now < 2; from_now++) {
+		assert_int_equal(register_sink(s, from_now ? "last" : "later", true, from_now,
+					       &late),
+				 0);
+		assert_balanced(s);
+		store_cursor_status(s, late, stream, &c);
+		assert_int_equal(c.exempt, 4);
+		assert_int_equal(c.waiting + c.in_rows, 0);
+	}
 	assert_int_equal(store_move_left(s), 0);
 	store_close(s);
 	free(v);
