@@ -252,6 +252,12 @@ static void on_ended(void *userdata)
 
 /* Beginning */
 
+/* Or nobody knows how long: the clock was as far ahead then. */
+static bool is_long_ago(const struct reconcile *r, int64_t then_us, int64_t wall_us)
+{
+	return llabs(wall_us - then_us) > (int64_t)r->o.config->reconcile_all_after;
+}
+
 /*
  * The last day is not enough if nobody has compared for longer than that, or if nobody knows when
  * that was.
@@ -265,8 +271,7 @@ static enum comparison_scope scope_of(const struct reconcile *r, int64_t wall_us
 	if (is_of_suspects(r))
 		return SCOPE_RECENT;
 	finding_times(r->o.store, r->o.number, &t);
-	if (r->all || t.reconciled_us == 0 ||
-	    wall_us - t.reconciled_us > (int64_t)r->o.config->reconcile_all_after ||
+	if (r->all || t.reconciled_us == 0 || is_long_ago(r, t.reconciled_us, wall_us) ||
 	    !clock_read(r->o.config->trust_clock).synchronised)
 		return SCOPE_ALL;
 	return SCOPE_RECENT;
@@ -343,8 +348,7 @@ void reconcile_receipt(struct reconcile *r, usec_t now)
 
 	finding_times(r->o.store, r->o.number, &t);
 	finding_confirmed(r->o.store, r->o.number, wall_us);
-	if (t.confirmed_us == 0 ||
-	    wall_us - t.confirmed_us <= (int64_t)r->o.config->reconcile_all_after)
+	if (t.confirmed_us == 0 || !is_long_ago(r, t.confirmed_us, wall_us))
 		return;
 	r->all = true;
 	if (r->o.by_itself)

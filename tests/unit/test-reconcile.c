@@ -182,6 +182,13 @@ static void everything_once_then_the_last_day(void **state)
 	assert_false(run().everything);
 	finding_reconciled(store, sink, clock_wall_usec() - 49 * (int64_t)HOUR);
 	assert_true(run().everything);
+	/* The clock was ahead when it was compared last, or confirmed something. */
+	finding_reconciled(store, sink, clock_wall_usec() + 49 * (int64_t)HOUR);
+	assert_true(run().everything);
+	assert_false(run().everything);
+	finding_confirmed(store, sink, clock_wall_usec() + 49 * (int64_t)HOUR);
+	reconcile_receipt(reconcile, clock_boot_usec());
+	assert_true(run().everything);
 	config.trust_clock = CLOCK_TRUST_NO; /* nobody knows what the last day is */
 	assert_true(run().everything);
 }
