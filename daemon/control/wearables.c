@@ -3,7 +3,8 @@
  * store remembers: how it stands with the link, what it said last, what of it is not yet confirmed.
  *
  * "Last confirmed" of a wearable is the time of its oldest record that waits at a required sink;
- * when none waits, that of its newest. It is looked up by the first batch row (whose id is known),
+ * when none waits, that of its newest; null while something waits for a sink that has confirmed nothing
+ * of this wearable yet. It is looked up by the first batch row (whose id is known),
  * never by a search through the log; for what is under way or not yet cut the sink's last success
  * stands in.
  */
@@ -112,11 +113,36 @@ static struct device_debt device_debt(const struct snapshot *s, const char *addr
 	return debt;
 }
 
+/* Does something wait for a required sink that has never confirmed anything of this wearable? */
+static bool is_unconfirmed(const struct snapshot *s, const char *address)
+{
+	for (uint32_t i = 1; s->store && i <= store_sink_count(s->store); i++) {
+		uint64_t confirmed = 0, waiting = 0;
+		struct sink_info sink;
+
+		store_sink_info(s->store, i, &sink);
+		for (uint32_t k = 1; k <= store_stream_count(s->store); k++) {
+			struct stream_status stream;
+			struct cursor_status c;
+
+			store_stream_status(s->store, k, &stream);
+			if (!streq(stream.info.device, address))
+				continue;
+			store_cursor_status(s->store, i, k, &c);
+			confirmed += c.confirmed;
+			waiting += c.waiting;
+		}
+		if (sink.required && !sink.retired && waiting && !confirmed)
+			return true;
+	}
+	return false;
+}
+
 /* Where nobody is asked to confirm, nothing is. */
 static void put_confirmed(struct table *t, const struct snapshot *s, const struct device_status *d,
 			  const struct device_debt *debt)
 {
-	if (s->config && !s->config->n_sinks)
+	if ((s->config && !s->config->n_sinks) || is_unconfirmed(s, d->address))
 		table_null(t);
 	else if (debt->owed_wall_us == INT64_MAX && d->last_frame_us)
 		ages_put(t, s->now, d->last_frame_us);

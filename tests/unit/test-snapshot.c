@@ -211,6 +211,8 @@ static void confirmed_before_the_start(void **state)
 	struct place *p = *state;
 	_cleanup_(tables_done) struct tables mute = {0}, t = {0}, dead = {0};
 
+	hear(p, 1);
+	confirm_all(p);
 	hear(p, 5);
 	query(p, "status", &mute);
 	assert_int_equal(number(&mute, "sinks", "last_success_us"), UINT64_MAX);
@@ -244,6 +246,8 @@ static void server_down(void **state)
 	struct place *p = *state;
 	_cleanup_(tables_done) struct tables t = {0}, queue = {0}, anchors = {0};
 
+	hear(p, 1);
+	confirm_all(p);
 	hear(p, 5);
 	defer_all(p);
 	p->sink_state.state = SINK_DOWN;
@@ -267,7 +271,22 @@ static void server_down(void **state)
 	assert_int_equal(number(&queue, "queue", "next_attempt_us"), 12 * USEC_PER_SEC);
 	query(p, "anchors", &anchors);
 	assert_int_equal(number(&anchors, "anchors", "waiting"), 5);
-	assert_int_equal(number(&anchors, "anchors", "confirmed"), 0);
+	assert_int_equal(number(&anchors, "anchors", "confirmed"), 1);
+}
+
+/* It was down from the beginning: that something was confirmed some seconds ago would be a lie. */
+static void nothing_was_ever_confirmed(void **state)
+{
+	struct place *p = *state;
+	_cleanup_(tables_done) struct tables t = {0}, more = {0};
+
+	hear(p, 5);
+	query(p, "status", &t);
+	assert_int_equal(number(&t, "devices", "waiting"), 5);
+	assert_int_equal(number(&t, "devices", "last_confirmed_us"), UINT64_MAX);
+	defer_all(p);
+	query(p, "status", &more);
+	assert_int_equal(number(&more, "devices", "last_confirmed_us"), UINT64_MAX);
 }
 
 /* The server is not to blame, and nobody is sent to look after it. */
@@ -670,6 +689,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(healthy, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(confirmed_before_the_start, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(server_down, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(nothing_was_ever_confirmed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(server_down_just_now, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(offline, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_switched_off, set_up, tear_down),
