@@ -55,7 +55,8 @@ static void make_queue(struct buf *page, const struct tables *t, size_t width)
 		put_next_try(s, queue, row);
 		cells_string(s, queue, row, "last_error");
 	}
-	cells_page(page, &shown, "the queue is empty: nothing waits to be sent again", width);
+	cells_page(page, &shown,
+		   "the queue is empty; what was not sent yet, `vitalctl status` counts", width);
 	put_cut(page, batches, table_get_u64(all, 0, "shown", 0));
 }
 
