@@ -1,8 +1,7 @@
 /*
  * Holds the simulator (a real process) and the daemon's source (on a real loop) to each other:
- * every byte arrives exactly as the truth file says, what was dropped or unread is exactly what it
- * says too, and nonsense from a false simulator ends in a sentence. Waits on sockets, processes and
- * inotify only.
+ * every byte arrives exactly as the truth file says, and what was dropped or unread is what it
+ * says too. Waits on sockets, processes and inotify only.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,10 +10,8 @@
 
 #include <cmocka.h>
 
-#include "source/source.h"
+#include "simulate_bench.h"
 #include "source/strap.h"
-#include "util/buf.h"
-#include "util/clock.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -26,112 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define RETRY	     (2 * USEC_PER_MSEC)
-#define FIRST	     "c0:de:00:00:00:01"
-#define LINE_ECG     "fb005c82-02e7-f387-1cad-8acd2d8df0c8"
-#define DEVICES_SEEN 4
-
-/* One test's directory, simulator, loop and everything that was heard: lines "DEVICE UUID HEX". */
-struct bench {
-	usec_t latest; /* the most that a frame was read late */
-	char dir[64], socket[96], control[104], truth[96];
-	pid_t simulator;
-	sd_event *event;
-	struct source *source;
-	struct buf heard;
-	int heard_fd; /* of a child that listens; else -1 */
-	unsigned n_frames, n_connected, n_disconnected, n_problems, n_states;
-	enum gap_reason why;
-	char problem[256];
-	bool there, linked[DEVICES_SEEN];
-};
-
-static unsigned device_number(const char *device)
-{
-	return (unsigned)strtoul(device + 15, NULL, 16) % DEVICES_SEEN;
-}
-
-static void on_connected(void *userdata, const char *device, const char *name, usec_t boot_us)
-{
-	struct bench *b = userdata;
-
-	assert_false(b->linked[device_number(device)]);
-	assert_memory_equal(name, "Simulated strap", 15);
-	b->linked[device_number(device)] = true;
-	b->n_connected++;
-}
-
-static void on_frame(void *userdata, const struct frame *f)
-{
-	struct bench *b = userdata;
-	size_t from = b->heard.size;
-
-	assert_true(b->linked[device_number(f->device)]);
-	assert_true(f->boot_us <= f->read_us && f->read_us <= clock_boot_usec());
-	b->latest = MAX(b->latest, f->read_us - f->boot_us);
-	b->n_frames++;
-	buf_printf(&b->heard, "%s %s ", f->device, characteristic_uuid(f->characteristic));
-	for (size_t i = 0; i < f->size; i++)
-		buf_printf(&b->heard, "%02x", f->data[i]);
-	buf_string(&b->heard, "\n");
-	if (b->heard_fd >= 0)
-		assert_int_equal(write(b->heard_fd, b->heard.data + from, b->heard.size - from),
-				 b->heard.size - from);
-}
-
-static void on_disconnected(void *userdata, const char *device, enum gap_reason why, usec_t boot_us)
-{
-	struct bench *b = userdata;
-
-	assert_true(b->linked[device_number(device)]);
-	b->linked[device_number(device)] = false;
-	b->n_disconnected++;
-	b->why = why;
-}
-
-static void on_state(void *userdata, const char *problem)
-{
-	struct bench *b = userdata;
-
-	b->n_states++;
-	b->n_problems += problem != NULL;
-	b->there = problem == NULL;
-	(void)snprintf(b->problem, sizeof(b->problem), "%s", problem ? problem : "");
-}
-
-static int set_up(void **state)
-{
-	struct bench *b = calloc(1, sizeof(*b));
-
-	assert_non_null(b);
-	(void)snprintf(b->dir, sizeof(b->dir), "/tmp/test-simulate-XXXXXX");
-	assert_non_null(mkdtemp(b->dir));
-	(void)snprintf(b->socket, sizeof(b->socket), "%s/straps", b->dir);
-	(void)snprintf(b->control, sizeof(b->control), "%s.ctl", b->socket);
-	(void)snprintf(b->truth, sizeof(b->truth), "%s/truth", b->dir);
-	b->heard_fd = -1;
-	*state = b;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct bench *b = *state;
-
-	if (b->simulator > 0) {
-		(void)kill(b->simulator, SIGKILL);
-		(void)waitpid(b->simulator, NULL, 0);
-	}
-	source_free(b->source);
-	sd_event_unref(b->event);
-	buf_done(&b->heard);
-	(void)unlink(b->socket);
-	(void)unlink(b->truth);
-	(void)unlink(b->control);
-	assert_int_equal(rmdir(b->dir), 0);
-	free(b);
-	return 0;
-}
+#define LINE_ECG "fb005c82-02e7-f387-1cad-8acd2d8df0c8"
 
 /*
  * Words in one string, split at blanks; ends in _exit's stead with exit(), so that leaks are seen.
@@ -194,22 +86,6 @@ static void tell(struct bench *b, const char *command, const char *expected)
 	assert_memory_equal(answer, expected, strlen(expected));
 	(void)close(fd);
 }
-
-static void listen_to(struct bench *b)
-{
-	struct source_handler handler = {.userdata = b,
-					 .connected = on_connected,
-					 .frame = on_frame,
-					 .disconnected = on_disconnected,
-					 .state = on_state};
-
-	assert_true(sd_event_new(&b->event) >= 0);
-	assert_int_equal(source_simulate_new(b->event, b->socket, RETRY, &handler, &b->source), 0);
-}
-
-#define RUN_UNTIL(b, condition) \
-	while (!(condition))    \
-	assert_true(sd_event_run((b)->event, USEC_INFINITY) >= 0)
 
 /* The whole file; the caller frees. */
 static char *read_file(const char *path)
@@ -634,129 +510,6 @@ static void freeing_the_source_tells_nobody(void **state)
 	wait_truth(b, "\"event\":\"daemon_gone\"", 1);
 }
 
-/* A false simulator: the test itself, at the other end of the source. */
-static int false_listener(struct bench *b)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", b->socket);
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(listen(fd, 4), 0);
-	return fd;
-}
-
-static void say(int fd, const char *text, const int *fds, size_t n_fds)
-{
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(4 * sizeof(int))];
-	} control = {.header = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
-	struct iovec iov = {.iov_base = (char *)text, .iov_len = strlen(text)};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (n_fds > 0) {
-		control.header.cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-		memcpy(CMSG_DATA(&control.header), fds, n_fds * sizeof(int));
-		m.msg_control = &control;
-		m.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-	}
-	assert_true(sendmsg(fd, &m, MSG_NOSIGNAL) >= 0);
-}
-
-#define STRAP_1 "strap " FIRST " Simulated strap"
-#define LINK_1	"link " FIRST " 2a37 232"
-
-static void nonsense_ends_the_connection(void **state)
-{
-	static const struct {
-		const char *messages[5];
-		unsigned n_fds; /* with the last one */
-		bool pipe;	/* which are no sockets */
-	} cases[] = {
-		{{"\x01\x02\xff"}, 0, false},
-		{{STRAP_1}, 0, false}, /* no hello */
-		{{"hello 2"}, 0, false},
-		{{"hello 1", "hello 1"}, 0, false},
-		{{"hello 1"}, 1, false},
-		{{"hello 1", STRAP_1, STRAP_1}, 0, false},
-		{{"hello 1", "value " FIRST " 2a19 60"}, 0, false},
-		{{"hello 1", "gone " FIRST " link_loss"}, 0, false},
-		{{"hello 1", STRAP_1, LINK_1}, 0, false},
-		{{"hello 1", STRAP_1, LINK_1}, 2, false},
-		{{"hello 1", STRAP_1, LINK_1}, 4, false},
-		{{"hello 1", STRAP_1, LINK_1}, 1, true},
-		{{"hello 1", STRAP_1, "gone " FIRST " power_cut"}, 0, false},
-	};
-	struct bench *b = *state;
-	int listener = false_listener(b);
-
-	listen_to(b);
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		unsigned problems = b->n_problems, last = 0;
-		int pair[4], fd;
-
-		assert_true(sd_event_run(b->event, USEC_INFINITY) >= 0); /* connects */
-		fd = accept(listener, NULL, NULL);
-		assert_true(fd >= 0);
-		assert_int_equal(cases[i].pipe ? pipe(pair)
-					       : socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair),
-				 0);
-		pair[2] = pair[0];
-		pair[3] = pair[1];
-		while (last + 1 < 5 && cases[i].messages[last + 1])
-			last++;
-		say(fd, "hello 1", NULL, 0);
-		(void)close(fd); /* so that each case starts from being there */
-		RUN_UNTIL(b, b->n_problems == problems + 1);
-		problems++;
-		assert_true(sd_event_run(b->event, USEC_INFINITY) >= 0);
-		fd = accept(listener, NULL, NULL);
-		for (unsigned m = 0; m <= last; m++)
-			say(fd, cases[i].messages[m], pair, m == last ? cases[i].n_fds : 0);
-		/* Hung up on, whether or not it had been told that somebody is there. */
-		char byte;
-
-		while (sd_event_run(b->event, 0) > 0 || recv(fd, &byte, 1, MSG_DONTWAIT) != 0)
-			;
-		assert_false(b->there);
-		assert_int_equal(b->n_connected, b->n_disconnected);
-		(void)close(fd);
-		(void)close(pair[0]);
-		(void)close(pair[1]);
-	}
-	(void)close(listener);
-}
-
-static void a_link_may_end_without_a_word_and_packets_be_long(void **state)
-{
-	struct bench *b = *state;
-	int listener = false_listener(b), pair[2], fd;
-	char packet[2000];
-
-	listen_to(b);
-	assert_true(sd_event_run(b->event, USEC_INFINITY) >= 0);
-	fd = accept(listener, NULL, NULL);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
-	say(fd, "hello 1", NULL, 0);
-	say(fd, STRAP_1, NULL, 0);
-	say(fd, LINK_1, &pair[1], 1);
-	(void)close(pair[1]);
-	memset(packet, 'x', sizeof(packet));
-	assert_int_equal(send(pair[0], packet, sizeof(packet), 0), sizeof(packet));
-	for (unsigned i = 0; i < 150; i++) /* more than one slice */
-		assert_int_equal(send(pair[0], packet, i % 3, 0), i % 3);
-	assert_int_equal(send(pair[0], packet, 0, 0), 0);
-	(void)close(pair[0]);
-	RUN_UNTIL(b, b->n_disconnected == 1);
-	assert_int_equal(b->n_frames, 152);
-	assert_int_equal(strcspn((char *)b->heard.data, "\n"), 23 + 2 * 1024);
-	assert_int_equal(b->why, GAP_LINK_LOSS);
-	assert_true(b->there);
-	(void)close(fd);
-	(void)close(listener);
-}
-
 static void bad_usage_is_told(void **state)
 {
 	struct bench *b = *state;
@@ -814,8 +567,6 @@ int main(void)
 		TEST(commands_do_what_they_say),
 		TEST(a_late_radio),
 		TEST(freeing_the_source_tells_nobody),
-		TEST(nonsense_ends_the_connection),
-		TEST(a_link_may_end_without_a_word_and_packets_be_long),
 		TEST(a_second_simulator_leaves_the_first_alone),
 		TEST(bad_usage_is_told),
 	};
