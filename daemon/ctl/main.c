@@ -31,8 +31,8 @@ static const struct command commands[] = {
 	 "HEARD and CONFIRMED: how old the newest sample is, and the newest that a server\n"
 	 "has confirmed; -: none yet. The last table, over an hour, a day and a week: AT\n"
 	 "ONCE: share of batches that were confirmed without queueing. LATENCY: from\n"
-	 "hearing a sample to the server's receipt, on average. QUEUED: records that had to\n"
-	 "wait. RECOVERED: how many of these a server confirmed within a day.\n\n"
+	 "hearing a sample to the server's receipt, on average. QUEUED: records that had\n"
+	 "to wait. RECOVERED: how many of these a server confirmed within a day.\n\n"
 	 "Exit code: 0 healthy, 1 degraded (everything is kept, but something does not\n"
 	 "happen), 2 not working (nothing is heard or kept). Without a daemon it shows\n"
 	 "what the store holds.",
