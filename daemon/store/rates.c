@@ -210,23 +210,22 @@ void rates_load(struct store *s, int64_t hour, uint32_t sink, const void *data, 
 static int write_hour(struct store *s, const struct rates_hour *h)
 {
 	sqlite3_stmt *stmt = s->statements[SQL_PUT_HOUR];
-	struct buf *b = &s->scratch;
+	_cleanup_(buf_done) struct buf b = {0};
 
-	buf_reset(b);
-	buf_le(b, VERSION, 4);
-	buf_le(b, h->confirmed, 4);
-	buf_le(b, h->failed, 4);
-	buf_le(b, h->n_timed, 4);
-	buf_le(b, h->latency_ms, 8);
-	buf_le(b, h->max_ms, 4);
-	buf_le(b, h->owed, 4);
-	buf_le(b, h->recovered, 4);
-	buf_le(b, h->late, 4);
-	if (b->failed)
+	buf_le(&b, VERSION, 4);
+	buf_le(&b, h->confirmed, 4);
+	buf_le(&b, h->failed, 4);
+	buf_le(&b, h->n_timed, 4);
+	buf_le(&b, h->latency_ms, 8);
+	buf_le(&b, h->max_ms, 4);
+	buf_le(&b, h->owed, 4);
+	buf_le(&b, h->recovered, 4);
+	buf_le(&b, h->late, 4);
+	if (b.failed)
 		return -ENOMEM;
 	if (sqlite3_bind_int64(stmt, 1, h->hour) != SQLITE_OK ||
 	    sqlite3_bind_int64(stmt, 2, h->sink) != SQLITE_OK ||
-	    sqlite3_bind_blob(stmt, 3, b->data, (int)b->size, SQLITE_STATIC) != SQLITE_OK)
+	    sqlite3_bind_blob(stmt, 3, b.data, (int)b.size, SQLITE_STATIC) != SQLITE_OK)
 		return store_fail_sql(s, "hour");
 	return sql_step(s, SQL_PUT_HOUR);
 }

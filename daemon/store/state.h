@@ -288,7 +288,7 @@ struct store {
 	bool clean;
 	bool power_cut; /* since a daemon was last here */
 
-	struct buf scratch;
+	struct buf scratch; /* not within a commit: a record that wants room may wait in it */
 	struct record scratch_record;
 	uint64_t rows_since_note; /* log rows since stream_run was last written */
 	uint64_t commits, commits_late;

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "store/rates.h"
+#include "store/state.h"
 #include "world.h"
 
 #include <signal.h>
@@ -52,6 +54,49 @@ static int count_gaps(void *userdata, const struct record *r)
 		g->last = r->gap;
 	}
 	return 0;
+}
+
+static int same_as_before(void *userdata, const struct record *r)
+{
+	unsigned *n = userdata;
+
+	assert_int_equal(r->type, RECORD_HEART_RATE);
+	assert_int_equal(r->heart_rate.bpm, 40 + *n % 100);
+	assert_int_equal(r->heart_rate.n_rr, 3);
+	assert_int_equal(r->heart_rate.rr_1024[2], *n);
+	++*n;
+	return 0;
+}
+
+/* The ring is full, and the record that finds it so waits in memory while a commit makes room for it. */
+static void what_finds_the_ring_full(void **state)
+{
+	enum { RECORDS = 2000 }; /* the ring has room for 150 */
+	struct place *p = *state;
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE), sink;
+	const struct rates_batch batch = {.confirmed = true, .n_records = 1, .mean_ms = 100};
+	unsigned n = 0;
+
+	assert_int_equal(register_sink(s, "a", true, false, &sink), 0);
+	for (unsigned i = 0; i < RECORDS; i++) {
+		struct record r = {.stream = stream,
+				   .type = RECORD_HEART_RATE,
+				   .boot_us = (int64_t)p->now,
+				   .heart_rate = {.bpm = (uint16_t)(40 + i % 100),
+						  .energy_kj = -1,
+						  .n_rr = 3,
+						  .rr_1024 = {800, 900, (uint16_t)i}}};
+
+		store_count_batch(s, sink, &batch,
+				  clock_wall_usec()); /* a commit writes that, too */
+		assert_int_equal(store_admit(s, &r, p->now), 0);
+		p->now += USEC_PER_SEC;
+	}
+	assert_int_equal(store_read(s, stream, 1, UINT64_MAX, 0, same_as_before, &n), 0);
+	assert_int_equal(n, RECORDS);
+	assert_true(s->commits > 5);
+	store_close(s);
 }
 
 static void a_full_card(void **state)
@@ -242,6 +287,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		store_test(what_nobody_can_read_waits),
 		store_test(other_options),
+		store_test(what_finds_the_ring_full),
 		store_test(a_full_card),
 		store_test(what_was_shed_is_told_without_a_next_record),
 		cmocka_unit_test(a_commit_of_unknown_outcome),
