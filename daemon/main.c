@@ -65,6 +65,12 @@ static const struct duty *duty_find(const char *command)
 	return NULL;
 }
 
+static int misused(const char *what, const char *word)
+{
+	fprintf(stderr, "vitald: %s '%s'; vitald --help tells what there is\n", what, word);
+	return EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
@@ -93,14 +99,14 @@ int main(int argc, char **argv)
 		default: fputs("vitald --help tells more\n", stderr); return EXIT_USAGE;
 		}
 	}
-	if (check && optind == argc)
-		return check_config(path);
 	if (optind == argc)
-		return daemon_main(path);
-	duty = optind + 1 == argc ? duty_find(argv[optind]) : NULL;
-	if (duty)
-		return background_main(duty, path, by_timer);
-	fprintf(stderr, "vitald: unknown command '%s'; vitald --help tells what there is\n",
-		argv[optind]);
-	return EXIT_USAGE;
+		return check ? check_config(path) : daemon_main(path);
+	duty = duty_find(argv[optind]);
+	if (!duty)
+		return misused("unknown command", argv[optind]);
+	if (check)
+		return misused("--check-config goes with no command, and here is", duty->name);
+	if (optind + 1 < argc)
+		return misused("too much behind the command:", argv[optind + 1]);
+	return background_main(duty, path, by_timer);
 }

@@ -46,6 +46,16 @@ def linked(hub):
 
 # -- config
 
+def test_a_command_line_that_makes_no_sense(new_hub):
+    """Nothing of it is done: above all nobody drains who asked for a look at the config."""
+    hub = new_hub(receiver=False)
+    for words, said in ((("--check-config", "drain"), "goes with no command"), (("drain", "now"), "'now'"),
+                        (("drian",), "unknown command 'drian'")):
+        done = subprocess.run([hub.vitald, "--config", str(hub.config_file), *words], text=True, capture_output=True,
+                              timeout=20, env=hub.env)
+        assert done.returncode == 64 and said in done.stderr, done
+
+
 MISTAKES = (
     ("[sync]\nlingre = 1s\n", 2, "did you mean linger"),
     ("[sync]\nlinger = soon\n", 2, "linger"),
