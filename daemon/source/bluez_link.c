@@ -171,6 +171,13 @@ static void on_value(void *userdata, enum characteristic c, const uint8_t *data,
 	l->handler.wake(l->handler.userdata);
 }
 
+static void on_oversized(void *userdata, enum characteristic c, size_t size, uint16_t mtu)
+{
+	struct link *l = userdata;
+
+	l->handler.oversized(l->handler.userdata, c, size, mtu);
+}
+
 static void on_ended(void *userdata, enum characteristic c)
 {
 	struct link *l = userdata;
@@ -181,7 +188,7 @@ static void on_ended(void *userdata, enum characteristic c)
 
 static int on_acquired(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	const struct subscription_handler handler = {userdata, on_value, on_ended};
+	const struct subscription_handler handler = {userdata, on_value, on_oversized, on_ended};
 	struct link *l = userdata;
 	enum characteristic c = l->characteristic;
 	enum bluez_error e;

@@ -14,6 +14,8 @@ struct link_handler {
 	void (*rung)(void *userdata, enum rung rung, const char *why);
 	void (*changed)(void *userdata);
 	void (*recorder)(void *userdata, struct recorder *recorder); /* may be NULL */
+	/* What it says here is longer than the link allows, and is dropped; told once. */
+	void (*oversized)(void *userdata, enum characteristic c, size_t size, uint16_t mtu);
 	/* link_due() may be earlier than it was. */
 	void (*wake)(void *userdata);
 };

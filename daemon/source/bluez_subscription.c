@@ -2,8 +2,8 @@
  * Reads notifications as bluetoothd hands them on.
  *
  * Longer than the MTU allows is nothing that a wearable has sent: one that sends the single byte 1b
- * as ATT PDU makes bluetoothd 5.66 deliver over 1000 bytes of old memory. Such packets are dropped
- * and counted.
+ * as ATT PDU makes bluetoothd 5.66 deliver over 1000 bytes of old memory. Such packets are dropped,
+ * and the first is told of.
  *
  * How much waits when we are slow is set by the sender's buffer alone (AF_UNIX charges the sender):
  * 167 notifications of 229 bytes with the default, a minute and a half of one ECG; raising
@@ -16,7 +16,6 @@
 
 #include "source/packets.h"
 #include "util/clock.h"
-#include "util/log.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -33,7 +32,7 @@ struct subscription {
 	struct subscription_handler handler;
 	enum characteristic characteristic;
 	uint16_t mtu;
-	uint64_t n_dropped;
+	bool dropped;	/* a packet that was too long */
 	usec_t arrived; /* the last packet */
 	int fd;
 	sd_event_source *io;
@@ -45,10 +44,9 @@ static void take(struct subscription *s, const uint8_t *data, size_t size,
 	usec_t now = clock_boot_usec();
 
 	if (size + ATT_HEADER_SIZE > s->mtu) {
-		if (s->n_dropped++ == 0)
-			log_warning("A %s of %zu bytes is longer than the MTU of %u allows: such "
-				    "ones are dropped",
-				    characteristic_name(s->characteristic), size, s->mtu);
+		if (!s->dropped)
+			s->handler.oversized(s->handler.userdata, s->characteristic, size, s->mtu);
+		s->dropped = true;
 		return;
 	}
 	s->handler.value(s->handler.userdata, s->characteristic, data, size,

@@ -12,6 +12,8 @@ struct subscription_handler {
 	void *userdata;
 	void (*value)(void *userdata, enum characteristic c, const uint8_t *data, size_t size,
 		      usec_t boot_us, usec_t now);
+	/* The first packet that is longer than the MTU allows; it and all others are dropped. */
+	void (*oversized)(void *userdata, enum characteristic c, size_t size, uint16_t mtu);
 	/* There will be no more; the callee may free it. */
 	void (*ended)(void *userdata, enum characteristic c);
 };

@@ -233,6 +233,20 @@ static void on_changed(void *userdata)
 	wake(userdata);
 }
 
+static void on_oversized(void *userdata, enum characteristic c, size_t size, uint16_t mtu)
+{
+	struct wearable *w = userdata;
+	enum quota_answer may = quota_take(&w->lines, clock_boot_usec());
+	char field[8 + DEVICE_ADDRESS_SIZE];
+
+	(void)snprintf(field, sizeof(field), "DEVICE=%s", w->address); /* fits */
+	if (may != QUOTA_NO)
+		log_event(LOG_WARNING, NULL, LOG_FIELDS(field),
+			  "%s (%s): a %s of %zu bytes is longer than the MTU of %u allows: such "
+			  "ones are dropped%s",
+			  w->address, w->name, characteristic_name(c), size, mtu, quota_words(may));
+}
+
 void wearable_tell_ended(struct wearable *w)
 {
 	bool ended = w->ended;
@@ -254,6 +268,7 @@ static int port_up(void *userdata)
 					     .changed = on_changed,
 					     .recorder = w->handler.source.recorder ? on_recorder
 										    : NULL,
+					     .oversized = on_oversized,
 					     .wake = on_changed};
 	usec_t now = clock_boot_usec();
 	int r = link_new(w->event, w->bus, w->profiles, w->wanted, w->object, &handler, now,

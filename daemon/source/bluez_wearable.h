@@ -49,7 +49,7 @@ struct wearable {
 	usec_t tried; /* when it last had its turn */
 	uint32_t rungs[RUNG_MAX_];
 	unsigned episode;   /* 1 << rung: logged since it last streamed */
-	struct quota lines; /* of the journal, for its rungs */
+	struct quota lines; /* of the journal, for its rungs and misdeeds */
 	const char *waits;  /* why it does not have its turn; NULL: it does not wait */
 	uint64_t told;	    /* a digest of what the owner was told last */
 };

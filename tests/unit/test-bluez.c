@@ -238,13 +238,35 @@ static void drops_what_is_too_long(void **state)
 
 	bench_start(b, NAMED(STRAP_A));
 	bench_await_state(b, STRAP_A, "streaming", 10);
+	bench_listen(b);
 	assert_true(fake_bluez_notify(b->fake, a, HEART_RATE, stale, sizeof(stale)));
 	assert_true(fake_bluez_notify(b->fake, a, HEART_RATE, stale, 232 - 3 + 1));
 	fake_bluez_settle(b->fake);
 	assert_int_equal(s->n_frames[HEART_RATE], 0);
+	assert_int_equal(bench_heard(b, STRAP_A " (Polar H10 0A1B2C3D): a "), 1);
+	assert_int_equal(bench_heard(b, "such ones are dropped"), 1);
 	assert_true(fake_bluez_notify(b->fake, a, HEART_RATE, stale, 232 - 3));
 	fake_bluez_settle(b->fake);
 	assert_int_equal(s->n_frames[HEART_RATE], 1);
+}
+
+/* ... which may be said of each link, and links may be many. */
+static void tells_so_often_of_what_is_too_long(void **state)
+{
+	static const uint8_t stale[1200] = {0x10, 60};
+	struct bench *b = *state;
+	struct fake_strap *a = bench_strap(b, STRAP_A);
+
+	bench_start(b, NAMED(STRAP_A) "streams=heart_rate\n");
+	bench_await_state(b, STRAP_A, "streaming", 10);
+	bench_listen(b);
+	for (unsigned i = 1; i <= QUOTA_MOST + 4; i++) {
+		assert_true(fake_bluez_notify(b->fake, a, HEART_RATE, stale, sizeof(stale)));
+		fake_bluez_lose(b->fake, a);
+		bench_await_gone(b, STRAP_A, i, 10);
+		bench_await_state(b, STRAP_A, "streaming", 30);
+	}
+	assert_int_equal(bench_heard(b, "such ones are dropped"), QUOTA_MOST);
 }
 
 static void pairs_when_it_must(void **state)
@@ -551,6 +573,7 @@ int main(void)
 		bluez_test(gives_up_on_services),
 		bluez_test(tells_empty_from_ended),
 		bluez_test(drops_what_is_too_long),
+		bluez_test(tells_so_often_of_what_is_too_long),
 		bluez_test(pairs_when_it_must),
 		bluez_test(obeys_the_owner_about_pairing),
 		bluez_test(lets_only_its_own_pair),
