@@ -64,7 +64,7 @@ def outage(hub, commits=4):
 
 def missing(hub, before_us):
     """The numbers of what was said until then and is not at the receiver."""
-    result = hub.balance("truth")
+    result = hub.balance("truth", near_us=NEAR_US)
     for name in ("altered", "duplicated", "invented", "two_contents"):
         assert result["total"][name] == 0, b.table(result)
     said = {one.n: one.t_us for one in b.read_truth(hub.share / "truth")[0] if one.expected}
@@ -180,7 +180,8 @@ def test_hung(hub, how):
     hub.restarted(before)
     said = hub.journal()
     assert "Watchdog timeout" in said and "result 'watchdog'" in said, said
-    assert hub.journal(f"MESSAGE_ID={IDS['TAIL_RECOVERED']}")
+    if how == "idle":  # a commit that was stopped behind its last write is whole, and leaves nothing to the tail
+        assert hub.journal(f"MESSAGE_ID={IDS['TAIL_RECOVERED']}")
     hub.drop_in("vitald.service")
     hub.as_installed("vitald-sync.timer")
     hub.accepted(10)
