@@ -276,16 +276,14 @@ static void find_clock(const struct snapshot *s, struct problem_list *list)
 /* A jump is worth knowing for whoever reads the times around it. */
 static void find_step(const struct snapshot *s, struct problem_list *list)
 {
-	int64_t us = s->clock_step_us < 0 ? -s->clock_step_us : s->clock_step_us;
 	usec_t ago = s->now > s->clock_step_at ? s->now - s->clock_step_at : 0;
-	char far[HUMAN_SIZE], since[HUMAN_SIZE];
+	char far[HUMAN_STEP_SIZE], since[HUMAN_SIZE];
 	struct problem_text *t;
 
-	if (!s->running || us == 0 || ago >= STEP_NEWS)
+	if (!s->running || s->clock_step_us == 0 || ago >= STEP_NEWS)
 		return;
-	t = add(list, SEVERITY_NOTICE, "the clock was set %s by %s, %s ago",
-		s->clock_step_us > 0 ? "forward" : "back", human_duration((usec_t)us, far),
-		human_age(ago, since));
+	t = add(list, SEVERITY_NOTICE, "the clock was set %s, %s ago",
+		human_step(s->clock_step_us, far), human_age(ago, since));
 	say(t->consequence, "what is heard since has the new time, what was recorded before keeps "
 			    "the old; nothing is lost");
 	say(t->remedy, "once is NTP at work; should it come again, two programs may be setting it: "

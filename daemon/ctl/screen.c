@@ -71,18 +71,17 @@ static void make_verdict(struct buf *out, const struct table *summary, size_t wi
 		  strlen(state) + 2);
 }
 
-/* ", set back by 3.5 s at 2026-03-01T12:00:00Z" */
+/* ", set back by 3 s at 2026-03-01T12:00:00Z" */
 static void say_step(struct buf *line, const struct table *s)
 {
 	const struct cell *step = table_cell(s, 0, "clock_step_us");
 	const struct cell *when = table_cell(s, 0, "clock_step_wall_us");
-	char far[HUMAN_SIZE], at[32];
+	char far[HUMAN_STEP_SIZE], at[32];
 
 	if (!step || !when || step->type != CELL_I64 || when->type != CELL_I64)
 		return;
 	clock_format(when->i64, at);
-	buf_printf(line, ", set %s by %s at %s", step->i64 < 0 ? "back" : "forward",
-		   human_duration((usec_t)(step->i64 < 0 ? -step->i64 : step->i64), far), at);
+	buf_printf(line, ", set %s at %s", human_step(step->i64, far), at);
 }
 
 static void make_identity(struct buf *out, const struct table *s, size_t width)

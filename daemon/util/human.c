@@ -34,6 +34,19 @@ const char *human_age(usec_t us, char ret[static HUMAN_SIZE])
 	return ret;
 }
 
+/* It is measured: an hour comes as 59 min 59.998 s, which nobody calls 59 minutes. */
+const char *human_step(int64_t us, char ret[static HUMAN_STEP_SIZE])
+{
+	usec_t far = us < 0 ? -(usec_t)us : (usec_t)us;
+	char text[HUMAN_SIZE];
+
+	if (far >= USEC_PER_SEC)
+		far += USEC_PER_SEC / 2;
+	(void)snprintf(ret, HUMAN_STEP_SIZE, "%s by %s", us < 0 ? "back" : "forward",
+		       human_duration(far, text));
+	return ret;
+}
+
 const char *human_size(uint64_t bytes, char ret[static HUMAN_SIZE])
 {
 	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};

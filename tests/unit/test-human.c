@@ -37,6 +37,25 @@ static void durations(void **state)
 	}
 }
 
+static void steps(void **state)
+{
+	static const struct {
+		int64_t us;
+		const char *text;
+	} said[] = {
+		{(int64_t)HOUR - 2000, "forward by 1 h 0 min"},
+		{-(int64_t)HOUR + 499999, "back by 1 h 0 min"},
+		{-(int64_t)HOUR + 500001, "back by 59 min"},
+		{3499999, "forward by 3 s"},
+		{-250999, "back by 250 ms"},
+		{INT64_MIN, "back by 106751991 d 4 h"},
+	};
+	char text[HUMAN_STEP_SIZE];
+
+	for (size_t i = 0; i < ARRAY_SIZE(said); i++)
+		assert_string_equal(human_step(said[i].us, text), said[i].text);
+}
+
 static void sizes(void **state)
 {
 	char text[HUMAN_SIZE];
@@ -61,6 +80,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(durations),
+		cmocka_unit_test(steps),
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(counts),
 	};
