@@ -88,8 +88,8 @@ static void on_radio_rung(void *userdata, const char *adapter, enum rung rung, b
 	if (rung == RUNG_RESTART && !is_anybody_heard(b, now) &&
 	    ladder_daemon_restart_due(&b->ladder, true, now))
 		crowd_ask_restart(b, "power cycles of the adapter did not help", now);
-	log_event(first ? LOG_WARNING : LOG_DEBUG, CATALOG_ADAPTER_CYCLED, NULL,
-		  "%s is switched off and on: %s", adapter, why);
+	log_event(first && rung == RUNG_POWER_CYCLE ? LOG_WARNING : LOG_DEBUG,
+		  CATALOG_ADAPTER_CYCLED, NULL, "%s is switched off and on: %s", adapter, why);
 	for (struct wearable *w = b->wearables; w; w = w->next)
 		w->rungs[RUNG_POWER_CYCLE] += streq(w->adapter, adapter);
 }

@@ -345,7 +345,8 @@ static void tick_power(struct radio *r, usec_t now)
 {
 	enum rung rung = ladder_adapter_rung(&r->ladder, now);
 
-	if (r->episode && r->ladder.cycles == 0) {
+	/* a cycle that is under way, or owed, may yet fail */
+	if (r->episode && r->ladder.cycles == 0 && r->power == POWER_ON && !r->ladder.owed) {
 		log_notice("%s works again", radio_name(r));
 		r->episode = 0;
 	}
