@@ -256,7 +256,7 @@ def test_help_and_manual_of_vitalctl_tell_of_the_same():
 def test_help_and_manual_of_vitald_tell_of_the_same():
     page = (TOP / "systemd/vitald.8").read_text()
     code, out = run(TOP / BUILD / "vitald", "--help")
-    assert code == 0
+    assert code == 0 and max(map(len, out.splitlines())) <= 80
     commands = re.findall(r"^  ([a-z]+) {2,}\S", out, re.M)
     assert len(commands) == 4
     assert set(re.findall(r"^\.It Nm Cm ([a-z]+)", page, re.M)) == set(commands)
