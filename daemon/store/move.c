@@ -129,13 +129,17 @@ static uint64_t alike_until(const struct store *s, uint32_t sink, uint32_t strea
 	return row ? MIN(c->seq, row->row.first_seq - 1) : c->seq;
 }
 
+/*
+ * A row may name numbers that nobody remembers: how far a run came the log tells, and it may have lost the
+ * last of it. Then all of them are looked for, and given up.
+ */
 static uint64_t last_alike(const struct store *s, uint32_t stream, uint64_t first)
 {
 	const struct stream_state *st = stream_of(s, stream);
-	uint64_t last = first;
+	uint64_t last = seq_make(seq_run(first), SEQ_N_MAX);
 
 	for (size_t i = 0; i < st->n_runs; i++)
-		if (st->runs[i].run == seq_run(first))
+		if (st->runs[i].run == seq_run(first) && st->runs[i].last_n >= (first & SEQ_N_MAX))
 			last = seq_make(st->runs[i].run, st->runs[i].last_n);
 	for (uint32_t sink = 1; sink <= s->n_sinks; sink++)
 		last = MIN(last, alike_until(s, sink, stream, first));
@@ -236,7 +240,7 @@ static int leave(struct store *s, uint32_t sink, uint32_t stream, uint64_t first
 	const struct stream_state *st = stream_of(s, stream);
 	struct cursor_state *c = cursor_of(s, sink, stream);
 	struct row_entry *entry = row_index_at(s, sink, stream, first);
-	uint64_t before = stream_seq_before(st, first);
+	uint64_t before = stream_seq_before(st, first), next = stream_seq_after(st, last);
 	int r = 0;
 
 	if (first > c->seq) {
@@ -265,16 +269,16 @@ static int leave(struct store *s, uint32_t sink, uint32_t stream, uint64_t first
 		entry->row.last_seq = before;
 		entry->row.count = stream_count_between(st, entry->row.first_seq, before);
 		row_touch(s, entry);
-		if (last == rest.last_seq)
+		if (next == 0 || next > rest.last_seq)
 			return 0;
-		rest.first_seq = stream_seq_after(st, last);
+		rest.first_seq = next;
 		rest.count = stream_count_between(st, rest.first_seq, rest.last_seq);
 		return row_add(s, &rest);
 	}
-	if (last == entry->row.last_seq)
+	if (next == 0 || next > entry->row.last_seq)
 		return row_end(s, entry);
 	entry->row.count -= stream_count_between(st, first, last);
-	entry->row.first_seq = stream_seq_after(st, last);
+	entry->row.first_seq = next;
 	entry->row.first_id = MAX(entry->row.first_id, last_id);
 	row_touch(s, entry);
 	return 0;

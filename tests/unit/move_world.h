@@ -12,8 +12,8 @@ static const char *const sink_names[N_SINKS] = {"a", "b", "c"};
 
 /* What the servers got, and when each heart rate was. */
 struct servers {
-	unsigned got[N_SINKS + 2][N_BPM]; /* one may join */
-	unsigned refused[N_SINKS + 2][N_BPM];
+	unsigned got[N_SINKS + 4][N_BPM]; /* some may join */
+	unsigned refused[N_SINKS + 4][N_BPM];
 	int64_t t_us[N_BPM];
 	uint8_t clk[N_BPM];
 	char boot_id[N_BPM][37];

@@ -396,6 +396,55 @@ static void a_hole_in_the_log(void **state)
 	free(v);
 }
 
+/*
+ * The last records of a run are gone, and with them how far it came: rows still name them. They go, alone or
+ * with others, the store opens again, and what is confirmed is deleted as ever.
+ */
+static void a_row_beyond_the_log(void **state)
+{
+	struct place *p = *state;
+	struct servers *v = calloc(1, sizeof(*v));
+	struct store *s = open_store(p);
+	uint32_t stream = stream_of_kind(s, KIND_HEART_RATE);
+	struct cursor_status c;
+	char path[128];
+
+	add_sinks(s, false);
+	for (uint16_t bpm = 1; bpm <= 6; bpm++) {
+		(void)admit(p, s, stream, bpm);
+		assert_int_equal(store_commit(s, p->now), 0);
+	}
+	assert_true(
+		request(p, v, s, 1, true, 4, CONFIRM)); /* a waits for the last two, b for all */
+	for (uint32_t sink = 1; sink <= 2; sink++)
+		assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+	assert_int_equal(store_commit(s, p->now), 0);
+	store_close(s); /* the power is cut: nobody noted it */
+	(void)snprintf(path, sizeof(path), "%s/tail", p->run);
+	assert_int_equal(unlink(path), 0);
+	run_sql(p, "DELETE FROM record WHERE seq IN (268435461, 268435462)");
+	s = open_renamed(p, INCARNATION_MACHINE);
+	for (int i = 0; i < 2; i++) {
+		move_all(p, s, false);
+		assert_balanced(s);
+		for (uint32_t sink = 1; sink <= 2; sink++) {
+			store_cursor_status(s, sink, stream, &c);
+			assert_int_equal(c.waiting + c.in_rows, 0);
+			assert_int_equal(c.confirmed, sink == 1 ? 4 : 0);
+		}
+		assert_int_equal(ask_sql(p, "SELECT count(*) FROM batch WHERE stream = 1"), 0);
+		assert_int_equal(store_finish(s, p->now), 0);
+		store_close(s);
+		s = open_store(p);
+		add_sinks(s, false);
+	}
+	v->got[1][5] = v->got[2][5] = v->got[1][6] = v->got[2][6] = 1; /* nobody will */
+	send_all(p, v, s, 7);
+	prune_all(p, s);
+	store_close(s);
+	free(v);
+}
+
 static void confirm_rest(struct place *p, struct servers *v, struct store *s, uint32_t sink)
 {
 	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
@@ -520,6 +569,7 @@ int main(void)
 		store_test(what_has_no_time_waits_for_it),
 		store_test(what_was_held_is_let_go),
 		store_test(a_hole_in_the_log),
+		store_test(a_row_beyond_the_log),
 		store_test(what_a_server_has_is_not_lost_to_it),
 		store_test(a_slice_that_the_card_refuses),
 	};

@@ -1,6 +1,6 @@
 /*
- * Moving to new names while things go wrong: after a kill in any commit, and after whatever else happens in
- * any order, each sink gets all that it was owed, and the ledger balances.
+ * Moving to new names while things go wrong: after a kill in any commit, after whatever else happens in
+ * any order, and beside what is lost each sink gets all that it was owed, and the ledger balances.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "move_world.h"
+#include "store/row_index.h"
 
 #include <sys/wait.h>
 
@@ -169,11 +170,188 @@ static void any_order(void **state)
 		walk(strtoull(one, NULL, 10));
 }
 
+/* --- and with losses --- */
+
+struct losses {
+	bool lost[N_BPM];
+	uint64_t n;
+	struct servers *v;
+};
+
+static int note_lost(void *userdata, const struct record *r)
+{
+	struct losses *l = userdata;
+
+	l->n += !l->lost[r->heart_rate.bpm];
+	l->lost[r->heart_rate.bpm] = true;
+	return 0;
+}
+
+static bool is_owed(const struct store *s, uint32_t sink, uint32_t stream, uint64_t seq)
+{
+	return seq > cursor_of(s, sink, stream)->seq || row_index_at(s, sink, stream, seq);
+}
+
+/* A block under an old name that somebody still waits for, all of it. */
+static bool may_be_lost(const struct store *s, uint32_t stream, uint64_t seq, uint64_t n)
+{
+	/* How far a run came its last block may be the only one to tell. */
+	if (!stream_of(s, stream)->old ||
+	    stream_count_between(stream_of(s, stream), seq, seq | SEQ_N_MAX) <= n)
+		return false;
+	for (uint32_t sink = 1; sink <= 2; sink++) { /* who is retired asks for nothing */
+		bool all = true;
+
+		for (uint64_t i = seq; all && i < seq + n; i++)
+			all = is_owed(s, sink, stream, i);
+		if (all)
+			return true;
+	}
+	return false;
+}
+
+static void lose_one(struct store *s, struct losses *l, unsigned nth)
+{
+	sqlite3_stmt *stmt;
+	char sql[80];
+	uint64_t id, seq, n;
+	uint32_t stream;
+	int r;
+
+	assert_int_equal(
+		sqlite3_prepare_v2(s->db, "SELECT id, stream, seq, n FROM record LIMIT 1 OFFSET ?1",
+				   -1, &stmt, NULL),
+		SQLITE_OK);
+	assert_int_equal(sqlite3_bind_int(stmt, 1, (int)nth), SQLITE_OK);
+	if (sqlite3_step(stmt) != SQLITE_ROW) {
+		(void)sqlite3_finalize(stmt);
+		return;
+	}
+	id = (uint64_t)sqlite3_column_int64(stmt, 0);
+	stream = (uint32_t)sqlite3_column_int64(stmt, 1);
+	seq = (uint64_t)sqlite3_column_int64(stmt, 2);
+	n = (uint64_t)sqlite3_column_int64(stmt, 3);
+	assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);
+	/* By the last of all a start knows where the ring goes on. */
+	if (!may_be_lost(s, stream, seq, n) || id == log_high_id(s, &r))
+		return;
+	assert_int_equal(store_read(s, stream, seq, seq + n - 1, 0, note_lost, l), 0);
+	(void)snprintf(sql, sizeof(sql), "DELETE FROM record WHERE id = %llu",
+		       (unsigned long long)id);
+	assert_int_equal(sqlite3_exec(s->db, sql, NULL, NULL, NULL), SQLITE_OK);
+}
+
+static void rewind_one(struct store *s, uint64_t *seed, uint32_t sink)
+{
+	uint32_t stream = 1 + dice(seed, (unsigned)store_stream_count(s));
+	uint64_t total = stream_total(stream_of(s, stream)), n;
+	uint64_t after =
+		total ? stream_seq_at(stream_of(s, stream), dice(seed, (unsigned)total)) : 0;
+
+	assert_int_equal(outbox_rewind(s, sink, stream, after, &n), 0);
+}
+
+static uint64_t count_lost(struct store *s)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 1; i <= store_stream_count(s); i++)
+		n += stream_of(s, i)->salvage_lost;
+	return n;
+}
+
+/*
+ * Blocks vanish from the log that somebody waits for, servers are set back, and others join: what is lost is
+ * counted once, and taken off nobody who has it.
+ */
+static void lossy_walk(uint64_t seed)
+{
+	struct servers *v = calloc(1, sizeof(*v));
+	struct losses l = {.v = v};
+	struct place *p;
+	struct store *s;
+	uint32_t late;
+	uint16_t end;
+
+	assert_int_equal(set_up((void **)&p), 0);
+	end = make_history(p, v);
+	s = open_store(p);
+	add_sinks(s, false);
+	for (int i = 0; i < 60; i++) {
+		uint32_t sink = 1 + dice(&seed, 2);
+		unsigned what = dice(&seed, 14);
+
+		if (what <= 1)
+			end = admit_some(p, s, end, 1 + dice(&seed, 5));
+		else if (what <= 4)
+			(void)request(p, v, s, sink, what == 2, 1 + dice(&seed, 9),
+				      dice(&seed, 4) ? CONFIRM : DEFER);
+		else if (what <= 6)
+			assert_true(store_move(s, p->now) >= 0);
+		else if (what == 7 && dice(&seed, 3) == 0)
+			assert_int_equal(store_new_incarnation(s, INCARNATION_MACHINE, "", p->now),
+					 0);
+		else if (what == 8)
+			assert_true(store_prune(s, INT64_MAX, 1 + dice(&seed, 5)) >= 0);
+		else if (what == 9)
+			s = die(p, s);
+		else if (what <= 11)
+			lose_one(s, &l, dice(&seed, 40));
+		else if (what == 12)
+			rewind_one(s, &seed, sink);
+		else if (dice(&seed, 4) == 0)
+			assert_int_equal(register_sink(s, dice(&seed, 2) ? "d" : "e", true,
+						       dice(&seed, 2), &late),
+					 0);
+		if (dice(&seed, 8) == 0)
+			assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+	}
+	for (int round = 0; round < 2; round++) {
+		move_all(p, s, false);
+		assert_balanced(s);
+		assert_int_equal(count_lost(s), l.n);
+		for (uint32_t sink = 1; sink <= s->n_sinks; sink++) {
+			if (sink_of(s, sink)->info.retired)
+				continue;
+			assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+			outbox_hurry(s, sink, false);
+			while (request(p, v, s, sink, false, 11, CONFIRM))
+				;
+		}
+		for (uint32_t sink = 1; sink <= 2; sink++)
+			for (uint16_t bpm = 1; bpm < end; bpm++)
+				if (v->got[sink][bpm] + v->refused[sink][bpm] == 0 && !l.lost[bpm])
+					fail_msg("sink %u never got %u", sink, bpm);
+		assert_balanced(s);
+		while (round == 0 && store_prune(s, INT64_MAX, 7) == 0)
+			;
+		assert_int_equal(register_sink(s, "f", true, false, &late), 0);
+		assert_balanced(s);
+	}
+	store_close(s);
+	assert_int_equal(tear_down((void **)&p), 0);
+	free(v);
+}
+
+static void with_losses(void **state)
+{
+	const char *one = getenv("VITALD_SEED");
+	uint64_t n = getenv("VITALD_LONG") ? 2000 : 40;
+
+	for (uint64_t seed = 1; !one && seed <= n; seed++) {
+		print_message("seed %llu\n", (unsigned long long)seed);
+		lossy_walk(seed);
+	}
+	if (one)
+		lossy_walk(strtoull(one, NULL, 10));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_kill_in_every_commit),
 		cmocka_unit_test(any_order),
+		cmocka_unit_test(with_losses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
