@@ -172,18 +172,30 @@ def test_backup(hub):
     judge(hub, may_double=True)
 
 
-def test_damage(hub):
-    """Two pages of the log are written over. It starts, hears, reads what can be read, and counts what cannot."""
-    outage(hub, 20)
+def damage(hub):
+    """Two pages of the log are written over; the daemon goes on with that."""
     hub.must("systemctl stop vitald && rm -f /run/vitald/tail")
     hub.write("/run/damage.py", DAMAGE)
     for number in hub.must(f"python3 /run/damage.py {STATE}/store.db {PAGE}").split():
         hub.must(f"dd if=/dev/urandom of={STATE}/store.db bs={PAGE} seek={int(number) - 1} count=1 conv=notrunc status=none")
     hub.must("systemctl start vitald")
+
+
+def salvaged(hub, since):
+    """(brought over, on every server already, lost)"""
+    said = hub.until(f"journalctl -b -q -o cat -u vitald --since @{since / 1e6:.3f} MESSAGE_ID={IDS['SALVAGED']} |"
+                     " grep 'was read'", "it was salvaged")
+    return map(int, re.search(r"(\d+) records were brought over, (\d+) are on every server already, (\d+) are lost",
+                              said).groups())
+
+
+def test_damage(hub):
+    """It starts, hears, reads what can be read, and counts what cannot."""
+    outage(hub, 20)
+    since = hub.now_us()
+    damage(hub)
     hub.receiver.up()  # it is met when it is read
-    said = hub.until(f"journalctl -b -q -o cat -u vitald MESSAGE_ID={IDS['SALVAGED']} | grep 'was read'", "it was salvaged")
-    brought, _, lost = map(int, re.search(r"(\d+) records were brought over, (\d+) are on every server already, (\d+) are lost",
-                                          said).groups())
+    brought, _, lost = salvaged(hub, since)
     print(f"{brought} records were brought over, {lost} are lost")
     assert brought and lost
     page = hub.sh("vitalctl status")[1]
@@ -191,6 +203,27 @@ def test_damage(hub):
     hub.accepted(20)
     hub.lost += lost
     assert judge(hub, may_double=True)["gaps"].get("salvage")  # what was under way when it met the damage
+
+
+def test_damage_that_nobody_meets(hub):
+    """In what every server has, and nobody reads again. The timer's cleanup looks the store over; the daemon ends, and
+    systemd starts one that sets it aside."""
+    outage(hub, 20)
+    hub.receiver.up()
+    hub.settle()
+    hub.tell("resume")
+    damage(hub)
+    hub.accepted(10)
+    since, wall, before = hub.monotonic_us(), hub.now_us(), hub.pid()
+    hub.fires("vitald-cleanup.timer", first="1s")
+    assert hub.until_exit("vitald-cleanup.service", since) == 65
+    assert "is damaged" in hub.journal(unit="vitald-cleanup")
+    hub.restarted(before)
+    _, had, lost = salvaged(hub, wall)
+    assert had and not lost  # the pages were full of what the server has
+    hub.as_installed("vitald-cleanup.timer")
+    hub.accepted(20)
+    judge(hub, may_double=True)
 
 
 def test_downgrade(hub):
