@@ -1,5 +1,5 @@
 /*
- * The one door to jansson's parser. The caller limits a body to 1 MiB, jansson limits nesting
+ * The one door to jansson's parser. The caller limits a body (16 MiB at most), jansson limits nesting
  * (2048), and it refuses what is not UTF-8, a NUL inside a string and a number beyond 64 bits.
  */
 #include "sink/answer.h"

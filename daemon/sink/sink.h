@@ -71,7 +71,7 @@ struct stream_position {
 	struct uuid stream;
 	uint64_t last_seq;
 };
-/* Parses that answer into an array the caller frees. > 0: not such an answer (`why` says it). */
+/* Parses that answer into an array, sorted by stream, which the caller frees. > 0: not such an answer (`why` says it). */
 enum { SINK_E_NOT_UNDERSTOOD = 1 };
 int streams_parse(const struct answer *a, struct stream_position **ret, size_t *ret_n,
 		  const char **ret_why);

@@ -44,7 +44,11 @@ int greeting_send(struct http *h, const char *gateway, const char *token, usec_t
 		  http_done done, void *userdata, struct http_call **ret)
 {
 	struct buf path = {0};
-	struct http_request q = {.method = "GET", .token = token, .timeout = timeout};
+	/* All streams that this hub ever had there: people change, and so do names. */
+	struct http_request q = {.method = "GET",
+				 .token = token,
+				 .timeout = timeout,
+				 .long_list = true};
 	int r = -ENOMEM;
 
 	buf_string(&path, "/v1/streams?gateway=");
@@ -57,12 +61,23 @@ int greeting_send(struct http *h, const char *gateway, const char *token, usec_t
 	return r;
 }
 
+/* They are sorted. */
 static const struct stream_position *find(const struct stream_position *positions, size_t n,
 					  const struct uuid *id)
 {
-	for (size_t i = 0; i < n; i++)
-		if (uuid_equal(&positions[i].stream, id))
-			return &positions[i];
+	size_t low = 0, high = n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = memcmp(positions[middle].stream.bytes, id->bytes, sizeof(id->bytes));
+
+		if (order == 0)
+			return &positions[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
 	return NULL;
 }
 

@@ -44,6 +44,7 @@
 
 enum {
 	ANSWER_MAX = 1024 * 1024,
+	LONG_LIST_MAX = 16 * 1024 * 1024,
 	ANSWER_KEPT = 32 * 1024, /* memory of an answer that a spare call keeps */
 	RECEIVE_BUFFER = 16 * 1024,
 	SEND_BUFFER = 32 * 1024,
@@ -66,6 +67,7 @@ struct http_call {
 	http_done done;
 	void *userdata;
 	CURLcode result;
+	size_t answer_max;
 	bool too_long;
 	struct buf answer;
 	char error[CURL_ERROR_SIZE];
@@ -209,7 +211,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata)
 {
 	struct http_call *c = userdata;
 
-	if (size * n > ANSWER_MAX - c->answer.size) {
+	if (size * n > c->answer_max - c->answer.size) {
 		c->too_long = true;
 		return 0;
 	}
@@ -232,7 +234,6 @@ static CURLcode set_transport(struct http_call *c, const struct http *h)
 	SET(CURLOPT_MAXLIFETIME_CONN, (long)MAX_LIFETIME_SECONDS);
 	SET(CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
 	SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)SEND_BUFFER);
-	SET(CURLOPT_MAXFILESIZE, (long)ANSWER_MAX);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(CURLOPT_PROXY, h->proxy ? h->proxy : ""); /* "": nor one from the environment */
 	SET(CURLOPT_NOPROXY, "");
@@ -337,6 +338,8 @@ static int prepare(struct http_call *c, const struct http_request *q)
 	}
 	SET(CURLOPT_URL, (char *)url.data);
 	buf_done(&url);
+	c->answer_max = q->long_list ? LONG_LIST_MAX : ANSWER_MAX;
+	SET(CURLOPT_MAXFILESIZE, (long)c->answer_max);
 	SET(CURLOPT_HTTPHEADER, c->headers);
 	SET(CURLOPT_TIMEOUT_MS, (long)MAX(timeout / USEC_PER_MSEC, 1U));
 	SET(CURLOPT_CONNECTTIMEOUT_MS,
@@ -423,7 +426,8 @@ static const char *describe(const struct http_call *c, enum transport_failure fa
 	if (failure == TRANSPORT_CLIENT_CERTIFICATE && c->result != CURLE_SSL_CERTPROBLEM)
 		return NULL; /* it broke off because of that */
 	if (is_too_long(c))
-		return "what it sends is longer than 1 MiB";
+		return c->answer_max > ANSWER_MAX ? "what it sends is longer than 16 MiB"
+						  : "what it sends is longer than 1 MiB";
 	switch (c->result) {
 	case CURLE_COULDNT_RESOLVE_HOST: return "the network does not know its name";
 	case CURLE_COULDNT_RESOLVE_PROXY: return "the network does not know the proxy's name";

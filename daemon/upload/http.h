@@ -34,6 +34,7 @@ struct http_request {
 	const void *body;	    /* borrowed until it calls back or is cancelled */
 	size_t size;
 	usec_t timeout; /* and as long again as a slow line needs for the body */
+	bool long_list; /* is asked for: the answer may have 16 MiB instead of one */
 };
 
 /*

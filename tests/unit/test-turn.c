@@ -302,6 +302,23 @@ static void a_server_ahead_of_us_holds_the_sink(void **state)
 	assert_nothing_lost(w);
 }
 
+/* Of all wearables, people and names that there ever were: more than any other answer may be long. */
+static void a_server_that_remembers_years(void **state)
+{
+	struct world *w = *state;
+
+	w->n_strangers = 30000;
+	start_greeted(w);
+	settle(w, 3);
+	assert_true(is_up(w));
+	assert_int_equal(sink(w).unknown_streams, 30000);
+	w->uploader = uploader_free(w->uploader);
+	start_greeted(w);
+	settle(w, 3);
+	assert_int_equal(w->n_gets, 2);
+	assert_nothing_lost(w);
+}
+
 /* The server is emptied: what it had confirmed is sent again, but not what it refused. */
 static void a_server_that_was_set_back_gets_it_again(void **state)
 {
@@ -448,6 +465,7 @@ int main(void)
 		TEST(without_immediate_a_hold_without_rows_ends),
 		TEST(without_both_a_return_is_one_try_soon),
 		TEST(a_server_ahead_of_us_holds_the_sink),
+		TEST(a_server_that_remembers_years),
 		TEST(a_server_that_was_set_back_gets_it_again),
 		TEST(a_server_without_the_greeting_is_fine),
 		TEST(a_greeting_that_fails_is_repeated),

@@ -39,6 +39,7 @@ struct world {
 	int always;		       /* status of all of them; 0: honest */
 	int streams_status;	       /* of GET /v1/streams; 0: honest */
 	uint64_t ahead;		       /* runs added there */
+	unsigned n_strangers;	       /* other streams there */
 	uint64_t bad[4];	       /* records (n) that get bad_status */
 	int bad_status;		       /*   ... or are named in a receipt, if 200 */
 	size_t body_max;	       /* JSON above gets a 413 */
@@ -177,18 +178,23 @@ static inline bool refuse(struct world *w, json_t *root, struct buf *out)
 static inline void answer_streams(struct world *w, struct buf *out)
 {
 	static const struct uuid none = {0};
-	char text[600] = "[", id[UUID_STRING_SIZE];
+	char id[UUID_STRING_SIZE];
+	struct buf text = {0};
 
+	buf_string(&text, "[");
+	for (unsigned i = 0; i < w->n_strangers; i++)
+		buf_printf(&text, "%s{\"stream\":\"5d3c1f9e-0000-5000-8000-%012u\",\"last_seq\":1}",
+			   i ? "," : "", i);
 	for (size_t i = 0; i < STREAMS && !uuid_equal(&w->streams[i], &none); i++) {
-		size_t n = strlen(text);
-
 		uuid_format(&w->streams[i], id);
-		(void)snprintf(text + n, sizeof(text) - n,
-			       "%s{\"stream\":\"%s\",\"last_seq\":%llu}", i ? "," : "", id,
-			       (unsigned long long)(w->last_seq[i] + (w->ahead << SEQ_N_BITS)));
+		buf_printf(&text, "%s{\"stream\":\"%s\",\"last_seq\":%llu}",
+			   i || w->n_strangers ? "," : "", id,
+			   (unsigned long long)(w->last_seq[i] + (w->ahead << SEQ_N_BITS)));
 	}
-	strcat(text, "]");
-	server_respond(out, 200, "X-Ingest-Contract: 1\r\n", text);
+	buf_string(&text, "]");
+	buf_u8(&text, 0);
+	server_respond(out, 200, "X-Ingest-Contract: 1\r\n", (const char *)text.data);
+	buf_done(&text);
 }
 
 static inline bool token_is_right(const struct world *w, const char *head)
