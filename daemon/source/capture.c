@@ -9,7 +9,9 @@
  * A taker may come in the middle. So each link is told to it first, with what it said since it
  * began that is not a stream: values that are read once, answers of control points (scales and rates
  * that decoders need). KEPT_MAX such values are kept of each wearable, of at most KEPT_SIZE bytes;
- * where there are more the oldest goes.
+ * where there are more the oldest goes. All of that has the time at which it is told: before the first
+ * packet nothing was captured, readers count from there (btmon 5.66 makes such times huge), and a replay
+ * at real pace would wait for the age of the link.
  *
  * Who does not read loses packets, and nobody waits. If it is the link itself that could not be told
  * it is told again before the next frame, because nothing after it could be understood.
@@ -35,7 +37,6 @@ enum {
 struct kept {
 	enum characteristic characteristic;
 	size_t size;
-	usec_t boot_us;
 	uint8_t data[KEPT_SIZE];
 };
 
@@ -119,16 +120,16 @@ static unsigned number_of(const struct taker *t, const struct wearer *w)
 	return (unsigned)(w - t->capture->wearers);
 }
 
-static void tell_link(struct taker *t, const struct wearer *w)
+static void tell_link(struct taker *t, const struct wearer *w, int64_t wall_us)
 {
 	unsigned i = number_of(t, w);
 	uint32_t before = t->dropped;
 
-	synthesis_connected(&t->synthesis, i, w->address, w->name, wall_of(w->since));
+	synthesis_connected(&t->synthesis, i, w->address, w->name, wall_us);
 	t->told[i] = t->dropped == before;
 	for (size_t k = 0; k < w->n_kept; k++)
 		synthesis_value(&t->synthesis, i, w->kept[k].characteristic, w->kept[k].data,
-				w->kept[k].size, wall_of(w->kept[k].boot_us));
+				w->kept[k].size, wall_us);
 }
 
 static void tell_end(struct taker *t, const struct wearer *w, enum gap_reason why)
@@ -187,9 +188,7 @@ static void keep(struct wearer *w, const struct frame *f)
 	if (w->n_kept == KEPT_MAX)
 		memmove(&w->kept[0], &w->kept[1], --w->n_kept * sizeof(w->kept[0]));
 	k = &w->kept[w->n_kept++];
-	*k = (struct kept){.characteristic = f->characteristic,
-			   .size = f->size,
-			   .boot_us = f->boot_us};
+	*k = (struct kept){.characteristic = f->characteristic, .size = f->size};
 	if (f->size > 0)
 		memcpy(k->data, f->data, f->size);
 }
@@ -218,7 +217,7 @@ static void on_connected(void *userdata, const char *device, const char *name, u
 		(void)snprintf(w->name, sizeof(w->name), "%s", name); /* the start of a long one */
 		for (size_t i = 0; i < CAPTURE_MAX; i++)
 			if (wants(&c->takers[i], w))
-				tell_link(&c->takers[i], w);
+				tell_link(&c->takers[i], w, wall_of(boot_us));
 	}
 	c->next.connected(c->next.userdata, device, name, boot_us);
 }
@@ -234,7 +233,7 @@ static void on_frame(void *userdata, const struct frame *f)
 		if (!wants(t, w))
 			continue;
 		if (!t->told[number_of(t, w)])
-			tell_link(t, w);
+			tell_link(t, w, wall_of(f->boot_us));
 		synthesis_value(&t->synthesis, number_of(t, w), f->characteristic, f->data, f->size,
 				wall_of(f->boot_us));
 	}
@@ -365,6 +364,7 @@ static int open_taker(struct taker *t, int fd, const char *device)
 int capture_add(struct capture *c, int fd, const char *device)
 {
 	struct taker *t = NULL;
+	int64_t now;
 	int r;
 
 	for (size_t i = 0; i < CAPTURE_MAX && !t; i++)
@@ -382,9 +382,10 @@ int capture_add(struct capture *c, int fd, const char *device)
 	log_notice("a capture of %s begins", device[0] ? device : "all wearables");
 	btsnoop_write_header(&t->packet);
 	put(t);
-	synthesis_begin(&t->synthesis, clock_wall_usec());
+	now = clock_wall_usec();
+	synthesis_begin(&t->synthesis, now);
 	for (size_t i = 0; i < WEARERS_MAX; i++)
 		if (c->wearers[i].connected && wants(t, &c->wearers[i]))
-			tell_link(t, &c->wearers[i]);
+			tell_link(t, &c->wearers[i], now);
 	return 0;
 }

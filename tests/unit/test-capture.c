@@ -279,6 +279,24 @@ static void tells_who_comes_late(void **state)
 			  " fb005c82-02e7-f387-1cad-8acd2d8df0c8 03\n");
 }
 
+/* A link may be older than the capture; a file begins with its first packet. */
+static void dates_nothing_before_its_beginning(void **state)
+{
+	struct bench *b = *state;
+	usec_t now = clock_boot_usec(), ago = MIN(now, 1000 * USEC_PER_SEC);
+	const struct frame f = {.device = A,
+				.characteristic = CHARACTERISTIC_MODEL_NUMBER,
+				.boot_us = now - ago,
+				.read_us = now - ago,
+				.data = (const uint8_t *)"H10",
+				.size = 3};
+
+	b->source.connected(b->source.userdata, A, "Strap", now - ago);
+	b->source.frame(b->source.userdata, &f);
+	take(b, "");
+	expect_taken(b, A " there \"Strap\"\n" A " 2a24 483130\n");
+}
+
 /* The last ones are kept, small ones, and of this link. */
 static void keeps_a_few(void **state)
 {
@@ -473,6 +491,7 @@ int main(void)
 		TEST(is_understood),
 		TEST(cuts_names_in_whole),
 		TEST(tells_who_comes_late),
+		TEST(dates_nothing_before_its_beginning),
 		TEST(keeps_a_few),
 		TEST(takes_one_wearable),
 		TEST(ends_links_with_their_source),
