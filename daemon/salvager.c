@@ -20,6 +20,7 @@
 #include "store/register.h"
 #include "store/rescue.h"
 #include "store/rescue_frame.h"
+#include "store/rescue_tables.h"
 #include "util/log.h"
 
 #include <fcntl.h>
@@ -38,7 +39,6 @@ enum {
 	SLICE_BYTES = 64 << 10, /* of pieces in one commit: some milliseconds */
 	SLICE_PIECES = 64,
 	TRIES = 3,
-	OLD_MAX = 4096, /* streams of a damaged store */
 	GAPS_MAX = 65536,
 };
 
@@ -58,7 +58,7 @@ struct salvager {
 	bool eof, ended; /* nothing more comes; it said that this was all */
 	struct buf in;
 	size_t at;	     /* of `in`: read up to here */
-	uint32_t *stream_of; /* [OLD_MAX]: number there - 1 -> number here; 0: not told */
+	uint32_t *stream_of; /* number there - 1 -> number here; 0: not told */
 	uint64_t sinks[64];  /* bit there -> bit here; 0: none of ours */
 	struct salvage_piece *pieces, *gaps;
 	size_t n_pieces, n_gaps;
@@ -175,7 +175,7 @@ static int keep(struct salvager *s, const struct rescue_message *m)
 {
 	struct salvage_piece p = m->piece;
 
-	if (p.stream < 1 || p.stream > OLD_MAX || s->stream_of[p.stream - 1] == 0)
+	if (p.stream < 1 || p.stream > RESCUE_STREAMS_MAX || s->stream_of[p.stream - 1] == 0)
 		return -EBADMSG;
 	p.stream = s->stream_of[p.stream - 1];
 	p.had = translate(s, p.had);
@@ -202,7 +202,7 @@ static int keep_gap(struct salvager *s, const struct rescue_message *m)
 			   .gap = {.reason = GAP_SALVAGE, .n = (uint32_t)MIN(m->n, UINT32_MAX)}};
 	size_t before = s->gap_content.size;
 
-	if (p.stream < 1 || p.stream > OLD_MAX || s->stream_of[p.stream - 1] == 0)
+	if (p.stream < 1 || p.stream > RESCUE_STREAMS_MAX || s->stream_of[p.stream - 1] == 0)
 		return -EBADMSG;
 	p.stream = s->stream_of[p.stream - 1];
 	p.had = translate(s, p.had);
@@ -240,7 +240,7 @@ static int take(struct salvager *s, const struct rescue_message *m)
 {
 	switch (m->type) {
 	case RESCUE_STREAM:
-		if (m->number < 1 || m->number > OLD_MAX)
+		if (m->number < 1 || m->number > RESCUE_STREAMS_MAX)
 			return -EBADMSG;
 		return register_stream(s->store, m->device, m->kind, m->name,
 				       &s->stream_of[m->number - 1]);
@@ -473,7 +473,7 @@ static int start_child(struct salvager *s)
 	s->n_pieces = s->n_gaps = 0;
 	buf_reset(&s->content);
 	buf_reset(&s->gap_content);
-	memset(s->stream_of, 0, OLD_MAX * sizeof(*s->stream_of));
+	memset(s->stream_of, 0, RESCUE_STREAMS_MAX * sizeof(*s->stream_of));
 	memset(s->sinks, 0, sizeof(s->sinks));
 	r = sd_event_add_io(s->event, &s->io, s->fd, EPOLLIN, on_readable, s);
 	if (r >= 0)
@@ -533,7 +533,7 @@ int salvager_new(sd_event *event, struct store *store, const struct config *conf
 	s->store = store;
 	s->config = config;
 	s->handler = *handler;
-	s->stream_of = calloc(OLD_MAX, sizeof(*s->stream_of));
+	s->stream_of = calloc(RESCUE_STREAMS_MAX, sizeof(*s->stream_of));
 	if (!s->stream_of)
 		return -ENOMEM;
 	r = sd_event_add_time(event, &s->timer, CLOCK_BOOTTIME, 0, USEC_PER_MSEC, on_timer, s);

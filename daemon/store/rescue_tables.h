@@ -6,7 +6,8 @@
 
 #include "util/uuid.h"
 
-enum { RESCUE_STREAMS_MAX = 4096, RESCUE_SINKS_MAX = 64 };
+/* Wearables, people and names of years. What is not touched of tables as long as that costs nothing. */
+enum { RESCUE_STREAMS_MAX = 65536, RESCUE_SINKS_MAX = 64 };
 
 struct rescue_tables;
 

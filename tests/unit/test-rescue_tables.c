@@ -114,6 +114,31 @@ static void a_store_that_is_whole(void **state)
 	assert_int_equal(blocks_of(t, 3).n, 3); /* and no more */
 }
 
+static int is_of_stream(void *userdata, const struct rescue_block *b)
+{
+	assert_int_equal(b->stream, *(uint32_t *)userdata);
+	return 1;
+}
+
+/* A hub of years: what is heard today has the highest number. */
+static void the_newest_of_many_streams(void **state)
+{
+	struct place *p = *state;
+	_cleanup_(rescue_tables_closep) struct rescue_tables *t = NULL;
+	uint32_t newest = 20000;
+
+	make_store(p);
+	run_sql(p, "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)"
+		   " INSERT INTO stream(number, uuid, device, kind, subject)"
+		   " SELECT i, randomblob(16), 'a0:b1:c2:d3:e4:f5', 1, 'u-' || i FROM n;"
+		   "UPDATE record SET stream = 20000; UPDATE cursor SET stream = 20000");
+	t = open_tables(p);
+	assert_non_null(rescue_tables_stream(t, newest));
+	assert_string_equal(rescue_tables_stream(t, newest)->subject, "u-20000");
+	rescue_tables_each_block(t, is_of_stream, &newest);
+	assert_int_equal(blocks_of(t, 0).n, N_BLOCKS);
+}
+
 static void what_is_not_there(void **state)
 {
 	struct place *p = *state;
@@ -252,9 +277,10 @@ static void around_a_damaged_page(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		store_test(a_store_that_is_whole),   store_test(what_is_not_there),
-		store_test(books_are_whole_or_none), store_test(when_it_was),
-		store_test(whose_tail_it_is),	     store_test(around_a_damaged_page),
+		store_test(a_store_that_is_whole), store_test(the_newest_of_many_streams),
+		store_test(what_is_not_there),	   store_test(books_are_whole_or_none),
+		store_test(when_it_was),	   store_test(whose_tail_it_is),
+		store_test(around_a_damaged_page),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
