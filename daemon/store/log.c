@@ -398,25 +398,41 @@ static uint64_t last_heard_from(const struct stream_state *st)
 	return stream_seq_at(st, total > n ? total - n + 1 : 1);
 }
 
-static bool find_end(struct store *s, uint32_t stream, uint64_t first, struct last_heard *h)
+/* From the block `id` on, which is the newest that begins at `first` or before; 0: there is none. */
+static bool find_end(struct store *s, uint32_t stream, uint64_t first, uint64_t id,
+		     struct last_heard *h)
 {
 	uint64_t last = stream_last_seq(stream_of(s, stream));
-	uint64_t id = last ? newest_block(s, stream, first) : 0;
 
 	*h = (struct last_heard){.s = s};
 	/* Without a block it may lie in a tail that is only looked at. */
-	return last != 0 && (id != 0 || s->owner_fd < 0) &&
+	return (id != 0 || s->owner_fd < 0) &&
 	       store_read(s, stream, first, last, id ? id : s->log_id + 1, note_end, h) == 0 &&
 	       h->found;
 }
 
-/* The oldest that are wanted may be deleted, or without a time yet: then the newest alone. */
-static bool last_heard(struct store *s, uint32_t stream, struct last_heard *h)
-{
-	const struct stream_state *st = stream_of(s, stream);
+/* Ids of blocks, as newest_block() finds them for where a stream is looked at from, and for its last. */
+struct newest {
+	uint64_t from, last;
+};
 
-	return find_end(s, stream, last_heard_from(st), h) ||
-	       find_end(s, stream, stream_last_seq(st), h);
+/*
+ * The oldest that are wanted may be deleted, or without a time yet: then the newest alone. `known`: of
+ * all streams; NULL: this one is looked for.
+ */
+static bool last_heard(struct store *s, uint32_t stream, const struct newest *known,
+		       struct last_heard *h)
+{
+	uint64_t from = last_heard_from(stream_of(s, stream));
+	uint64_t last = stream_last_seq(stream_of(s, stream)), id;
+
+	if (last == 0)
+		return false;
+	id = known ? known[stream - 1].from : newest_block(s, stream, from);
+	if (find_end(s, stream, from, id, h))
+		return true;
+	id = known ? known[stream - 1].last : newest_block(s, stream, last);
+	return find_end(s, stream, last, id, h);
 }
 
 /* A stream whose records a power cut took, all of them: it was made in the run before this one. */
@@ -431,12 +447,13 @@ static bool last_run_began(const struct store *s, int64_t *ret_boot_us)
 }
 
 /* What ended the stream that had this device, kind and subject under earlier names, if `found`. */
-static void heard_before(struct store *s, uint32_t stream, struct last_heard *h)
+static void heard_before(struct store *s, uint32_t stream, const struct newest *known,
+			 struct last_heard *h)
 {
 	while ((stream = stream_before(s, stream)) != 0) {
 		int64_t noted_us = stream_of(s, stream)->last_wall_us;
 
-		if (!last_heard(s, stream, h))
+		if (!last_heard(s, stream, known, h))
 			continue;
 		h->boot_us += MAX(noted_us - h->wall_us, 0); /* it was moved to, too */
 		h->wall_us = MAX(noted_us, h->wall_us);
@@ -460,12 +477,12 @@ bool store_last_heard(struct store *s, uint32_t stream, int64_t *ret_boot_us)
 	const struct stream_state *st = stream_of(s, stream);
 	struct last_heard h = {0}, before = {0};
 
-	heard_before(s, stream, &before);
+	heard_before(s, stream, NULL, &before);
 	if (stream_last_seq(st) == 0 && !before.found)
 		return last_run_began(s, ret_boot_us);
 	if (stream_last_seq(st) == 0)
 		h = before;
-	else if (!last_heard(s, stream, &h))
+	else if (!last_heard(s, stream, NULL, &h))
 		return false;
 	if (is_older_than_noted(s, &h, &before)) {
 		if (before.found && before.boot_us > h.boot_us)
@@ -476,15 +493,43 @@ bool store_last_heard(struct store *s, uint32_t stream, int64_t *ret_boot_us)
 	return true;
 }
 
+/* In one go: most streams of a hub of years are silent, and to look for one is to look at all ids. */
+static struct newest *find_newest(struct store *s)
+{
+	struct newest *all = calloc(s->n_streams + 1, sizeof(*all));
+	sqlite3_stmt *stmt = NULL;
+
+	if (all &&
+	    sqlite3_prepare_v2(s->db,
+			       "SELECT id, stream, seq FROM record WHERE id > ?1 ORDER BY id", -1,
+			       &stmt, NULL) == SQLITE_OK &&
+	    sqlite3_bind_int64(stmt, 1, (int64_t)s->log_id - LAST_HEARD_IDS) == SQLITE_OK)
+		while (sqlite3_step(stmt) == SQLITE_ROW) {
+			uint64_t id = (uint64_t)sqlite3_column_int64(stmt, 0);
+			uint64_t stream = (uint64_t)sqlite3_column_int64(stmt, 1);
+
+			if (stream < 1 || stream > s->n_streams)
+				continue;
+			all[stream - 1].last = id;
+			if ((uint64_t)sqlite3_column_int64(stmt, 2) <=
+			    last_heard_from(stream_of(s, (uint32_t)stream)))
+				all[stream - 1].from = id;
+		}
+	(void)sqlite3_finalize(stmt); /* only read */
+	return all;
+}
+
 void log_find_newest(struct store *s)
 {
-	for (uint32_t i = 1; i <= s->n_streams; i++) {
+	_cleanup_(freep) struct newest *known = find_newest(s);
+
+	for (uint32_t i = 1; known && i <= s->n_streams; i++) {
 		struct stream_state *st = stream_of(s, i);
 		struct last_heard h = {0}, before = {0};
 
-		if (!last_heard(s, i, &h))
+		if (!last_heard(s, i, known, &h))
 			continue;
-		heard_before(s, i, &before);
+		heard_before(s, i, known, &before);
 		st->last_wall_us = is_older_than_noted(s, &h, &before)
 					   ? MAX(st->last_wall_us, h.wall_us)
 					   : h.wall_us;
