@@ -112,6 +112,12 @@ class Lab(Installed):
         if not cls.can(what):
             pytest.skip(f"{SIM.name} cannot do this: {what}")
 
+    def drop(self, *devs):
+        """The straps end their links -> when they had: what is heard of them after that came over another one."""
+        for dev in devs:
+            self.radio("disconnect", dev=dev)
+        return self.now()
+
     def linked(self):
         """The wearables that have a link, by the radio."""
         return {i for i, one in enumerate(self.radio("state")["devs"]) if one["connected"]}

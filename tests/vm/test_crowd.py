@@ -72,9 +72,8 @@ def test_private_addresses(hub):
     hub.must(f"timeout 30 bluetoothctl --agent NoInputNoOutput pair {shown} >/dev/null 2>&1 &")  # it may miss the end
     print(f"paired with and heard after {hub.heard([hidden], since):.1f} s")
     for _ in range(2):
-        since = hub.now()
         hub.radio("rotate", dev=7)
-        hub.radio("disconnect", dev=7)
+        since = hub.drop(7)
         print(f"heard {hub.heard([hidden], since):.1f} s later under another address")
     hub.judge()
     assert {row[0] for row in hub.receiver.query("SELECT DISTINCT device FROM records")} <= {s.address for s in CROWD}

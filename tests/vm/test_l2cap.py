@@ -84,8 +84,7 @@ def test_mute(hub):
 def test_bond(hub):
     """A strap that wants to be paired for its ECG is told of, and its heart is heard."""
     hub.radio("set", dev=1, key="encrypt", value=[PMD_CONTROL])
-    since = hub.now()
-    hub.radio("disconnect", dev=1)
+    since = hub.drop(1)
     heart = dataclasses.replace(STRAPS[1], kinds=("heart_rate",))
     print(f"its heart is heard after {hub.heard([heart], since):.1f} s")
     hub.until("vitalctl status --json | grep -q 'needs pairing, which only type = bluez can do; ecg'", "it is told")

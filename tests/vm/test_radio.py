@@ -58,9 +58,7 @@ def test_fails_to_connect(hub):
     """Links that are made and fail at once, and requests that nobody answers, do not take the others' turns."""
     hub.radio("set", dev=0, key="fail_establish", value=True)
     hub.radio("set", dev=1, key="refuse", value=True)
-    since = hub.now()
-    for dev in (0, 1, 2):
-        hub.radio("disconnect", dev=dev)
+    since = hub.drop(0, 1, 2)
     print(f"the third was back after {hub.heard(STRAPS[2:3], since, 60):.1f} s")
     hub.radio("set", dev=0, key="fail_establish", value=False)
     hub.radio("set", dev=1, key="refuse", value=False)
@@ -108,15 +106,13 @@ def test_small_mtu(hub):
     """Heart rate goes on where ECG frames do not fit, and the reason can be read."""
     for mtu in (23, 64):
         hub.radio("set", dev=3, key="mtu", value=mtu)
-        since = hub.now()
-        hub.radio("disconnect", dev=3)
+        since = hub.drop(3)
         hub.heard([strap(3, ("heart_rate",))], since)
         assert "MTU" in hub.device(STRAPS[3].address)["why"]
         assert not hub.radio("state")["devs"][3]["ecg_on"]
         hub.judge()
     hub.radio("set", dev=3, key="mtu", value=512)
-    since = hub.now()
-    hub.radio("disconnect", dev=3)
+    since = hub.drop(3)
     hub.heard(STRAPS[3:4], since)
     hub.judge()
 
@@ -124,17 +120,14 @@ def test_small_mtu(hub):
 def test_pairing(hub):
     """It is paired with where that is needed, known again, and paired with anew when the strap forgot."""
     hub.radio("set", dev=1, key="encrypt", value=["2a37", PMD_CONTROL])
-    since = hub.now()
-    hub.radio("disconnect", dev=1)
+    since = hub.drop(1)
     print(f"paired and heard after {hub.heard(STRAPS[1:2], since):.1f} s")
     assert hub.radio("state")["devs"][1]["bonded"]
-    since = hub.now()
-    hub.radio("disconnect", dev=1)
+    since = hub.drop(1)
     hub.heard(STRAPS[1:2], since)
     assert len([line for line in hub.log() if line["ev"] == "paired" and line["t"] > hub.mark]) == 1
-    since = hub.now()
     hub.radio("forget_bond", dev=1)
-    hub.radio("disconnect", dev=1)
+    since = hub.drop(1)
     print(f"paired anew and heard after {hub.heard(STRAPS[1:2], since, 60):.1f} s")
     assert len([line for line in hub.log() if line["ev"] == "paired" and line["t"] > hub.mark]) == 2
     hub.line(STRAPS[1].address, "bond", since=since, times=1)
