@@ -210,6 +210,25 @@ def test_bluetoothd_hangs(hub):
     assert {reason for _, _, reason, _, _ in hub.gaps(since)} <= {"bluetoothd", "silent", "link_loss", "missing_frames"}
 
 
+def test_bluetoothd_hangs_for_good(hub):
+    """It never answers again: with the last rung allowed it is restarted by root, and all are back without anybody."""
+    hub.must("systemctl enable --now vitald-recover.path")
+    since, pid = hub.now(), hub.must("pidof bluetoothd").strip()
+    hub.excuse(since)
+    hub.must("systemctl kill -s STOP bluetooth")
+    hub.until(f"p=$(pidof bluetoothd) && [ $p != {pid} ]", "another bluetoothd runs")
+    up = hub.now()
+    print(f"restarted after {up - since:.1f} s; all straps heard {hub.heard(STRAPS, up):.1f} s later")
+    print(f"all heard after {hub.heard(hub.straps, up, BACK_S + 30):.1f} s")  # as in test_bluetoothd_ends
+    hub.line("has to be restarted", since=since, times=1)
+    assert all(hub.device(one.address)["restarted"] == 1 for one in hub.straps)
+    hub.must("systemctl is-active vitald-recover.path && ! test -e /run/vitald/recover")
+    hub.must("systemctl disable --now vitald-recover.path")
+    hub.judge()
+    reasons = {reason for _, _, reason, _, _ in hub.gaps(since)}
+    assert reasons and reasons <= {"bluetoothd", "silent"}, hub.gaps(since)
+
+
 def test_bluetoothd_missing(hub):
     """It is not there when the daemon starts, and cannot be started; when it comes, all are heard."""
     since = hub.now()
