@@ -127,6 +127,7 @@ class Lab(Installed):
         end = time.monotonic() + timeout
         while len(there := self.linked()) != n:
             assert time.monotonic() < end, f"{there} have a link, not {n}\n{self.tail()}"
+            time.sleep(0.2)  # asking keeps the radio from its work
         return there
 
     def log(self):

@@ -56,6 +56,28 @@ def test_same_name(hub):
     assert rows == [[4, 2]]
 
 
+def test_first_strap(hub):
+    """As the README says: who is worn is let in and looked at, then named, and the door is closed; that costs no link."""
+    hub.stop_radio()
+    hub.configure([])
+    hub.start_radio(CROWD, slots=SLOTS)
+    since = hub.now()
+    hub.configure([], "auto_enroll = yes")
+    found = hub.until_linked(SLOTS)
+    hub.heard([CROWD[i] for i in found], since, FIRST_S)
+    mine = CROWD[min(found)]
+    device = hub.device(mine.address)
+    assert device["state"] == "streaming" and device["battery_percent"] == 87 and "H10" in device["model"], device
+    named = hub.now()
+    hub.configure([mine], "auto_enroll = no")
+    assert hub.until_linked(1) == {mine.index}
+    hub.said_until(hub.now() + 2)
+    ended = [line["dev"] for line in hub.log() if line["ev"] == "disconnected" and line["t"] > named]
+    assert set(ended) == found - {mine.index}
+    assert len(hub.status()["devices"]) == 1
+    hub.judge()
+
+
 def test_private_addresses(hub):
     """A strap that hides is not taken for one after the other; when its owner has paired with it, it is known by its own
     address, whatever it shows."""
