@@ -81,6 +81,17 @@ def test_mute(hub):
     hub.judge(expect={1: ["silent"]})
 
 
+def test_more_away_than_links(hub):
+    """Three times as many are looked for as may have a link: who is there is heard, and the others wait then."""
+    away = [strap(i) for i in range(10, 16)]
+    hub.configure([*away, *STRAPS], "[bluetooth]", f"max_links = {len(STRAPS)}", type_="l2cap")
+    since = hub.drop(*range(len(STRAPS)))
+    print(f"heard after {hub.heard(STRAPS, since):.1f} s")
+    hub.until(f"[ $(vitalctl devices --json | grep -o 'links are in use' | wc -l) = {len(away)} ]", "they wait")
+    hub.configure(STRAPS, type_="l2cap")
+    hub.judge(expect={dev: ["disconnected"] for dev in range(len(STRAPS))})
+
+
 def test_bond(hub):
     """A strap that wants to be paired for its ECG is told of, and its heart is heard."""
     hub.radio("set", dev=1, key="encrypt", value=[PMD_CONTROL])
