@@ -3,6 +3,9 @@ between. Four chest straps and a ward monitor that are connected all the time, i
 
 import pytest
 
+from hub import Hub as Player
+from hub import until
+from installed import b
 from lab import BACK_S, EDGE_S, FIRST_S, IDS, Lab, strap
 
 STRAPS = [strap(i) for i in range(4)]
@@ -255,6 +258,28 @@ def test_daemon_ends(hub, how):
     hub.judge()
     reasons = {reason for _, _, reason, _, _ in hub.gaps(since)}
     assert "daemon_down" in reasons, hub.gaps(since)
+
+
+def test_capture_of_btmon(hub, tmp_path):
+    """What btmon wrote while a strap was found, told its services and spoke is played: the same records."""
+    one = STRAPS[0]
+    hub.must("systemd-run -q --collect --unit=btmon btmon -w /run/btmon")
+    hub.must(f"bluetoothctl remove {one.address.upper()}")  # else bluetoothd knows its services, and does not ask
+    began = hub.now()
+    hub.heard([one], began)
+    hub.said_until(hub.now() + 10)
+    hub.must("systemctl stop btmon && cp /run/btmon /host")
+    hub.judge()
+    with Player(tmp_path, config={"source": {"type": "replay", "socket": None, "file": hub.share / "btmon"}}) as player:
+        player.start_daemon()
+        until(lambda: "is at its end" in ((player.status() or {}).get("summary") or {}).get("source", ""), 60, "it is played")
+        assert player.wait_empty(30)
+        assert player.stop() == 0
+        played, heard = b.read_receiver(player.db)[0], b.read_receiver(hub.share / "receiver.db")[0]
+    for kind in one.kinds:
+        again, at_first = ([record.content for record in got[one.address, kind]] for got in (played, heard))
+        assert len(again) > 8
+        assert any(at_first[i:i + len(again)] == again for i in range(len(at_first))), (kind, len(again), len(at_first))
 
 
 def test_out_of_range(hub):
