@@ -493,7 +493,10 @@ bool store_last_heard(struct store *s, uint32_t stream, int64_t *ret_boot_us)
 	return true;
 }
 
-/* In one go: most streams of a hub of years are silent, and to look for one is to look at all ids. */
+/*
+ * In one go: most streams of a hub of years are silent, and to look for one is to look at all ids. From the
+ * newest back: a page that cannot be read hides what is older, and nobody here needs that.
+ */
 static struct newest *find_newest(struct store *s)
 {
 	struct newest *all = calloc(s->n_streams + 1, sizeof(*all));
@@ -501,19 +504,21 @@ static struct newest *find_newest(struct store *s)
 
 	if (all &&
 	    sqlite3_prepare_v2(s->db,
-			       "SELECT id, stream, seq FROM record WHERE id > ?1 ORDER BY id", -1,
-			       &stmt, NULL) == SQLITE_OK &&
+			       "SELECT id, stream, seq FROM record WHERE id > ?1 ORDER BY id DESC",
+			       -1, &stmt, NULL) == SQLITE_OK &&
 	    sqlite3_bind_int64(stmt, 1, (int64_t)s->log_id - LAST_HEARD_IDS) == SQLITE_OK)
 		while (sqlite3_step(stmt) == SQLITE_ROW) {
 			uint64_t id = (uint64_t)sqlite3_column_int64(stmt, 0);
 			uint64_t stream = (uint64_t)sqlite3_column_int64(stmt, 1);
+			uint64_t seq = (uint64_t)sqlite3_column_int64(stmt, 2);
+			struct newest *n;
 
 			if (stream < 1 || stream > s->n_streams)
 				continue;
-			all[stream - 1].last = id;
-			if ((uint64_t)sqlite3_column_int64(stmt, 2) <=
-			    last_heard_from(stream_of(s, (uint32_t)stream)))
-				all[stream - 1].from = id;
+			n = &all[stream - 1];
+			n->last = n->last ? n->last : id;
+			if (!n->from && seq <= last_heard_from(stream_of(s, (uint32_t)stream)))
+				n->from = id;
 		}
 	(void)sqlite3_finalize(stmt); /* only read */
 	return all;
