@@ -86,6 +86,9 @@ struct claiming {
 	struct cut_range range;
 	uint32_t limit;
 	uint64_t ids; /* that may still be looked at */
+	uint64_t
+		next; /* seq that has to come: n is dense, and a row names nothing that was deleted */
+	uint64_t gone; /* records that are missing where the row begins */
 	bool enough;
 };
 
@@ -102,6 +105,12 @@ static int claim_record(void *userdata, const struct record *r)
 	const struct stream_state *st = stream_of(g->s, r->stream);
 	int e;
 
+	/* What is only looked at may have been caught between log and ring. */
+	if (r->seq != g->next && g->s->owner_fd >= 0) {
+		if (g->range.count == 0)
+			g->gone = stream_count_between(st, g->next, r->seq - 1);
+		return 1; /* what comes before it goes */
+	}
 	if (g->cut->n_records == 0) {
 		if (!store_run(g->s, seq_run(r->seq), &g->cut->run))
 			return store_fail(g->s, -EBADMSG, "a record of a run that never was");
@@ -119,6 +128,7 @@ static int claim_record(void *userdata, const struct record *r)
 			  g->range.count == 0 ? stream_seq_before(st, r->seq) : 0, r);
 	if (e < 0)
 		return e;
+	g->next = r->seq + 1;
 	g->range.last_seq = r->seq;
 	g->range.last_id = r->id;
 	g->range.count++;
@@ -129,14 +139,14 @@ static int claim_record(void *userdata, const struct record *r)
 }
 
 /*
- * Nothing of this range is there to be read any more: the log lost what was written. It is not counted
- * here, where every sink that has a row would count it again, but by whoever salvages the store.
+ * What a row begins with is not there to be read any more: the log lost what was written. It is not
+ * counted here, where every sink that has a row would count it again, but by whoever salvages the store.
  */
-static int row_is_gone(struct store *s, const struct batch_row *row)
+static int is_gone(struct store *s, uint32_t stream, uint64_t n)
 {
 	s->damaged = true;
 	return store_fail(s, STORE_E_CORRUPT, "%llu records of stream %u are gone from the log",
-			  (unsigned long long)row->count, (unsigned)row->stream);
+			  (unsigned long long)n, (unsigned)stream);
 }
 
 static int claim_row(struct claiming *g, struct row_entry *entry)
@@ -151,9 +161,13 @@ static int claim_row(struct claiming *g, struct row_entry *entry)
 
 	g->range = (struct cut_range){.stream = row->stream, .row = row->number};
 	g->limit = row->limit;
+	g->gone = 0;
+	g->next = stream_seq_after(stream_of(g->s, row->stream), row->first_seq - 1);
 	r = log_read_some(g->s, &want, g->ids, &next, claim_record, g);
 	if (r < 0 || (r > 0 && g->range.count == 0))
 		return r;
+	if (g->gone)
+		return is_gone(g->s, row->stream, g->gone);
 	looked = g->range.count ? g->range.last_id : next;
 	g->ids -= MIN(g->ids, looked - MIN(looked, row->first_id));
 	g->enough |= g->ids == 0;
@@ -227,7 +241,7 @@ int outbox_claim(struct store *s, uint32_t sink, usec_t now, const struct cut_ta
 			break;
 		r = claim_row(&g, entry);
 		if (r == 0 && g.range.count == 0 && c.n_records == 0)
-			r = row_is_gone(s, &entry->row);
+			r = is_gone(s, entry->row.stream, entry->row.count);
 		if ((r == STORE_E_CLOCK || r == STORE_E_CORRUPT) && c.n_records == 0) {
 			pass_over(s, entry, r, now);
 			passed = r;

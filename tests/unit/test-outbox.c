@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "place.h"
+#include "store/salvage.h"
 #include "store/state.h"
 
 static uint32_t hr, ecg, sink;
@@ -682,11 +683,46 @@ static void ten_thousand_batches_go_in_order(void **state)
 	store_close(s);
 }
 
+/*
+ * A card gave back an old page: blocks are gone from the middle of a row, and SQLite does not know. What comes
+ * before them is confirmed, and no more; the store is known to be damaged, and a salvage tells of them.
+ */
+static void a_hole_in_a_row(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+	struct cut_taker taker = taker_of(&taken);
+	struct receipt_entry e = {.stream = hr};
+	struct cursor_status c;
+	char why[256] = "";
+
+	for (int i = 0; i < 6; i++) {
+		e.acked_through = admit(p, s, hr, 60) - 4;
+		assert_int_equal(store_commit(s, p->now), 0);
+	}
+	assert_int_equal(outbox_reopen(s, sink, p->now), 0);
+	assert_int_equal(store_commit(s, p->now), 0);
+	run_sql(p, "DELETE FROM record WHERE seq IN (268435459, 268435460)");
+	assert_int_equal(outbox_claim(s, sink, p->now, &taker, &cut), 0);
+	assert_int_equal(cut.n_records, 2);
+	assert_int_equal(outbox_confirm(s, &cut, &e, 1, p->now), 0);
+	assert_false(store_is_damaged(s, why));
+	assert_int_equal(outbox_claim(s, sink, p->now, &taker, &cut), STORE_E_CORRUPT);
+	assert_true(store_is_damaged(s, why));
+	assert_string_equal(why, "2 records of stream 1 are gone from the log");
+	store_cursor_status(s, sink, hr, &c);
+	assert_int_equal(c.confirmed, 2);
+	assert_int_equal(c.anchor, e.acked_through);
+	assert_int_equal(c.waiting, 4);
+	store_close(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		store_test(the_immediate_lane),
 		store_test(a_partial_receipt),
+		store_test(a_hole_in_a_row),
 		store_test(neighbours_become_one),
 		store_test(what_goes_first),
 		store_test(bisecting),
