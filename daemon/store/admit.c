@@ -77,7 +77,9 @@ static int admit(struct store *s, struct record *r, usec_t now)
 	r->id = s->next_id;
 	r->seq = seq_make(s->run.number, n);
 	freeze_clock(s, r);
-	e = publish(s, r, now);
+	e = stream_reserve_run(st); /* a number that is in the ring must not be given again */
+	if (e == 0)
+		e = publish(s, r, now);
 	if (e != 0)
 		return e;
 	s->next_id++;

@@ -29,6 +29,7 @@ struct stream_state {
 	struct stream_info info;
 	char *device, *subject; /* owned; info borrows them */
 	struct run_count *runs; /* ascending */
+	size_t runs_capacity;
 	size_t n_runs, n_noted; /* of them in `stream_run`; the last may have grown since */
 	uint64_t shed, deleted, salvage_lost, gaps;
 	uint64_t episode; /* shed since the last admitted record */
@@ -396,6 +397,8 @@ uint64_t stream_seq_before(const struct stream_state *st, uint64_t seq); /* 0: n
 uint64_t stream_seq_after(const struct stream_state *st, uint64_t seq);	 /* 0: none */
 /* The seq of the k-th record, k from 1; 0: there is none. */
 uint64_t stream_seq_at(const struct stream_state *st, uint64_t k);
+/* After it stream_reach() cannot fail. */
+int stream_reserve_run(struct stream_state *st);
 /* Notes that the run reaches up to n in this stream. */
 int stream_reach(struct stream_state *st, uint64_t run, uint64_t n);
 /* The stream that had this device, kind and subject before this one; 0: none. */

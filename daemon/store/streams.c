@@ -4,6 +4,7 @@
  * another, and how many lie between two, without asking the log.
  */
 #include "store/state.h"
+#include "util/array.h"
 
 #include <stdio.h>
 
@@ -71,10 +72,22 @@ uint64_t stream_seq_at(const struct stream_state *st, uint64_t k)
 	return 0;
 }
 
+int stream_reserve_run(struct stream_state *st)
+{
+	struct run_count *runs =
+		array_reserve(st->runs, sizeof(*runs), st->n_runs + 1, &st->runs_capacity);
+
+	if (!runs)
+		return -ENOMEM;
+	st->runs = runs;
+	return 0;
+}
+
 int stream_reach(struct stream_state *st, uint64_t run, uint64_t n)
 {
 	struct run_count *runs;
 	size_t at = st->n_runs;
+	int r;
 
 	if (st->n_runs > 0 && st->runs[st->n_runs - 1].run == run) {
 		st->runs[st->n_runs - 1].last_n = MAX(st->runs[st->n_runs - 1].last_n, n);
@@ -85,10 +98,10 @@ int stream_reach(struct stream_state *st, uint64_t run, uint64_t n)
 			st->runs[i].last_n = MAX(st->runs[i].last_n, n);
 			return 0;
 		}
-	runs = reallocarray(st->runs, st->n_runs + 1, sizeof(*runs));
-	if (!runs)
-		return -ENOMEM;
-	st->runs = runs;
+	r = stream_reserve_run(st);
+	if (r < 0)
+		return r;
+	runs = st->runs;
 	/* Behind all others, but for what a damaged table says. */
 	for (; at > 0 && runs[at - 1].run > run; at--)
 		runs[at] = runs[at - 1];

@@ -683,6 +683,37 @@ static void ten_thousand_batches_go_in_order(void **state)
 	store_close(s);
 }
 
+static int one_of_each(void *userdata, const struct record *r)
+{
+	uint64_t *last = userdata;
+
+	assert_true(r->seq > *last);
+	*last = r->seq;
+	return 0;
+}
+
+/* A number is given once, whatever fails just then. */
+static void no_memory_for_the_first_record(void **state)
+{
+	struct place *p = *state;
+	struct store *s = make(p);
+	struct record r = {.type = RECORD_HEART_RATE, .heart_rate = {.bpm = 1, .energy_kj = -1}};
+	uint64_t last = 0;
+	int e;
+
+	r.stream = hr;
+	allocations_left = 0;
+	e = store_admit(s, &r, p->now);
+	allocations_left = -1;
+	assert_int_equal(e, -ENOMEM);
+	(void)admit_some(p, s, hr, 3);
+	assert_int_equal(store_commit(s, p->now), 0);
+	assert_int_equal(store_read(s, hr, 1, UINT64_MAX, 0, one_of_each, &last), 0);
+	assert_int_equal(last, seq_make(1, 3));
+	assert_balanced(s);
+	store_close(s);
+}
+
 /*
  * A card gave back an old page: blocks are gone from the middle of a row, and SQLite does not know. What comes
  * before them is confirmed, and no more; the store is known to be damaged, and a salvage tells of them.
@@ -723,6 +754,7 @@ int main(void)
 		store_test(the_immediate_lane),
 		store_test(a_partial_receipt),
 		store_test(a_hole_in_a_row),
+		store_test(no_memory_for_the_first_record),
 		store_test(neighbours_become_one),
 		store_test(what_goes_first),
 		store_test(bisecting),
