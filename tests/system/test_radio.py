@@ -157,18 +157,19 @@ def test_ecg_begins_when_asked(air):
 
 
 def test_indications(air):
-    """One at a time; and the one that is never confirmed ends the link."""
+    """One at a time, and logged when it goes; and the one that is never confirmed ends the link."""
     ended = []
     air.end = lambda *why: ended.append(why)
     one = linked(air, services=["thermometer"])
     value = one.table.values["2a1c"].handle
     one.server.received(bytes([0x12, value + 1, 0, 2, 0]))
     air.payloads()
+    said = lambda: [more["hex"] for event, more in air.logged if event == "tx"]
     for n in range(3):
         one.indicate("2a1c", bytes([n]))
-    assert air.payloads() == [f"1d{value:02x}0000"]
+    assert air.payloads() == [f"1d{value:02x}0000"] and said() == ["00"]
     one.server.received(b"\x1e")
-    assert air.payloads() == [f"1d{value:02x}0001"]
+    assert air.payloads() == [f"1d{value:02x}0001"] and said() == ["00", "01"]
     for _, _, timer in sorted(air.loop.timers, key=lambda timer: timer[:2]):
         if timer.call and not ended:
             timer.call()

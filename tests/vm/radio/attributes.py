@@ -122,14 +122,17 @@ class Server:
     def notify(self, uuid, value):
         self.wearable.send(4, struct.pack("<BH", 0x1B, self.table.values[uuid].handle) + value)
 
-    def indicate(self, uuid, value):
-        self.waiting.append(struct.pack("<BH", 0x1D, self.table.values[uuid].handle) + value)
+    def indicate(self, uuid, value, sending=lambda: None):
+        """`sending` is called when it is its turn, which may never be."""
+        self.waiting.append((struct.pack("<BH", 0x1D, self.table.values[uuid].handle) + value, sending))
         self.indicate_next()
 
     def indicate_next(self):
         if self.waiting and not self.unconfirmed:
             self.unconfirmed = self.wearable.loop.after(CONFIRM_S, self.wearable.give_up)
-            self.wearable.send(4, self.waiting.pop(0))
+            pdu, sending = self.waiting.pop(0)
+            sending()
+            self.wearable.send(4, pdu)
 
     def confirmed(self):
         if self.unconfirmed:

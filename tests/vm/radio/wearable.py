@@ -3,6 +3,7 @@
 Settings may be changed while it runs ("set"); those that say how a link begins count for the next link.
 """
 
+import functools
 import itertools
 import os
 import struct
@@ -213,8 +214,12 @@ class Wearable:
             if self.radio.controller.hung or self.radio.controller.device is None:
                 self.log("tx", uuid=uuid, dropped=True, **more)
                 continue
-            self.log("tx", uuid=uuid, hex=value.hex(), corrupt=bool(corrupt), **more)
-            (self.server.indicate if indicate else self.server.notify)(uuid, value)
+            tell = functools.partial(self.log, "tx", uuid=uuid, hex=value.hex(), corrupt=bool(corrupt), **more)
+            if indicate:
+                self.server.indicate(uuid, value, tell)
+            else:
+                tell()
+                self.server.notify(uuid, value)
 
     def state(self):
         pmd = self.services.get("pmd")
