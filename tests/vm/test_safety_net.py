@@ -218,7 +218,7 @@ def test_dead(hub):
     hub.settle()
     assert hub.audit()["balanced"]
     join_truths(hub.share / "both", hub.share / "truth", hub.share / "second")
-    total = hub.balance("both")["total"]
+    total = hub.balance("both", near_us=NEAR_US)["total"]
     for name in ("altered", "duplicated", "invented", "two_contents", "holes"):
         assert total[name] == 0, total
     assert total["gaps"].get("power_cut"), total
