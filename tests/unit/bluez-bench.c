@@ -15,7 +15,6 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 static struct fake_bus bus;
@@ -212,37 +211,25 @@ void bench_stop(struct bench *b)
 
 void bench_listen(struct bench *b)
 {
-	b->log = memfd_create("log", MFD_CLOEXEC);
-	b->stderr_before = dup(STDERR_FILENO);
-	assert_true(b->log > 0 && b->stderr_before > 0);
-	assert_true(dup2(b->log, STDERR_FILENO) >= 0);
+	b->log = hearing_begin();
+	b->listens = true;
 	b->n_fds += 2;
 	log_init(LOG_TARGET_STDERR, LOG_NOTICE);
 }
 
 static void stop_listening(struct bench *b)
 {
-	if (!b->log)
+	if (!b->listens)
 		return;
 	log_init(LOG_TARGET_STDERR, LOG_ERR);
-	assert_true(dup2(b->stderr_before, STDERR_FILENO) >= 0);
-	assert_int_equal(close(b->stderr_before), 0);
-	assert_int_equal(close(b->log), 0);
+	(void)hearing_end(&b->log);
 	b->n_fds -= 2;
-	b->log = 0;
+	b->listens = false;
 }
 
 unsigned bench_heard(const struct bench *b, const char *text)
 {
-	static char log[1 << 20];
-	ssize_t n = pread(b->log, log, sizeof(log) - 1, 0);
-	unsigned count = 0;
-
-	assert_in_range(n, 0, sizeof(log) - 2); /* else it is not all */
-	log[n] = '\0';
-	for (const char *at = log; (at = strstr(at, text)); at++)
-		count++;
-	return count;
+	return hearing_count(hearing_so_far(&b->log), text);
 }
 
 int bench_tear_down(void **state)

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "fake-bluez.h"
+#include "hearing.h"
 #include "source/source.h"
 
 #define STRAP_A	      "a0:b1:c2:d3:e4:0a"
@@ -36,10 +37,10 @@ struct bench {
 	struct seen seen[128]; /* a wearable each; nobody looks for more */
 	unsigned n_states;
 	char problem[SAID_SIZE];
-	bool stormy;	/* what does not answer may be misjudged: who scans, who connects */
-	unsigned n_fds; /* before the source came */
-	int log;	/* what is logged, while bench_listen() is on; 0: nowhere */
-	int stderr_before;
+	bool stormy;	    /* what does not answer may be misjudged: who scans, who connects */
+	unsigned n_fds;	    /* before the source came */
+	struct hearing log; /* while bench_listen() is on */
+	bool listens;
 };
 
 int bench_group_set_up(void **state);

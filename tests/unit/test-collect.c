@@ -12,11 +12,11 @@
 
 #include "collect.h"
 #include "decode/movesense.h"
+#include "hearing.h"
 #include "place.h"
 #include "util/log.h"
 #include "util/quota.h"
 
-#include <sys/mman.h>
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
@@ -378,30 +378,16 @@ static void a_decoder_forgets_with_its_link(void **state)
 	close_room(&r);
 }
 
-/* How often the text is in what was logged. */
-static unsigned count_lines(int fd, const char *text)
-{
-	char log[4096];
-	ssize_t n = pread(fd, log, sizeof(log) - 1, 0);
-	unsigned count = 0;
-
-	assert_in_range(n, 0, sizeof(log) - 1);
-	log[n] = '\0';
-	for (const char *at = log; (at = strstr(at, text)); at++)
-		count++;
-	return count;
-}
-
 /* It is connected again and again: one line when it begins, and one when it is over. */
 static void a_silence_is_told_once(void **state)
 {
 	struct room r = {.config = {.auto_enroll = true}};
-	int log = memfd_create("log", MFD_CLOEXEC), before = dup(STDERR_FILENO);
+	const char *log;
+	struct hearing h;
 
-	assert_true(log >= 0 && before >= 0);
 	open_room(&r, *state, GAP_DAEMON_DOWN);
 	log_init(LOG_TARGET_STDERR, LOG_NOTICE);
-	assert_true(dup2(log, STDERR_FILENO) >= 0);
+	h = hearing_begin();
 	visit(&r, STRAP);
 	for (unsigned i = 0; i < 5; i++) {
 		connect(&r, STRAP, "");
@@ -413,14 +399,12 @@ static void a_silence_is_told_once(void **state)
 	beat(&r, STRAP);
 	disconnect(&r, STRAP, GAP_LINK_LOSS);
 	connect(&r, STRAP, "");
-	assert_true(dup2(before, STDERR_FILENO) >= 0);
+	log = hearing_end(&h);
 	log_init(LOG_TARGET_STDERR, 3);
-	assert_int_equal(count_lines(log, "said nothing"), 1);
-	assert_int_equal(count_lines(log, "is heard again"), 1);
-	assert_int_equal(count_lines(log, "the link was lost"), 2); /* the visit's, too */
-	assert_int_equal(count_lines(log, "is connected"), 3);
-	assert_int_equal(close(before), 0);
-	assert_int_equal(close(log), 0);
+	assert_int_equal(hearing_count(log, "said nothing"), 1);
+	assert_int_equal(hearing_count(log, "is heard again"), 1);
+	assert_int_equal(hearing_count(log, "the link was lost"), 2); /* the visit's, too */
+	assert_int_equal(hearing_count(log, "is connected"), 3);
 	close_room(&r);
 }
 
@@ -472,27 +456,25 @@ static void a_line_says_whose_it_is(void **state)
 static void who_comes_and_goes_is_told_so_often(void **state)
 {
 	struct room r = {.config = {.auto_enroll = true}};
-	int log = memfd_create("log", MFD_CLOEXEC), before = dup(STDERR_FILENO);
+	const char *log;
+	struct hearing h;
 	usec_t begun;
 
-	assert_true(log >= 0 && before >= 0);
 	open_room(&r, *state, GAP_DAEMON_DOWN);
 	log_init(LOG_TARGET_STDERR, LOG_NOTICE);
-	assert_true(dup2(log, STDERR_FILENO) >= 0);
+	h = hearing_begin();
 	begun = r.place->now;
 	for (unsigned i = 0; i < 100; i++)
 		visit(&r, STRAP);
 	visit(&r, OTHER);
 	r.place->now = begun + QUOTA_SPAN;
 	visit(&r, STRAP);
-	assert_true(dup2(before, STDERR_FILENO) >= 0);
+	log = hearing_end(&h);
 	log_init(LOG_TARGET_STDERR, 3);
-	assert_int_equal(count_lines(log, STRAP), QUOTA_MOST + 2);
-	assert_int_equal(count_lines(log, "no more of it is told"), 1);
-	assert_int_equal(count_lines(log, OTHER), 2);
+	assert_int_equal(hearing_count(log, STRAP), QUOTA_MOST + 2);
+	assert_int_equal(hearing_count(log, "no more of it is told"), 1);
+	assert_int_equal(hearing_count(log, OTHER), 2);
 	assert_int_equal(status_of(&r, STRAP)->gaps, 100); /* each of them is counted */
-	assert_int_equal(close(before), 0);
-	assert_int_equal(close(log), 0);
 	close_room(&r);
 }
 

@@ -11,6 +11,7 @@
 
 #include "move_world.h"
 #include "store/row_index.h"
+#include "walk.h"
 
 #include <sys/wait.h>
 
@@ -69,21 +70,88 @@ static void a_kill_in_every_commit(void **state)
 	}
 }
 
-static unsigned dice(uint64_t *seed, unsigned n)
+/* --- walks --- */
+
+struct walker {
+	struct place *p;
+	struct servers *v;
+	struct store *s;
+	uint16_t end; /* the first heart rate that was not heard yet */
+	uint64_t seed;
+};
+
+static unsigned dice(struct walker *w, unsigned n)
 {
-	*seed = *seed * 6364136223846793005 + 1442695040888963407;
-	return (unsigned)(*seed >> 33) % n;
+	return walk_dice(&w->seed, n);
 }
 
-static struct store *die(struct place *p, struct store *s)
+static void set_out(struct walker *w, uint64_t seed)
+{
+	*w = (struct walker){.v = calloc(1, sizeof(*w->v)), .seed = seed};
+	assert_non_null(w->v);
+	assert_int_equal(set_up((void **)&w->p), 0);
+	w->end = make_history(w->p, w->v);
+	w->s = open_store(w->p);
+	add_sinks(w->s, false);
+}
+
+static void arrive(struct walker *w)
+{
+	assert_balanced(w->s);
+	store_close(w->s);
+	assert_int_equal(tear_down((void **)&w->p), 0);
+	free(w->v);
+}
+
+static void die(struct walker *w)
 {
 	struct store_opening opening = {0};
 
-	store_close(s);
-	s = open_with(p, &synced, &opening);
+	store_close(w->s);
+	w->s = open_with(w->p, &synced, &opening);
 	assert_true(opening.tail != TAIL_FOREIGN && opening.tail != TAIL_LOST);
-	add_sinks(s, false);
-	return s;
+	add_sinks(w->s, false);
+}
+
+enum { COMMON_STEPS = 11 };
+
+/* One of what may happen at any time; `what` < COMMON_STEPS. */
+static void step(struct walker *w, unsigned what, uint32_t sink)
+{
+	if (what <= 1)
+		w->end = admit_some(w->p, w->s, w->end, 1 + dice(w, 5));
+	else if (what <= 4)
+		(void)request(w->p, w->v, w->s, sink, what == 2, 1 + dice(w, 9),
+			      dice(w, 4) ? CONFIRM : DEFER);
+	else if (what <= 7)
+		assert_true(store_move(w->s, w->p->now) >= 0);
+	else if (what == 8 && dice(w, 3) == 0)
+		assert_int_equal(store_new_incarnation(w->s, INCARNATION_MACHINE, "", w->p->now),
+				 0);
+	else if (what == 9)
+		assert_true(store_prune(w->s, INT64_MAX, 1 + dice(w, 5)) >= 0);
+	else if (what == 10)
+		die(w);
+	if (dice(w, 8) == 0)
+		assert_int_equal(outbox_reopen(w->s, sink, w->p->now), 0);
+}
+
+static void send_rest(struct walker *w, uint32_t sink)
+{
+	assert_int_equal(outbox_reopen(w->s, sink, w->p->now), 0);
+	outbox_hurry(w->s, sink, false);
+	while (request(w->p, w->v, w->s, sink, false, 11, CONFIRM))
+		;
+}
+
+/* The first two sinks have all that was heard, but what may be missing. */
+static void assert_delivered(const struct walker *w, const bool *may_miss)
+{
+	for (uint32_t sink = 1; sink <= 2; sink++)
+		for (uint16_t bpm = 1; bpm < w->end; bpm++)
+			if (w->v->got[sink][bpm] + w->v->refused[sink][bpm] == 0 &&
+			    !(may_miss && may_miss[bpm]))
+				fail_msg("sink %u never got %u", sink, bpm);
 }
 
 /* The card takes nothing that a slice writes, or nothing at all. */
@@ -107,67 +175,30 @@ static void fail_once(struct place *p, struct store *s, bool slice)
  */
 static void walk(uint64_t seed)
 {
-	struct servers *v = calloc(1, sizeof(*v));
-	struct place *p;
-	struct store *s;
-	uint16_t end;
+	struct walker w;
 
-	assert_int_equal(set_up((void **)&p), 0);
-	end = make_history(p, v);
-	s = open_store(p);
-	add_sinks(s, false);
+	set_out(&w, seed);
 	for (int i = 0; i < 60; i++) {
-		uint32_t sink = 1 + dice(&seed, 2);
-		unsigned what = dice(&seed, 12);
+		uint32_t sink = 1 + dice(&w, 2);
+		unsigned what = dice(&w, COMMON_STEPS + 1);
 
-		if (what <= 1)
-			end = admit_some(p, s, end, 1 + dice(&seed, 5));
-		else if (what <= 4)
-			(void)request(p, v, s, sink, what == 2, 1 + dice(&seed, 9),
-				      dice(&seed, 4) ? CONFIRM : DEFER);
-		else if (what <= 7)
-			assert_true(store_move(s, p->now) >= 0);
-		else if (what == 8 && dice(&seed, 3) == 0)
-			assert_int_equal(store_new_incarnation(s, INCARNATION_MACHINE, "", p->now),
-					 0);
-		else if (what == 9)
-			assert_true(store_prune(s, INT64_MAX, 1 + dice(&seed, 5)) >= 0);
-		else if (what == 10)
-			fail_once(p, s, dice(&seed, 2));
-		else if (what == 11)
-			s = die(p, s);
-		if (dice(&seed, 8) == 0)
-			assert_int_equal(outbox_reopen(s, sink, p->now), 0);
-		if (dice(&seed, 4) == 0)
-			assert_balanced(s);
+		if (what == COMMON_STEPS)
+			fail_once(w.p, w.s, dice(&w, 2));
+		else
+			step(&w, what, sink);
+		if (dice(&w, 4) == 0)
+			assert_balanced(w.s);
 	}
-	move_all(p, s, true);
-	for (uint32_t sink = 1; sink <= 2; sink++) {
-		assert_int_equal(outbox_reopen(s, sink, p->now), 0);
-		outbox_hurry(s, sink, false);
-		while (request(p, v, s, sink, false, 11, CONFIRM))
-			;
-		for (uint16_t bpm = 1; bpm < end; bpm++)
-			if (v->got[sink][bpm] + v->refused[sink][bpm] == 0)
-				fail_msg("sink %u never got %u", sink, bpm);
-	}
-	assert_balanced(s);
-	store_close(s);
-	assert_int_equal(tear_down((void **)&p), 0);
-	free(v);
+	move_all(w.p, w.s, true);
+	for (uint32_t sink = 1; sink <= 2; sink++)
+		send_rest(&w, sink);
+	assert_delivered(&w, NULL);
+	arrive(&w);
 }
 
 static void any_order(void **state)
 {
-	const char *one = getenv("VITALD_SEED");
-	uint64_t n = getenv("VITALD_LONG") ? 2000 : 40;
-
-	for (uint64_t seed = 1; !one && seed <= n; seed++) {
-		print_message("seed %llu\n", (unsigned long long)seed);
-		walk(seed);
-	}
-	if (one)
-		walk(strtoull(one, NULL, 10));
+	(void)walk_all(walk);
 }
 
 /* --- and with losses --- */
@@ -175,7 +206,6 @@ static void any_order(void **state)
 struct losses {
 	bool lost[N_BPM];
 	uint64_t n;
-	struct servers *v;
 };
 
 static int note_lost(void *userdata, const struct record *r)
@@ -241,14 +271,14 @@ static void lose_one(struct store *s, struct losses *l, unsigned nth)
 	assert_int_equal(sqlite3_exec(s->db, sql, NULL, NULL, NULL), SQLITE_OK);
 }
 
-static void rewind_one(struct store *s, uint64_t *seed, uint32_t sink)
+static void rewind_one(struct walker *w, uint32_t sink)
 {
-	uint32_t stream = 1 + dice(seed, (unsigned)store_stream_count(s));
-	uint64_t total = stream_total(stream_of(s, stream)), n;
-	uint64_t after =
-		total ? stream_seq_at(stream_of(s, stream), dice(seed, (unsigned)total)) : 0;
+	uint32_t stream = 1 + dice(w, (unsigned)store_stream_count(w->s));
+	const struct stream_state *st = stream_of(w->s, stream);
+	uint64_t total = stream_total(st), n;
+	uint64_t after = total ? stream_seq_at(st, dice(w, (unsigned)total)) : 0;
 
-	assert_int_equal(outbox_rewind(s, sink, stream, after, &n), 0);
+	assert_int_equal(outbox_rewind(w->s, sink, stream, after, &n), 0);
 }
 
 static uint64_t count_lost(struct store *s)
@@ -266,84 +296,46 @@ static uint64_t count_lost(struct store *s)
  */
 static void lossy_walk(uint64_t seed)
 {
-	struct servers *v = calloc(1, sizeof(*v));
-	struct losses l = {.v = v};
-	struct place *p;
-	struct store *s;
+	struct losses l = {0};
+	struct walker w;
 	uint32_t late;
-	uint16_t end;
 
-	assert_int_equal(set_up((void **)&p), 0);
-	end = make_history(p, v);
-	s = open_store(p);
-	add_sinks(s, false);
+	set_out(&w, seed);
 	for (int i = 0; i < 60; i++) {
-		uint32_t sink = 1 + dice(&seed, 2);
-		unsigned what = dice(&seed, 14);
+		uint32_t sink = 1 + dice(&w, 2);
+		unsigned what = dice(&w, COMMON_STEPS + 4);
 
-		if (what <= 1)
-			end = admit_some(p, s, end, 1 + dice(&seed, 5));
-		else if (what <= 4)
-			(void)request(p, v, s, sink, what == 2, 1 + dice(&seed, 9),
-				      dice(&seed, 4) ? CONFIRM : DEFER);
-		else if (what <= 6)
-			assert_true(store_move(s, p->now) >= 0);
-		else if (what == 7 && dice(&seed, 3) == 0)
-			assert_int_equal(store_new_incarnation(s, INCARNATION_MACHINE, "", p->now),
+		if (what < COMMON_STEPS)
+			step(&w, what, sink);
+		else if (what <= COMMON_STEPS + 1)
+			lose_one(w.s, &l, dice(&w, 40));
+		else if (what == COMMON_STEPS + 2)
+			rewind_one(&w, sink);
+		else if (dice(&w, 4) == 0)
+			assert_int_equal(register_sink(w.s, dice(&w, 2) ? "d" : "e", true,
+						       dice(&w, 2), &late),
 					 0);
-		else if (what == 8)
-			assert_true(store_prune(s, INT64_MAX, 1 + dice(&seed, 5)) >= 0);
-		else if (what == 9)
-			s = die(p, s);
-		else if (what <= 11)
-			lose_one(s, &l, dice(&seed, 40));
-		else if (what == 12)
-			rewind_one(s, &seed, sink);
-		else if (dice(&seed, 4) == 0)
-			assert_int_equal(register_sink(s, dice(&seed, 2) ? "d" : "e", true,
-						       dice(&seed, 2), &late),
-					 0);
-		if (dice(&seed, 8) == 0)
-			assert_int_equal(outbox_reopen(s, sink, p->now), 0);
 	}
 	for (int round = 0; round < 2; round++) {
-		move_all(p, s, false);
-		assert_balanced(s);
-		assert_int_equal(count_lost(s), l.n);
-		for (uint32_t sink = 1; sink <= s->n_sinks; sink++) {
-			if (sink_of(s, sink)->info.retired)
-				continue;
-			assert_int_equal(outbox_reopen(s, sink, p->now), 0);
-			outbox_hurry(s, sink, false);
-			while (request(p, v, s, sink, false, 11, CONFIRM))
-				;
-		}
-		for (uint32_t sink = 1; sink <= 2; sink++)
-			for (uint16_t bpm = 1; bpm < end; bpm++)
-				if (v->got[sink][bpm] + v->refused[sink][bpm] == 0 && !l.lost[bpm])
-					fail_msg("sink %u never got %u", sink, bpm);
-		assert_balanced(s);
-		while (round == 0 && store_prune(s, INT64_MAX, 7) == 0)
+		move_all(w.p, w.s, false);
+		assert_balanced(w.s);
+		assert_int_equal(count_lost(w.s), l.n);
+		for (uint32_t sink = 1; sink <= w.s->n_sinks; sink++)
+			if (!sink_of(w.s, sink)->info.retired)
+				send_rest(&w, sink);
+		assert_delivered(&w, l.lost);
+		assert_balanced(w.s);
+		while (round == 0 && store_prune(w.s, INT64_MAX, 7) == 0)
 			;
-		assert_int_equal(register_sink(s, "f", true, false, &late), 0);
-		assert_balanced(s);
+		assert_int_equal(register_sink(w.s, "f", true, false, &late), 0);
+		assert_balanced(w.s);
 	}
-	store_close(s);
-	assert_int_equal(tear_down((void **)&p), 0);
-	free(v);
+	arrive(&w);
 }
 
 static void with_losses(void **state)
 {
-	const char *one = getenv("VITALD_SEED");
-	uint64_t n = getenv("VITALD_LONG") ? 2000 : 40;
-
-	for (uint64_t seed = 1; !one && seed <= n; seed++) {
-		print_message("seed %llu\n", (unsigned long long)seed);
-		lossy_walk(seed);
-	}
-	if (one)
-		lossy_walk(strtoull(one, NULL, 10));
+	(void)walk_all(lossy_walk);
 }
 
 int main(void)

@@ -15,6 +15,7 @@
 #include "place.h"
 #include "store/copy.h"
 #include "store/state.h"
+#include "walk.h"
 
 #define AN_HOUR (3600 * (int64_t)USEC_PER_SEC)
 
@@ -72,8 +73,7 @@ static unsigned tails[TAIL_FOREIGN + 1]; /* that copies were put beside, in all 
 
 static unsigned dice(struct world *w, unsigned n)
 {
-	w->seed = w->seed * 6364136223846793005 + 1442695040888963407;
-	return (unsigned)(w->seed >> 33) % n;
+	return walk_dice(&w->seed, n);
 }
 
 /* --- boots: a test has only one, so the ones that are over are given other names --- */
@@ -431,16 +431,7 @@ static void walk(uint64_t seed)
 
 static void any_order(void **state)
 {
-	const char *one = getenv("VITALD_SEED");
-	uint64_t n = getenv("VITALD_LONG") ? 2000 : 40;
-
-	for (uint64_t seed = 1; !one && seed <= n; seed++) {
-		print_message("seed %llu\n", (unsigned long long)seed);
-		walk(seed);
-	}
-	if (one)
-		walk(strtoull(one, NULL, 10));
-	else
+	if (walk_all(walk))
 		assert_true(tails[TAIL_RECOVERED] && tails[TAIL_FOREIGN]);
 }
 
