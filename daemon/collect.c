@@ -74,7 +74,7 @@ static void undecodable(struct collect *c, size_t i, const struct frame *f,
 {
 	struct undecoded u = {.wall_us = clock_wall_usec(), .data = f->data, .size = f->size};
 	struct device *d = &c->devices[i];
-	char field[COLLECT_FIELD_SIZE];
+	char field[DEVICE_FIELD_SIZE];
 	int r;
 
 	c->status[i].undecodable++;
@@ -87,7 +87,7 @@ static void undecodable(struct collect *c, size_t i, const struct frame *f,
 		c->handler.fault(c->handler.userdata, r);
 	if (!d->told_undecodable)
 		log_event(LOG_WARNING, CATALOG_UNDECODABLE,
-			  LOG_FIELDS(collect_device_field(&c->status[i], field)),
+			  LOG_FIELDS(device_field(c->status[i].address, field)),
 			  "%s sends a %s that cannot be decoded: %s; such frames are counted and "
 			  "kept",
 			  f->device, characteristic_name(f->characteristic), error->what);
@@ -107,10 +107,10 @@ static void tell_move(struct collect *c, size_t i, const char *message_id, const
 	const struct device_status *status = &c->status[i];
 	struct device *d = &c->devices[i];
 	enum quota_answer may = repeated ? QUOTA_NO : quota_take(&d->lines, now);
-	char field[COLLECT_FIELD_SIZE];
+	char field[DEVICE_FIELD_SIZE];
 
 	log_event(may == QUOTA_NO ? LOG_DEBUG : LOG_NOTICE, message_id,
-		  LOG_FIELDS(collect_device_field(status, field)), "%s (%s) is %s%s%s%s",
+		  LOG_FIELDS(device_field(status->address, field)), "%s (%s) is %s%s%s%s",
 		  status->address, status->name, what, d->lost[0] ? ": " : "", d->lost,
 		  quota_words(may));
 }

@@ -158,13 +158,6 @@ void collect_device_done(struct device *d)
 	*d = (struct device){0};
 }
 
-const char *collect_device_field(const struct device_status *status,
-				 char ret[static COLLECT_FIELD_SIZE])
-{
-	(void)snprintf(ret, COLLECT_FIELD_SIZE, "DEVICE=%s", status->address); /* fits */
-	return ret;
-}
-
 void collect_device_report(struct collect *c, size_t i, const struct source_device *told)
 {
 	struct device_status *status = &c->status[i];

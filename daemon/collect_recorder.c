@@ -357,7 +357,7 @@ static enum recorder_answer take(struct collect *c, size_t i, const struct flow 
 	struct device *d = &c->devices[i];
 	struct stream_status stream;
 	enum recorder_answer answer;
-	char field[COLLECT_FIELD_SIZE];
+	char field[DEVICE_FIELD_SIZE];
 	int64_t began_us;
 
 	store_stream_status(c->store, flow->stream, &stream);
@@ -378,7 +378,7 @@ static enum recorder_answer take(struct collect *c, size_t i, const struct flow 
 	answer = fill(c, i, flow, r, began_us, offset_us, now);
 	if (answer == RECORDER_YES && d->filled > 0)
 		log_event(LOG_NOTICE, CATALOG_BACKFILLED,
-			  LOG_FIELDS(collect_device_field(&c->status[i], field)),
+			  LOG_FIELDS(device_field(c->status[i].address, field)),
 			  "%s (%s): %llu values of its own memory fill gaps", c->status[i].address,
 			  c->status[i].name, (unsigned long long)d->filled);
 	if (answer == RECORDER_YES)

@@ -9,7 +9,7 @@
 #include "decode/timeline.h"
 #include "util/quota.h"
 
-enum { COLLECT_MAX_DEVICES = 64, COLLECT_FIELD_SIZE = sizeof("DEVICE=") + DEVICE_ADDRESS_SIZE };
+enum { COLLECT_MAX_DEVICES = 64 };
 
 /* One kind of one device. */
 struct flow {
@@ -74,9 +74,6 @@ struct decoder *collect_device_decoder(struct device *d, size_t index);
 /* A new link: decoders and sensors' clocks begin anew. */
 void collect_device_link(struct device *d);
 void collect_device_done(struct device *d);
-/* Of a line in the journal: whose it is. Into `ret`, which it returns. */
-const char *collect_device_field(const struct device_status *status,
-				 char ret[static COLLECT_FIELD_SIZE]);
 /* What the source says of it. */
 void collect_device_report(struct collect *c, size_t i, const struct source_device *told);
 

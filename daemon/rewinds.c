@@ -67,7 +67,7 @@ static int send_again(struct store *s, uint32_t sink, uint32_t stream, uint64_t 
 		      usec_t now, uint64_t *ret_n)
 {
 	struct stream_status status;
-	char field[48];
+	char field[DEVICE_FIELD_SIZE];
 	int r = outbox_rewind(s, sink, stream, after_seq, ret_n);
 
 	if (r == 0)
@@ -75,8 +75,7 @@ static int send_again(struct store *s, uint32_t sink, uint32_t stream, uint64_t 
 	if (r != 0)
 		return r < 0 ? r : -EIO;
 	store_stream_status(s, stream, &status);
-	(void)snprintf(field, sizeof(field), "DEVICE=%s", status.info.device); /* fits */
-	log_event(LOG_NOTICE, CATALOG_REWOUND, LOG_FIELDS(field),
+	log_event(LOG_NOTICE, CATALOG_REWOUND, LOG_FIELDS(device_field(status.info.device, field)),
 		  "The owner has %" PRIu64 " %s records of %s sent again, after %" PRIu64
 		  ".%" PRIu64,
 		  *ret_n, kind_name(status.info.kind), status.info.device, seq_run(after_seq),

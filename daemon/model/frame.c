@@ -4,6 +4,7 @@
  */
 #include "model/frame.h"
 
+#include <stdio.h>
 #include <strings.h>
 
 #define SIG_BASE "-0000-1000-8000-00805f9b34fb"
@@ -79,4 +80,10 @@ const char *characteristic_uuid(enum characteristic c)
 const char *characteristic_name(enum characteristic c)
 {
 	return characteristic_table[c].name;
+}
+
+const char *device_field(const char *address, char ret[static DEVICE_FIELD_SIZE])
+{
+	(void)snprintf(ret, DEVICE_FIELD_SIZE, "DEVICE=%s", address); /* fits */
+	return ret;
 }

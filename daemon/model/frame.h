@@ -7,6 +7,7 @@
 #include "util/macro.h"
 
 #define DEVICE_ADDRESS_SIZE 18 /* "a0:b1:c2:d3:e4:f5" and NUL, lower case */
+#define DEVICE_FIELD_SIZE   (sizeof("DEVICE=") - 1 + DEVICE_ADDRESS_SIZE)
 #define FRAME_MAX	    514 /* MTU 517 less opcode and handle: nothing longer is a notification */
 
 /* The characteristics that this program knows; the number is the index of characteristic_table. */
@@ -47,6 +48,9 @@ struct frame {
 	const uint8_t *data;
 	size_t size;
 };
+
+/* Of a line in the journal, whose it is: "DEVICE=a0:b1:c2:d3:e4:f5"; into `ret`, which it returns. */
+const char *device_field(const char *address, char ret[static DEVICE_FIELD_SIZE]);
 
 /* "2a37", "0x2A37" or the 128-bit form, in any case. CHARACTERISTIC_UNKNOWN if none of ours. */
 enum characteristic characteristic_parse(const char *uuid);

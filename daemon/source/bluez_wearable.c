@@ -171,15 +171,14 @@ static void climb(struct wearable *w, enum rung rung, const char *why)
 {
 	bool first = !(w->episode & 1U << rung);
 	enum quota_answer may = first ? quota_take(&w->lines, clock_boot_usec()) : QUOTA_NO;
-	char field[8 + DEVICE_ADDRESS_SIZE];
+	char field[DEVICE_FIELD_SIZE];
 
 	w->rungs[rung]++;
 	w->episode |= 1U << rung;
-	(void)snprintf(field, sizeof(field), "DEVICE=%s", w->address); /* fits */
 	if (may != QUOTA_NO)
-		log_event(LOG_NOTICE, CATALOG_DEVICE_RECOVERY, LOG_FIELDS(field),
-			  "%s (%s): %s: %s%s", w->address, w->name, rung_name(rung), why,
-			  quota_words(may));
+		log_event(LOG_NOTICE, CATALOG_DEVICE_RECOVERY,
+			  LOG_FIELDS(device_field(w->address, field)), "%s (%s): %s: %s%s",
+			  w->address, w->name, rung_name(rung), why, quota_words(may));
 }
 
 static void port_rung(void *userdata, enum rung rung, const char *why)
@@ -237,11 +236,10 @@ static void on_oversized(void *userdata, enum characteristic c, size_t size, uin
 {
 	struct wearable *w = userdata;
 	enum quota_answer may = quota_take(&w->lines, clock_boot_usec());
-	char field[8 + DEVICE_ADDRESS_SIZE];
+	char field[DEVICE_FIELD_SIZE];
 
-	(void)snprintf(field, sizeof(field), "DEVICE=%s", w->address); /* fits */
 	if (may != QUOTA_NO)
-		log_event(LOG_WARNING, NULL, LOG_FIELDS(field),
+		log_event(LOG_WARNING, NULL, LOG_FIELDS(device_field(w->address, field)),
 			  "%s (%s): a %s of %zu bytes is longer than the MTU of %u allows: such "
 			  "ones are dropped%s",
 			  w->address, w->name, characteristic_name(c), size, mtu, quota_words(may));

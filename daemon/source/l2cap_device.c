@@ -218,15 +218,15 @@ static void climb(struct l2cap_device *d, enum rung rung, const char *why)
 {
 	bool first = !(d->episode & 1U << rung);
 	enum quota_answer may = first ? quota_take(&d->lines, clock_boot_usec()) : QUOTA_NO;
-	char field[8 + DEVICE_ADDRESS_SIZE];
+	char field[DEVICE_FIELD_SIZE];
 
 	d->rungs[rung]++;
 	d->episode |= 1U << rung;
 	d->untold = true;
-	(void)snprintf(field, sizeof(field), "DEVICE=%s", d->address); /* fits */
 	if (may != QUOTA_NO)
-		log_event(LOG_NOTICE, CATALOG_DEVICE_RECOVERY, LOG_FIELDS(field), "%s: %s: %s%s",
-			  d->address, rung_name(rung), why, quota_words(may));
+		log_event(LOG_NOTICE, CATALOG_DEVICE_RECOVERY,
+			  LOG_FIELDS(device_field(d->address, field)), "%s: %s: %s%s", d->address,
+			  rung_name(rung), why, quota_words(may));
 }
 
 static void on_need(void *userdata, enum session_need need, const char *why)
